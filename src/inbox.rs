@@ -1,0 +1,1 @@
+//! The bounded door into the engine (to be written).

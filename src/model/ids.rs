@@ -1,0 +1,101 @@
+//! Names that things are known by.
+//! In: numbers and text. Out: newtypes that cannot be mistaken for one another.
+//! Never: random; ids that people say are counters kept by the engine.
+//! Start at [`Fingerprint`].
+
+use super::labels::Labels;
+use std::fmt;
+use std::sync::Arc;
+
+/// The identity of an alert: FNV-1a 64 over its sorted labels, as Alertmanager computes it (prometheus/common `Fingerprint`).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fingerprint(pub u64);
+
+impl Fingerprint {
+    const OFFSET: u64 = 14_695_981_039_346_656_037;
+    const PRIME: u64 = 1_099_511_628_211;
+
+    /// Name, 0xff, value, 0xff for each label in byte order of the names.
+    pub fn of(labels: &Labels) -> Self {
+        let mut hash = Self::OFFSET;
+        let mut eat = |bytes: &[u8]| {
+            for b in bytes {
+                hash = (hash ^ u64::from(*b)).wrapping_mul(Self::PRIME);
+            }
+        };
+        for (name, value) in labels.iter() {
+            eat(name.as_bytes());
+            eat(&[0xff]);
+            eat(value.as_bytes());
+            eat(&[0xff]);
+        }
+        Self(hash)
+    }
+
+    /// Reads the sixteen hex digits that [`fmt::Display`] prints.
+    pub fn parse(text: &str) -> Option<Self> {
+        u64::from_str_radix(text, 16).ok().map(Self)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+/// A series in the head. Unique for the life of the process, never reused.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct SeriesId(pub u64);
+
+/// A counter that people can say: `INC-1042`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct IncidentId(pub u64);
+
+impl IncidentId {
+    /// Reads `INC-1042`.
+    pub fn parse(text: &str) -> Option<Self> {
+        text.strip_prefix("INC-")?.parse().ok().map(Self)
+    }
+}
+
+impl fmt::Display for IncidentId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "INC-{}", self.0)
+    }
+}
+
+/// The idempotency key of one notification to one destination; a repeat after a crash carries the same key.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct NotificationKey(pub Arc<str>);
+
+impl fmt::Display for NotificationKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fingerprint_is_alertmanagers() {
+        let labels = Labels::from_pairs([("name", "garland, briggs"), ("fear", "love is not enough")]);
+        assert_eq!(Fingerprint::of(&labels).to_string(), "507a62d79ee76c9a");
+        assert_eq!(Fingerprint::of(&Labels::empty()).0, Fingerprint::OFFSET);
+    }
+
+    #[test]
+    fn incident_id_can_be_said() {
+        assert_eq!(IncidentId::parse("INC-7"), Some(IncidentId(7)));
+        assert_eq!(IncidentId(7).to_string(), "INC-7");
+        assert_eq!(IncidentId::parse("7"), None);
+    }
+}
