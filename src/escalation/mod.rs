@@ -1,1 +1,8 @@
-//! (to be written)
+//! Escalation: who must be told now, and when the next person must be.
+//! In: a policy, the on-call schedules, an incident's place in its policy, and `now`. Out: targets to page and the next due time.
+//! Never: knows alerts, channels, or that pages can fail.
+//! Start at [`EscalationPolicy`].
+
+mod policy;
+
+pub use policy::{EscalationPolicy, EscalationStep, Rotation, Schedule, User};
