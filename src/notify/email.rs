@@ -7,6 +7,7 @@ use super::mail::Mail;
 use super::settings::{EmailConfig, TlsConfig};
 use super::{Attempt, Delivery, Notifier, NotifyError, NotifyFuture, Renderer, html, http, text};
 use crate::model::{Notification, NotificationKey, Secret};
+use indexmap::IndexMap;
 use lettre::message::{Mailbox, Mailboxes};
 use lettre::transport::smtp::PoolConfig;
 use lettre::transport::smtp::authentication::Credentials;
@@ -34,7 +35,7 @@ pub struct Email {
     /// The connection pool, and the password it was made with (a file may change).
     transport: Mutex<Option<(Option<Secret>, Transport)>>,
     /// What became of each recipient of a message that is not through yet: `Ok` taken, `Err` refused for good.
-    partial: Mutex<HashMap<NotificationKey, Settled>>,
+    partial: Mutex<IndexMap<NotificationKey, Settled>>,
 }
 
 type Settled = HashMap<String, Result<(), String>>;
@@ -76,7 +77,7 @@ impl Email {
             tls,
             renderer,
             transport: Mutex::new(None),
-            partial: Mutex::new(HashMap::new()),
+            partial: Mutex::new(IndexMap::new()),
         })
     }
 
@@ -101,7 +102,7 @@ impl Email {
         if let Some(reason) = waiting {
             return Err(NotifyError::temporary(format!("email: {reason}")));
         }
-        self.partial.lock().remove(&notification.key);
+        self.partial.lock().shift_remove(&notification.key);
         verdict(&settled, notification)
     }
 
@@ -148,8 +149,7 @@ impl Email {
     fn remember(&self, key: &NotificationKey, settled: &Settled) {
         let mut partial = self.partial.lock();
         if partial.len() >= PARTIAL_MAX && !partial.contains_key(key) {
-            let oldest = partial.keys().next().cloned();
-            oldest.and_then(|k| partial.remove(&k));
+            partial.shift_remove_index(0);
         }
         partial.insert(key.clone(), settled.clone());
     }
@@ -211,8 +211,8 @@ fn verdict(settled: &Settled, notification: &Notification) -> Result<Delivery, N
     Ok(Delivery::default())
 }
 
-/// 5xx is for good, 4xx and everything about connections may pass. A mail server that refuses our login (535) needs a person,
-/// but the operator will mend it within the patience of 72 h: refused credentials are retried.
+/// 5xx is for good (a refused login among them), and so is what the client itself will not do (no STARTTLS offered); 4xx and
+/// everything about connections may pass.
 fn classify(error: &lettre::transport::smtp::Error) -> NotifyError {
     let mut reason = error.to_string();
     let mut cause = std::error::Error::source(error);
@@ -224,7 +224,11 @@ fn classify(error: &lettre::transport::smtp::Error) -> NotifyError {
         cause = next.source();
     }
     let reason = text::cut(&text::one_line(&reason), 500);
-    if error.is_permanent() { NotifyError::permanent(reason) } else { NotifyError::temporary(reason) }
+    if error.is_permanent() || error.is_client() {
+        NotifyError::permanent(reason)
+    } else {
+        NotifyError::temporary(reason)
+    }
 }
 
 fn is_this_machine(host: &str) -> bool {
