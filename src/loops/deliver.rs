@@ -4,18 +4,24 @@
 //! Start at [`Deliver`].
 
 mod destination;
+mod order;
 mod queue;
+mod refs;
+mod settle;
+mod shared;
 mod watch;
 
 pub use watch::{AttemptSeen, DestinationStatus};
 
 use self::destination::{Command, Destination};
 use self::queue::Queue;
-use self::watch::{Refs, Status};
+use self::refs::Refs;
+use self::shared::Shared;
+use self::watch::Status;
 use crate::clock::Clock;
 use crate::model::{Notification, NotificationKey, Receipt, ReceiptOutcome};
+use crate::notify::Notifiers;
 use crate::notify::breaker::Breaker;
-use crate::notify::{Notifier, Notifiers};
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -36,41 +42,6 @@ pub const QUEUE_MAX: usize = 100_000;
 pub type ReceiptSink = Arc<dyn Fn(Receipt) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 /// Hears of every attempt, for metrics.
 pub type Observer = Arc<dyn Fn(&AttemptSeen) + Send + Sync>;
-
-/// What all destinations share.
-struct Shared {
-    notifiers: ArcSwap<Notifiers>,
-    clock: Arc<dyn Clock>,
-    sink: ReceiptSink,
-    observer: Option<Observer>,
-    slots: Semaphore,
-}
-
-impl Shared {
-    /// The notifier that a row was meant for, or why there is none.
-    fn notifier(&self, notification: &Notification) -> Result<Arc<dyn Notifier>, String> {
-        let notifiers = self.notifiers.load();
-        let (receiver, index) = (&notification.receiver, notification.integration);
-        let Some(notifier) = notifiers.get(receiver, index) else {
-            return Err(format!("receiver {receiver} has no integration {index} any more"));
-        };
-        if notifier.kind() != &*notification.integration_kind {
-            let (was, is) = (&notification.integration_kind, notifier.kind());
-            return Err(format!("integration {index} of receiver {receiver} was {was} and is {is} now"));
-        }
-        Ok(Arc::clone(notifier))
-    }
-
-    async fn post(&self, receipt: Receipt) {
-        (self.sink)(receipt).await;
-    }
-
-    fn observe(&self, seen: &AttemptSeen) {
-        if let Some(observer) = &self.observer {
-            observer(seen);
-        }
-    }
-}
 
 type DestinationKey = (Arc<str>, usize);
 

@@ -13,9 +13,11 @@ use super::{Notifier, Renderer};
 use std::collections::HashMap;
 use std::sync::Arc;
 
+type ByReceiver = HashMap<Arc<str>, Vec<Arc<dyn Notifier>>>;
+
 /// All configured integrations. Cheap to clone; a reload makes a new one.
 #[derive(Clone, Default)]
-pub struct Notifiers(Arc<HashMap<Arc<str>, Vec<Arc<dyn Notifier>>>>);
+pub struct Notifiers(Arc<ByReceiver>);
 
 impl Notifiers {
     pub fn new(receivers: impl IntoIterator<Item = (Arc<str>, Vec<Arc<dyn Notifier>>)>) -> Self {
@@ -42,7 +44,7 @@ pub struct BuildError {
 /// each send).
 pub fn build(receivers: &[ReceiverConfig], renderer: &Renderer) -> Result<Notifiers, Vec<BuildError>> {
     let mut errors = Vec::new();
-    let mut all = HashMap::new();
+    let mut all = ByReceiver::new();
     for receiver in receivers {
         let mut notifiers = Vec::with_capacity(receiver.integrations.len());
         for (index, integration) in receiver.integrations.iter().enumerate() {

@@ -102,13 +102,13 @@ mod tests {
             "2002:7f00:1::",
             "2001:db8::1",
         ] {
-            assert!(!is_public(private.parse().unwrap()), "{private}");
+            assert!(!is_public(private.parse().expect("an address")), "{private}");
         }
         for public in ["1.1.1.1", "93.184.216.34", "2606:4700::1111", "::ffff:1.1.1.1"] {
-            assert!(is_public(public.parse().unwrap()), "{public}");
+            assert!(is_public(public.parse().expect("an address")), "{public}");
         }
         for (url, want) in [("http://[::1]/", false), ("http://2130706433/", false), ("http://example.org/", true)] {
-            assert_eq!(host_may_be_public(&url.parse().unwrap()), want, "{url}");
+            assert_eq!(host_may_be_public(&url.parse().expect("a url")), want, "{url}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! PagerDuty Events API v2: trigger, acknowledge, resolve.
+//! `PagerDuty` Events API v2: trigger, acknowledge, resolve.
 //! In: a notification. Out: one event; the incident's id (or a hash of the group key) is its `dedup_key`, so a repeat is no second one.
 //! Never: sends a storm raw; alerts are listed up to a limit.
 //! Start at [`PagerDuty`].
@@ -80,7 +80,7 @@ impl PagerDuty {
         event
     }
 
-    /// PagerDuty knows four words; a template that says another is not obeyed.
+    /// `PagerDuty` knows four words; a template that says another is not obeyed.
     fn severity(&self, message: &Message) -> String {
         let default = || match text::severity(message) {
             Severity::Critical => "critical",

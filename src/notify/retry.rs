@@ -33,7 +33,7 @@ pub fn plan(failures: u32, age: Duration, retry_after: Option<Duration>, random:
     let jittered = ceiling.mul_f64(random.clamp(0.0, 1.0)).max(BACKOFF_MIN);
     let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
     // The last try happens when patience ends, not an hour before it.
-    Next::RetryAfter(jittered.max(asked).min(PATIENCE - age))
+    Next::RetryAfter(jittered.max(asked).min(PATIENCE.saturating_sub(age)))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Events API v2 of PagerDuty.
+/// Events API v2 of `PagerDuty`.
 pub const PAGERDUTY_URL: &str = "https://events.pagerduty.com/v2/enqueue";
 /// Slack's Web API, used with a bot token.
 pub const SLACK_API_URL: &str = "https://slack.com/api/";

@@ -1,49 +1,18 @@
-//! What deliver remembers and shows: references for later messages, counters per destination, what was seen of an attempt.
+//! What deliver shows of itself: counters per destination, and what was seen of an attempt.
 //! In: results. Out: [`DestinationStatus`] and [`AttemptSeen`] for health and metrics.
-//! Never: keeps more than a bound.
+//! Never: holds a secret.
 //! Start at [`DestinationStatus`].
 
-use super::queue::{OrderKey, Queue};
-use super::{DestinationKey, QUEUE_MAX, Shared};
-use crate::model::{Notification, NotificationKind, ReceiptOutcome};
+use super::queue::Queue;
+use super::shared::Shared;
+use super::{DestinationKey, QUEUE_MAX};
+use crate::model::{Notification, ReceiptOutcome};
 use crate::notify::breaker::Breaker;
 use crate::notify::{Delivery, NotifyError};
-use indexmap::IndexMap;
 use parking_lot::Mutex;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
-
-/// Incidents and groups whose first message is remembered per destination; older ones get a new message.
-const REFS_MAX: usize = 10_000;
-
-/// What a destination called the first message about an incident or group.
-#[derive(Default)]
-pub(super) struct Refs(IndexMap<OrderKey, Arc<str>>);
-
-impl Refs {
-    /// The row's own reference wins: it survives a restart.
-    pub fn get(&self, notification: &Notification) -> Option<Arc<str>> {
-        notification.external_ref.clone().or_else(|| self.0.get(&OrderKey::of(notification)).cloned())
-    }
-
-    pub fn put(&mut self, notification: &Notification, external_ref: Option<&Arc<str>>) {
-        let key = OrderKey::of(notification);
-        let announced_end =
-            matches!(notification.kind, NotificationKind::Announcement { .. }) && !notification.message.firing;
-        match external_ref {
-            // A group that fires again later gets a message of its own, not a change far up in the channel.
-            Some(_) if announced_end => drop(self.0.shift_remove(&key)),
-            Some(reference) => {
-                if self.0.len() >= REFS_MAX {
-                    self.0.shift_remove_index(0);
-                }
-                self.0.insert(key, Arc::clone(reference));
-            }
-            None => {}
-        }
-    }
-}
 
 /// Counters of one destination, shared between its task and readers.
 pub(super) struct Status {

@@ -1,0 +1,7 @@
+//! The integration tests: one binary, a module per subject.
+//! In: the crate's public interface. Out: pass or fail.
+//! Never: sleeps, ignores or skips.
+//! Start at the module of your subject.
+
+mod notify;
+mod support;
