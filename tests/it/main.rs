@@ -5,3 +5,4 @@
 
 mod notify;
 mod support;
+mod template;
