@@ -1,13 +1,36 @@
-//! Notifiers: one file per channel; the retry plan is a pure function.
+//! Notifiers: one file per channel; the retry plan and the breaker are pure.
 //! In: a [`crate::model::Notification`]. Out: what the destination said.
 //! Never: decides whether to notify.
-//! Start at [`Notifier`].
+//! Start at [`Notifier`], then [`build`](build::build).
 
-use crate::model::Notification;
+pub mod body;
+pub mod breaker;
+pub mod build;
+pub mod email;
+mod error;
+mod guard;
+mod html;
+pub mod http;
+pub mod log;
+mod mail;
+mod mrkdwn;
+pub mod pagerduty;
+pub mod render;
+pub mod retry;
+pub mod settings;
+pub mod slack;
+pub mod text;
+pub mod webhook;
+
+pub use build::{Notifiers, build};
+pub use error::NotifyError;
+pub use render::Renderer;
+pub use settings::{IntegrationConfig, ReceiverConfig, SecretSource};
+
+use crate::model::{Notification, Timestamp};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 pub type NotifyFuture<'a> = Pin<Box<dyn Future<Output = Result<Delivery, NotifyError>> + Send + 'a>>;
 
@@ -18,24 +41,21 @@ pub struct Delivery {
     pub external_ref: Option<Arc<str>>,
 }
 
-/// Variants are what the caller does next.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotifyError {
-    /// Try again, not before `retry_after` when the destination named one.
-    #[error("{reason}")]
-    Temporary { reason: String, retry_after: Option<Duration> },
-    /// Never try this message again; the escalation goes on at once.
-    #[error("{reason}")]
-    Permanent { reason: String },
-}
-
 /// What a notifier is given besides the notification itself.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Attempt {
     /// 1 for the first.
     pub number: u32,
-    /// What the destination called the first message about this incident, when one was sent.
+    /// When this attempt is made: signatures and mail dates say so.
+    pub at: Timestamp,
+    /// What the destination called the first message about this incident or group, when one was sent.
     pub previous_ref: Option<Arc<str>>,
+}
+
+impl Attempt {
+    pub fn first(at: Timestamp) -> Self {
+        Self { number: 1, at, previous_ref: None }
+    }
 }
 
 /// One configured integration of one receiver.
@@ -43,4 +63,8 @@ pub trait Notifier: Send + Sync + 'static {
     fn notify<'a>(&'a self, notification: &'a Notification, attempt: &'a Attempt) -> NotifyFuture<'a>;
     /// `webhook`, `slack`, `email`, `pagerduty`, `log`.
     fn kind(&self) -> &'static str;
+    /// How many messages of different incidents and groups may be under way at once.
+    fn in_flight_max(&self) -> usize {
+        1
+    }
 }

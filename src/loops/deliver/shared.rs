@@ -1,0 +1,47 @@
+//! What all destinations share: the notifiers of the day, the clock, the way back, the slots.
+//! In: a notification. Out: its notifier, or why there is none any more.
+//! Never: waits for a destination.
+//! Start at [`Shared`].
+
+use super::{AttemptSeen, Observer, ReceiptSink};
+use crate::clock::Clock;
+use crate::model::{Notification, Receipt};
+use crate::notify::{Notifier, Notifiers};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// What all destinations share.
+pub(super) struct Shared {
+    pub notifiers: ArcSwap<Notifiers>,
+    pub clock: Arc<dyn Clock>,
+    pub sink: ReceiptSink,
+    pub observer: Option<Observer>,
+    pub slots: Semaphore,
+}
+
+impl Shared {
+    /// The notifier that a row was meant for, or why there is none.
+    pub fn notifier(&self, notification: &Notification) -> Result<Arc<dyn Notifier>, String> {
+        let notifiers = self.notifiers.load();
+        let (receiver, index) = (&notification.receiver, notification.integration);
+        let Some(notifier) = notifiers.get(receiver, index) else {
+            return Err(format!("receiver {receiver} has no integration {index} any more"));
+        };
+        if notifier.kind() != &*notification.integration_kind {
+            let (was, is) = (&notification.integration_kind, notifier.kind());
+            return Err(format!("integration {index} of receiver {receiver} was {was} and is {is} now"));
+        }
+        Ok(Arc::clone(notifier))
+    }
+
+    pub async fn post(&self, receipt: Receipt) {
+        (self.sink)(receipt).await;
+    }
+
+    pub fn observe(&self, seen: &AttemptSeen) {
+        if let Some(observer) = &self.observer {
+            observer(seen);
+        }
+    }
+}
