@@ -38,7 +38,8 @@ pub enum StoreError {
 #[derive(Debug, Default)]
 pub struct Snapshot {
     pub alerts: Vec<AlertRecord>,
-    /// Open incidents, and those resolved within [`RESOLVED_KEPT_IN_MEMORY`] of the newest resolution.
+    /// Open incidents, those resolved within [`RESOLVED_KEPT_IN_MEMORY`] of the newest resolution, and resolved ones that a
+    /// firing alert still belongs to.
     pub incidents: Vec<Incident>,
     /// Members of those incidents.
     pub members: Vec<Member>,
@@ -65,7 +66,7 @@ pub struct IncidentQuery {
 /// How long things are kept, for `retain`.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
-    /// Incidents resolved before this go, with their members, timeline and notifications.
+    /// Incidents resolved before this go, with their members, timeline and notifications; not while one of their alerts fires.
     pub incidents_before: Timestamp,
     /// Sent, failed and superseded outbox rows without an incident created before this go.
     pub notifications_before: Timestamp,

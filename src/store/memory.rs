@@ -108,7 +108,7 @@ impl Tables {
         let incidents: Vec<Incident> = self
             .incidents
             .values()
-            .filter(|i| i.status != IncidentStatus::Resolved || i.resolved_at >= floor)
+            .filter(|i| i.status != IncidentStatus::Resolved || i.resolved_at >= floor || self.burns(i.id))
             .map(|i| Incident::clone(i))
             .collect();
         let kept: BTreeSet<IncidentId> = incidents.iter().map(|i| i.id).collect();
@@ -129,13 +129,18 @@ impl Tables {
         self.members.range((id, Fingerprint(0))..=(id, Fingerprint(u64::MAX))).map(|(_, m)| m)
     }
 
+    /// Whether an alert that fires still belongs to it.
+    fn burns(&self, id: IncidentId) -> bool {
+        let fires = |row: &AlertRow| !row.dropped && row.record.is_firing();
+        self.members_of(id).any(|m| !m.detached && self.alerts.get(&m.fingerprint).is_some_and(fires))
+    }
+
     fn retain(&mut self, keep: Retention) -> u64 {
         let old: BTreeSet<IncidentId> = self
             .incidents
             .values()
-            .filter(|i| {
-                i.status == IncidentStatus::Resolved && i.resolved_at.is_some_and(|at| at < keep.incidents_before)
-            })
+            .filter(|i| i.status == IncidentStatus::Resolved && !self.burns(i.id))
+            .filter(|i| i.resolved_at.is_some_and(|at| at < keep.incidents_before))
             .map(|i| i.id)
             .take(RETAIN_ROWS_MAX)
             .collect();

@@ -81,15 +81,13 @@ pub(super) fn fingerprints(numbers: Vec<u64>) -> Vec<Fingerprint> {
     numbers.into_iter().map(Fingerprint).collect()
 }
 
-/// `fingerprint` is the row's key.
+/// `fingerprint` is the row's key, `ended_at` a column.
 #[derive(Serialize, Deserialize)]
 pub(super) struct AlertBody {
     labels: LabelsBody,
     annotations: LabelsBody,
     generator_url: Arc<str>,
     starts_at: i64,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    ended_at: Option<i64>,
     updated_at: i64,
     leases: Vec<LeaseBody>,
 }
@@ -108,27 +106,38 @@ struct LeaseBody {
 
 impl AlertBody {
     pub(super) fn of(record: &AlertRecord) -> Self {
-        let AlertRecord { fingerprint: _, labels, annotations, generator_url, starts_at, ended_at, updated_at, leases } =
-            record;
+        let AlertRecord {
+            fingerprint: _,
+            labels,
+            annotations,
+            generator_url,
+            starts_at,
+            ended_at: _,
+            updated_at,
+            leases,
+        } = record;
         Self {
             labels: LabelsBody(labels.clone()),
             annotations: LabelsBody(annotations.clone()),
             generator_url: Arc::clone(generator_url),
             starts_at: starts_at.as_millis(),
-            ended_at: millis(*ended_at),
             updated_at: updated_at.as_millis(),
             leases: leases.iter().map(LeaseBody::of).collect(),
         }
     }
 
-    pub(super) fn into_record(self, fingerprint: Fingerprint) -> Result<AlertRecord, StoreError> {
+    pub(super) fn into_record(
+        self,
+        fingerprint: Fingerprint,
+        ended_at: Option<Timestamp>,
+    ) -> Result<AlertRecord, StoreError> {
         Ok(AlertRecord {
             fingerprint,
             labels: self.labels.0,
             annotations: self.annotations.0,
             generator_url: self.generator_url,
             starts_at: Timestamp::from_millis(self.starts_at),
-            ended_at: moment(self.ended_at),
+            ended_at,
             updated_at: Timestamp::from_millis(self.updated_at),
             leases: self.leases.into_iter().map(LeaseBody::into_lease).collect::<Result<_, _>>()?,
         })

@@ -7,7 +7,7 @@ use super::exposition::Exposition;
 use super::process::Process;
 use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
@@ -381,18 +381,28 @@ impl fmt::Debug for Reading {
     }
 }
 
+impl Reading {
+    fn encode_value(&self, value: f64, encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        match self.kind {
+            MetricType::Counter => ConstCounter::new(value).encode(encoder),
+            _ => ConstGauge::new(value).encode(encoder),
+        }
+    }
+}
+
 impl Collector for Reading {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut metric = encoder.encode_descriptor(self.name, self.help, None, self.kind)?;
-        for (labels, value) in (self.read)() {
-            let labels: Vec<(String, String)> = labels.into_iter().map(|(name, v)| (name.to_owned(), v)).collect();
-            let one = metric.encode_family(&labels)?;
-            match self.kind {
-                MetricType::Counter => ConstCounter::new(value).encode(one)?,
-                _ => ConstGauge::new(value).encode(one)?,
-            }
+        let readings = (self.read)();
+        if let [(labels, value)] = &readings[..]
+            && labels.is_empty()
+        {
+            return self.encode_value(*value, metric);
         }
-        Ok(())
+        readings.into_iter().try_for_each(|(labels, value)| {
+            let labels: Vec<(String, String)> = labels.into_iter().map(|(name, v)| (name.to_owned(), v)).collect();
+            self.encode_value(value, metric.encode_family(&labels)?)
+        })
     }
 }
 

@@ -443,6 +443,26 @@ async fn load_leaves_out_what_was_resolved_long_ago(store: SharedStore) {
     assert_eq!(snapshot.last_incident, 4);
 }
 
+async fn an_incident_whose_alert_still_fires_is_kept(store: SharedStore) {
+    let day = RESOLVED_KEPT_IN_MEMORY.as_secs() as i64;
+    let resolved =
+        |n, secs| Incident { resolved_at: Some(at(secs)), ..incident(n, IncidentStatus::Resolved, Severity::Low) };
+    // Alerts of even numbers fire, those of odd ones have ended; every third member is detached.
+    let mut writes: Vec<Write> = (1..=4).map(|n| w(Write::Incident, resolved(n, 0))).collect();
+    writes.push(w(Write::Incident, resolved(5, 9 * day)));
+    for (incident, alert_number) in [(1, 2), (2, 1), (3, 6), (4, 4)] {
+        writes.push(w(Write::Alert, alert(alert_number)));
+        writes.push(w(Write::Member, member(incident, alert_number)));
+    }
+    writes.push(Write::AlertDropped(alert(4).fingerprint));
+    store.commit(writes).await.unwrap();
+    let kept = async || store.load().await.unwrap().incidents.iter().map(|i| i.id.0).collect::<BTreeSet<_>>();
+    assert_eq!(kept().await, BTreeSet::from([1, 5]));
+    let keep = Retention { incidents_before: at(day), notifications_before: at(0) };
+    assert_eq!(store.retain(keep).await.unwrap(), 3);
+    assert!(store.incident(IncidentId(1)).await.unwrap().is_some());
+}
+
 async fn old_rows_go_and_numbers_stay(store: SharedStore) {
     let resolved =
         |n, secs| Incident { resolved_at: Some(at(secs)), ..incident(n, IncidentStatus::Resolved, Severity::Low) };
@@ -534,6 +554,7 @@ suite!(
     incidents_come_in_pages,
     the_newest_lines_come_in_order,
     load_leaves_out_what_was_resolved_long_ago,
+    an_incident_whose_alert_still_fires_is_kept,
     old_rows_go_and_numbers_stay,
     retain_takes_a_little_at_a_time,
 );

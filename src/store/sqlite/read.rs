@@ -21,13 +21,29 @@ use std::sync::Arc;
 /// Rows read at once while loading: the driver's rows are large, the model's are not.
 const LOAD_PAGE: i64 = 1024;
 
+/// Open ones, those resolved since ?3, and those that a firing alert still belongs to.
+macro_rules! loaded_incidents {
+    () => {
+        "(SELECT id FROM incident WHERE status <> 'resolved' OR resolved_at >= ?3 \
+         UNION SELECT member.incident FROM alert JOIN member ON member.fingerprint = alert.fingerprint \
+         WHERE alert.ended_at IS NULL AND alert.dropped = 0 AND member.detached = 0)"
+    };
+}
+
 // Each pages by its first column, the row's number: ?1 the last one seen, ?2 the size of the page, ?3 see `RESOLVED_FLOOR`.
-const LOAD_ALERTS: &str = "SELECT id, fingerprint, body FROM alert WHERE id > ?1 AND dropped = 0 ORDER BY id LIMIT ?2";
-const LOAD_INCIDENTS: &str = "SELECT id, status, severity, opened_at, resolved_at, body FROM incident \
-     WHERE id > ?1 AND (status <> 'resolved' OR resolved_at >= ?3) ORDER BY id LIMIT ?2";
-const LOAD_MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached FROM member \
-     WHERE id > ?1 AND incident IN (SELECT id FROM incident WHERE status <> 'resolved' OR resolved_at >= ?3) \
-     ORDER BY id LIMIT ?2";
+const LOAD_ALERTS: &str =
+    "SELECT id, fingerprint, ended_at, body FROM alert WHERE id > ?1 AND dropped = 0 ORDER BY id LIMIT ?2";
+const LOAD_INCIDENTS: &str = concat!(
+    "SELECT id, status, severity, opened_at, resolved_at, body FROM incident WHERE id > ?1 AND id IN ",
+    loaded_incidents!(),
+    " ORDER BY id LIMIT ?2"
+);
+const LOAD_MEMBERS: &str = concat!(
+    "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached FROM member \
+     WHERE id > ?1 AND incident IN ",
+    loaded_incidents!(),
+    " ORDER BY id LIMIT ?2"
+);
 const LOAD_SILENCES: &str = "SELECT rowid, id, body FROM silence WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
 const LOAD_NFLOG: &str = "SELECT rowid, group_key, receiver, integration, body FROM nflog \
      WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
@@ -45,7 +61,7 @@ const INCIDENTS: &str = "SELECT id, status, severity, opened_at, resolved_at, bo
 const INCIDENT: &str = "SELECT id, status, severity, opened_at, resolved_at, body FROM incident WHERE id = ?1";
 const MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached FROM member \
      WHERE incident = ?1";
-const ALERTS_OF: &str = "SELECT alert.id, alert.fingerprint, alert.body FROM member \
+const ALERTS_OF: &str = "SELECT alert.id, alert.fingerprint, alert.ended_at, alert.body FROM member \
      JOIN alert ON alert.fingerprint = member.fingerprint WHERE member.incident = ?1";
 const TIMELINE: &str = "SELECT seq, incident, at, kind, text, actor, reason FROM timeline \
      WHERE incident = ?1 ORDER BY seq DESC LIMIT ?2";
@@ -77,7 +93,7 @@ fn incident_id(row: &SqliteRow, column: usize) -> Result<IncidentId, StoreError>
 }
 
 fn alert(row: &SqliteRow) -> Result<AlertRecord, StoreError> {
-    decode::<AlertBody>("alert", get(row, 2)?)?.into_record(fingerprint(row, 1)?)
+    decode::<AlertBody>("alert", get(row, 3)?)?.into_record(fingerprint(row, 1)?, moment(get(row, 2)?))
 }
 
 fn incident_row(row: &SqliteRow) -> Result<Incident, StoreError> {

@@ -8,8 +8,11 @@ use crate::store::rows::encode;
 use crate::store::{RETAIN_ROWS_MAX, Retention, StoreError};
 use sqlx::{Connection, Row, SqliteConnection};
 
-const OLD_INCIDENTS: &str =
-    "SELECT id FROM incident WHERE resolved_at < ?1 AND status = 'resolved' ORDER BY id LIMIT ?2";
+const OLD_INCIDENTS: &str = "SELECT id FROM incident WHERE resolved_at < ?1 AND status = 'resolved' \
+     AND NOT EXISTS (SELECT 1 FROM member JOIN alert ON alert.fingerprint = member.fingerprint \
+         WHERE member.incident = incident.id AND member.detached = 0 \
+         AND alert.ended_at IS NULL AND alert.dropped = 0) \
+     ORDER BY id LIMIT ?2";
 /// The numbers outlive the rows that carried them.
 const KEEP_NUMBERS: [&str; 2] = [
     "UPDATE counter SET value = max(value, (SELECT coalesce(max(id), 0) FROM incident)) WHERE name = 'incident'",

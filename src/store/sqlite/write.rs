@@ -44,9 +44,10 @@ impl Upsert {
 }
 
 static ALERT: Upsert = Upsert::new(
-    "INSERT INTO alert (fingerprint, dropped, body)",
-    3,
-    "ON CONFLICT (fingerprint) DO UPDATE SET dropped = excluded.dropped, body = excluded.body",
+    "INSERT INTO alert (fingerprint, dropped, ended_at, body)",
+    4,
+    "ON CONFLICT (fingerprint) DO UPDATE SET dropped = excluded.dropped, ended_at = excluded.ended_at, \
+     body = excluded.body",
 );
 static INCIDENT: Upsert = Upsert::new(
     "INSERT INTO incident (id, status, severity, opened_at, resolved_at, body)",
@@ -179,6 +180,7 @@ async fn write_alerts(conn: &mut SqliteConnection, ops: Vec<(Fingerprint, AlertO
     put(conn, &ALERT, &puts, |(record, dropped), row| {
         row.add(record.fingerprint.0 as i64)?;
         row.add(*dropped)?;
+        row.add(millis(record.ended_at))?;
         row.add(encode(&AlertBody::of(record))?)
     })
     .await?;

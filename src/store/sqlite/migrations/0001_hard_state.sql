@@ -8,6 +8,8 @@ CREATE TABLE alert (
     fingerprint INTEGER NOT NULL UNIQUE,
     -- Memory has let it go; kept for the incidents it belongs to.
     dropped     INTEGER NOT NULL,
+    -- NULL while it fires.
+    ended_at    INTEGER,
     body        TEXT    NOT NULL
 ) STRICT;
 
