@@ -96,7 +96,7 @@ fn storm(runtime: &tokio::runtime::Runtime, batch: u64, story: bool) {
     let what = if story { "alert + member + line" } else { "alert" };
     println!(
         "storm, {what}, {batch} per commit: {:.1} us CPU, {:.1} us wall per alert",
-        per(cpu() - before),
+        per(cpu().saturating_sub(before)),
         per(wall.elapsed())
     );
     let start = Instant::now();

@@ -124,7 +124,9 @@ impl Decide {
             commit(self, writes, inbox, stop).await?;
         }
         (self.door.committed)(&committed);
-        answers.into_iter().for_each(|(waiting, answer)| waiting.tell(answer));
+        for (waiting, answer) in answers {
+            waiting.tell(answer);
+        }
         if !cancel.is_empty() {
             let cancelled: HashSet<&NotificationKey> = cancel.iter().collect();
             send.retain(|notification| !cancelled.contains(&notification.key));

@@ -35,11 +35,14 @@ pub trait Dispatch: Send + Sync + 'static {
     fn cancel(&self, keys: Vec<NotificationKey>);
 }
 
+/// Takes versions of alerts that are on the disk.
+pub type CommittedHook = Box<dyn Fn(&[(Fingerprint, u64)]) + Send + Sync>;
+
 /// What the writer needs of the door (`alerts::Book`).
 pub struct DoorHooks {
     /// Alerts whose last lease has run out.
     pub expire: Box<dyn Fn(Timestamp) -> Vec<Transition> + Send + Sync>,
     pub next_expiry: Box<dyn Fn() -> Option<Timestamp> + Send + Sync>,
     /// These versions are on the disk: a repeat of them is a refresh from now on.
-    pub committed: Box<dyn Fn(&[(Fingerprint, u64)]) + Send + Sync>,
+    pub committed: CommittedHook,
 }

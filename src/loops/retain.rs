@@ -20,14 +20,11 @@ pub struct KeepFor {
     pub announcements: Duration,
 }
 
-const DAY: Duration = Duration::from_secs(24 * 3600);
 /// The table of time limits: a quarter for what reviews look back on, a week (twice the patience of delivery and more) for
 /// what only answers "was it sent?".
-pub const KEEP: KeepFor = KeepFor {
-    incidents: Duration::from_secs(90 * DAY.as_secs()),
-    announcements: Duration::from_secs(7 * DAY.as_secs()),
-};
-const EVERY: Duration = Duration::from_secs(60);
+pub const KEEP: KeepFor =
+    KeepFor { incidents: Duration::from_hours(90 * 24), announcements: Duration::from_hours(7 * 24) };
+const EVERY: Duration = Duration::from_mins(1);
 /// Removals per pass; a backlog is worked off over the next minutes instead of holding the writer.
 const ROUNDS_MAX: usize = 20;
 

@@ -19,7 +19,7 @@ pub const TIMELINE_MAX: usize = 10_000;
 /// The most incidents, and the most outbox rows, that one `retain` removes, so that decisions wait for it only briefly.
 pub const RETAIN_ROWS_MAX: usize = 500;
 /// `load` returns resolved incidents this far back from the newest resolution: they may be reopened, or redirect.
-pub const RESOLVED_KEPT_IN_MEMORY: Duration = Duration::from_secs(24 * 3600);
+pub const RESOLVED_KEPT_IN_MEMORY: Duration = Duration::from_hours(24);
 
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 

@@ -362,7 +362,7 @@ impl SilenceBody {
     pub(super) fn into_silence(self, id: Arc<str>) -> Result<Silence, StoreError> {
         Ok(Silence {
             id,
-            matchers: self.matchers.iter().map(|m| matcher(m)).collect::<Result<_, _>>()?,
+            matchers: self.matchers.iter().map(matcher).collect::<Result<_, _>>()?,
             starts_at: Timestamp::from_millis(self.starts_at),
             ends_at: Timestamp::from_millis(self.ends_at),
             updated_at: Timestamp::from_millis(self.updated_at),

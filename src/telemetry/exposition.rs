@@ -57,9 +57,9 @@ fn plain(openmetrics: &str) -> String {
                 other => ("", other),
             };
             if let Some(text) = help.take().and_then(|h| h.strip_prefix(name)) {
-                out.push_str(&format!("# HELP {name}{suffix}{text}\n"));
+                out.extend(["# HELP ", name, suffix, text, "\n"]);
             }
-            out.push_str(&format!("# TYPE {name}{suffix} {kind}\n"));
+            out.extend(["# TYPE ", name, suffix, " ", kind, "\n"]);
         } else if !line.starts_with('#') {
             out.push_str(line);
             out.push('\n');

@@ -12,7 +12,7 @@ const INTERRUPT: i32 = 9;
 const FULL: i32 = 13;
 const CANTOPEN: i32 = 14;
 /// Out of memory inside an IO call; every other IO error, a failed fsync above all, leaves the file in doubt.
-const IOERR_NOMEM: i32 = 10 | (12 << 8);
+const IOERR_NOMEM: i32 = 3082;
 
 /// Sorts by SQLite's result code (<https://www.sqlite.org/rescode.html>).
 pub(super) fn fault(error: sqlx::Error) -> StoreError {
