@@ -11,3 +11,11 @@ mod tidy;
 mod notify;
 mod support;
 mod template;
+//! One binary for all integration tests: a module per subject.
+//! In: the public interface. Out: pass or fail.
+//! Never: sleeps, or passes by being skipped.
+//! Start at the module of your subject.
+
+#![allow(clippy::unwrap_used)] // A test fails by panicking, its helpers too.
+
+mod store;
