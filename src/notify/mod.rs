@@ -3,6 +3,10 @@
 //! Never: decides whether to notify.
 //! Start at [`Notifier`].
 
+pub mod settings;
+
+pub use settings::{IntegrationConfig, ReceiverConfig, SecretSource};
+
 use crate::model::Notification;
 use std::future::Future;
 use std::pin::Pin;
