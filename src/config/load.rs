@@ -103,6 +103,42 @@ pub fn load(path: Option<&Path>) -> Result<Loaded, Mistakes> {
     Ok(loaded)
 }
 
+/// What a server starts with, and takes at each reload: the file, the flags over it, and the rule that nobody listens
+/// to the network without authentication by accident.
+pub fn start(path: Option<&Path>, flags: &Overrides, insecure: bool) -> Result<Loaded, Mistakes> {
+    let mut loaded = load(path)?;
+    loaded.config.apply(flags);
+    let file = path.map(|p| p.display().to_string()).unwrap_or_default();
+    loaded
+        .config
+        .check_exposure(insecure)
+        .map_err(|text| Mistakes(vec![Mistake::new(&file, Position::default(), text)]))?;
+    Ok(loaded)
+}
+
+/// What a file is, by its top-level keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// `groups:` of rules.
+    Rules,
+    /// `tests:` for rules.
+    RuleTests,
+    /// Everything else, broken files too.
+    Config,
+}
+
+/// Looks at the top-level keys of `text`.
+pub fn kind_of(text: &str) -> FileKind {
+    let has = |key: &str| text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')));
+    if has("tests") {
+        FileKind::RuleTests
+    } else if has("groups") {
+        FileKind::Rules
+    } else {
+        FileKind::Config
+    }
+}
+
 fn built_in() -> Result<Loaded, Mistakes> {
     let mut loaded = parse(DEFAULT_YAML, "", Files::Check)?;
     loaded.config.rule_files = glob::expand(Path::new(DEFAULT_RULE_FILES));

@@ -16,7 +16,7 @@ pub fn list(f: &Fields<'_>, key: &'static str) -> Vec<Matcher> {
     };
     let mut out = Vec::new();
     for text in texts {
-        match parse_placeholder(text.value) {
+        match parse(text.value) {
             Ok(matchers) => out.extend(matchers),
             Err(error) => f.notes().mistake_with(
                 text.at,
@@ -28,7 +28,8 @@ pub fn list(f: &Fields<'_>, key: &'static str) -> Vec<Matcher> {
     out
 }
 
-fn parse_placeholder(text: &str) -> Result<Vec<Matcher>, String> {
+/// One text, which may hold several matchers.
+pub fn parse(text: &str) -> Result<Vec<Matcher>, String> {
     let bad = || format!("bad matcher format: {text}");
     for (op, sign) in
         [(MatchOp::Regex, "=~"), (MatchOp::NotRegex, "!~"), (MatchOp::NotEqual, "!="), (MatchOp::Equal, "=")]
