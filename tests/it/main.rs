@@ -1,5 +1,6 @@
 //! The one integration binary: a module per subject. Start at the module of your subject.
 
+mod config;
 #[cfg(feature = "e2e")]
 mod e2e;
 mod tidy;
