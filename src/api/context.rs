@@ -5,7 +5,7 @@
 
 use super::auth::Auth;
 use super::write::WriteDoor;
-use crate::alerts::book::Book;
+use crate::alerts::Book;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::inbox::Inbox;

@@ -46,7 +46,7 @@ pub async fn list(State(context): Shared, uri: Uri) -> Result<Response, ApiError
     let filters: Vec<Matcher> = params
         .all("filter")
         .filter(|text| !text.is_empty())
-        .map(|text| matchers::parse_filter(text).map_err(|e| ApiError::Invalid(format!("parameter filter: {e}"))))
+        .map(|text| matchers::parse_one(text).map_err(|e| ApiError::Invalid(format!("parameter filter: {e}"))))
         .collect::<Result<_, _>>()?;
     let before = match params.one("next") {
         None => None,

@@ -83,7 +83,7 @@ pub async fn list(State(context): Shared) -> Response {
 
 impl Sent {
     fn matchers(&self) -> Result<Vec<Matcher>, ApiError> {
-        matchers::parse_matchers(&self.matchers).map_err(|e| ApiError::Invalid(e.to_string()))
+        matchers::parse(&self.matchers).map_err(|e| ApiError::Invalid(e.to_string()))
     }
 
     /// How many firing alerts would fall quiet: a silence that is too wide is seen before it is made.

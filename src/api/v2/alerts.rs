@@ -3,8 +3,7 @@
 //! Never: answers 2xx for an alert that is not on disk, or holds the engine's lock while it prints.
 //! Start at [`post`].
 
-use crate::alerts::book::Observed;
-use crate::alerts::matchers;
+use crate::alerts::{BookError, Observed, matchers};
 use crate::api::context::{Context, Shared};
 use crate::api::dto::{LabelsDto, TimeDto};
 use crate::api::error::{ApiError, V2Error};
@@ -50,18 +49,19 @@ async fn take(context: &Context, decoded: Decoded, door: Door, now: Timestamp) -
     context.metrics.alerts.invalid(door.as_str(), errors.len() as u64);
     for alert in decoded.alerts {
         match context.book.observe(alert, now) {
-            Observed::Refresh => refreshes += 1,
-            Observed::Transition(transition) => news.push(transition),
-            Observed::Ignored { .. } => {}
-            Observed::Full { limit } => full = Some(limit),
+            Ok(Observed::Refresh) => refreshes += 1,
+            Ok(Observed::Transition(transition)) => news.push(transition),
+            Ok(Observed::Ignored { reason }) => tracing::debug!(reason = reason.as_str(), "a post changed nothing"),
+            Err(error @ BookError::Full { .. }) => full = Some(error),
+            Err(error @ BookError::NoIdentity) => errors.push(error.to_string()),
         }
     }
     context.metrics.alerts.refreshes.inc_by(refreshes);
     if !news.is_empty() {
         context.inbox.submit(Input::Transitions(news)).await?;
     }
-    if let Some(limit) = full {
-        return Err(ApiError::Unavailable(format!("{limit} alerts are held, the limit: new ones are refused until some end")));
+    if let Some(full) = full {
+        return Err(ApiError::Unavailable(format!("{full}; new ones are refused until some end")));
     }
     if errors.is_empty() {
         return Ok(());
@@ -138,7 +138,7 @@ impl Wanted {
     fn of(uri: &Uri) -> Result<Self, ApiError> {
         let params = Params::of(uri);
         let filters = params.all("filter").filter(|t| !t.is_empty()).map(|text| {
-            matchers::parse_filter(text).map_err(|e| ApiError::Invalid(format!("bad matcher format: {e}")))
+            matchers::parse_one(text).map_err(|e| ApiError::Invalid(e.to_string()))
         });
         let receiver = params.one("receiver").map(|text| {
             Pattern::anchored(text).map_err(|e| ApiError::Invalid(format!("failed to parse receiver param: {e}")))

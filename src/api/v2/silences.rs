@@ -139,7 +139,7 @@ pub async fn list(State(context): Shared, uri: Uri) -> Result<Response, V2Error>
     let filters: Vec<Matcher> = params
         .all("filter")
         .filter(|t| !t.is_empty())
-        .map(|text| matchers::parse_filter(text).map_err(|e| ApiError::Invalid(format!("bad matcher format: {e}"))))
+        .map(|text| matchers::parse_one(text).map_err(|e| ApiError::Invalid(e.to_string())))
         .collect::<Result<_, _>>()?;
     let states = [
         (SilenceState::Active, params.flag("active", true)?),
