@@ -3,12 +3,11 @@
 //! Never: sleeps, ignores or skips.
 //! Start at the module of your subject.
 
-#![allow(clippy::unwrap_used)] // A test fails by panicking, its helpers too.
-
 mod config;
 #[cfg(feature = "e2e")]
 mod e2e;
 mod notify;
+mod remote_write;
 mod store;
 mod support;
 mod template;
