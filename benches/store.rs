@@ -7,8 +7,8 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use watchfire::model::{
-    AlertRecord, Door, Fingerprint, IncidentId, Labels, Lease, Member, SourceKey, TimelineEntry, TimelineKind,
-    Timestamp, Write,
+    AlertRecord, Door, Escalation, Fingerprint, Incident, IncidentId, IncidentStatus, Labels, Lease, Member, Severity,
+    SourceKey, TimelineEntry, TimelineKind, Timestamp, Write,
 };
 use watchfire::store::{MemoryStore, SharedStore, SqliteStore};
 
@@ -47,13 +47,46 @@ fn alert(n: u64) -> Arc<AlertRecord> {
     })
 }
 
-/// What a new alert writes: its row, and with `story` its place in an incident and a line of the timeline.
+/// Alerts per incident: the engine's limit.
+const INCIDENT_ALERTS: u64 = 10_000;
+
+fn incident(id: IncidentId, alerts: u32) -> Arc<Incident> {
+    let record = alert(0);
+    Arc::new(Incident {
+        id,
+        title: "HighErrorRate in shop".to_owned(),
+        status: IncidentStatus::Triggered,
+        severity: Severity::Critical,
+        labels: record.labels.clone(),
+        cluster: Some(Arc::from("eu-west-1")),
+        environment: None,
+        opened_at: record.starts_at,
+        last_attached_at: record.starts_at,
+        acknowledged_at: None,
+        acknowledged_by: None,
+        resolved_at: None,
+        resolved_by: None,
+        snoozed_until: None,
+        correlation_rule: Some(Arc::from("service")),
+        correlation_key: Some(Arc::from("eu-west-1/checkout")),
+        alert_count: alerts,
+        firing_count: alerts,
+        doors: [Door::AlertmanagerApi].into(),
+        escalation: Escalation::default(),
+        paged: [Arc::from("first")].into(),
+        merged_into: None,
+    })
+}
+
+/// What a new alert writes: its row, and with `story` its place in an incident, the incident's row and a line of the timeline.
 fn writes(n: u64, story: bool) -> Vec<Write> {
     let record = alert(n);
+    let id = IncidentId(n / INCIDENT_ALERTS + 1);
     let mut writes = vec![Write::Alert(Arc::clone(&record))];
     if story {
+        writes.push(Write::Incident(incident(id, (n % INCIDENT_ALERTS) as u32 + 1)));
         writes.push(Write::Member(Arc::new(Member {
-            incident: IncidentId(1),
+            incident: id,
             fingerprint: record.fingerprint,
             attached_at: record.starts_at,
             reason: "rule service: same cluster and service, 2 s after the last".to_owned(),
@@ -61,7 +94,7 @@ fn writes(n: u64, story: bool) -> Vec<Write> {
             detached: false,
         })));
         writes.push(Write::Timeline(Arc::new(TimelineEntry {
-            incident: IncidentId(1),
+            incident: id,
             seq: n + 1,
             at: record.starts_at,
             kind: TimelineKind::AlertAttached,
@@ -93,15 +126,16 @@ fn storm(runtime: &tokio::runtime::Runtime, batch: u64, story: bool) {
         runtime.block_on(store.commit(batch)).expect("a commit succeeds");
     }
     let per = |d: Duration| d.as_secs_f64() * 1e6 / ALERTS as f64;
-    let what = if story { "alert + member + line" } else { "alert" };
+    let what = if story { "alert + member + incident + line" } else { "alert" };
     println!(
         "storm, {what}, {batch} per commit: {:.1} us CPU, {:.1} us wall per alert",
         per(cpu().saturating_sub(before)),
         per(wall.elapsed())
     );
     let start = Instant::now();
-    let loaded = runtime.block_on(store.load()).expect("a load succeeds").alerts.len();
-    println!("load of {loaded} alerts: {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
+    let loaded = runtime.block_on(store.load()).expect("a load succeeds");
+    let (alerts, members) = (loaded.alerts.len(), loaded.members.len());
+    println!("load of {alerts} alerts, {members} members: {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
 }
 
 fn commits(c: &mut Criterion) {

@@ -5,16 +5,15 @@
 
 use super::exposition::Exposition;
 use super::process::Process;
+use super::readings::{self, Reader, Reading, Values};
 use parking_lot::Mutex;
-use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric, MetricEncoder};
-use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::TypedMetric;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
-use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Metric, Registry};
-use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -304,47 +303,20 @@ impl Metrics {
         registry.register_collector(Box::new(Process));
         let metrics = Self { registry: Mutex::new(registry), ..metrics };
         let info = |version: &str| vec![(vec![("version", version.to_owned())], 1.0)];
-        metrics.read_gauge("watchfire_build_info", "This build", move || info(version));
-        metrics.read_gauge("alertmanager_build_info", "The Alertmanager whose API is spoken here", move || {
-            info(ALERTMANAGER_VERSION)
-        });
+        metrics.read(readings::BUILD_INFO, move || info(version));
+        metrics.read(readings::ALERTMANAGER_BUILD_INFO, move || info(ALERTMANAGER_VERSION));
         metrics
     }
 
-    /// A gauge that is read at scrape time: any number of label sets with a value each. `name` is the whole name.
-    /// The closure runs on the scraping task: it reads counters and takes short locks, nothing more.
-    pub fn read_gauge(
-        &self,
-        name: &'static str,
-        help: &'static str,
-        read: impl Fn() -> Readings + Send + Sync + 'static,
-    ) {
-        self.read(name, help, MetricType::Gauge, Box::new(read));
+    /// From now on each scrape asks this closure, which gives any number of label sets with a value each.
+    /// It runs on the scraping task: it reads counters and takes short locks, nothing more.
+    pub fn read(&self, of: Reading, values: impl Fn() -> Values + Send + Sync + 'static) {
+        self.registry.lock().register_collector(Box::new(Reader { of, values: Box::new(values) }));
     }
 
-    /// A counter kept elsewhere, read at scrape time; `name` is without `_total`.
-    pub fn read_counter(
-        &self,
-        name: &'static str,
-        help: &'static str,
-        read: impl Fn() -> Readings + Send + Sync + 'static,
-    ) {
-        self.read(name, help, MetricType::Counter, Box::new(read));
-    }
-
-    /// A gauge of one value without labels.
-    pub fn read_value(&self, name: &'static str, help: &'static str, read: impl Fn() -> f64 + Send + Sync + 'static) {
-        self.read_gauge(name, help, move || vec![(Vec::new(), read())]);
-    }
-
-    fn read(
-        &self,
-        name: &'static str,
-        help: &'static str,
-        kind: MetricType,
-        read: Box<dyn Fn() -> Readings + Send + Sync>,
-    ) {
-        self.registry.lock().register_collector(Box::new(Reading { name, help, kind, read }));
+    /// The same for one value without labels.
+    pub fn read_one(&self, of: Reading, value: impl Fn() -> f64 + Send + Sync + 'static) {
+        self.read(of, move || vec![(Vec::new(), value())]);
     }
 
     /// The text of a scrape; its content type is [`Exposition::content_type`].
@@ -356,53 +328,12 @@ impl Metrics {
     }
 }
 
-/// Label sets and their values, as a closure gives them.
-pub type Readings = Vec<(Vec<(&'static str, String)>, f64)>;
-
 struct Register<'a>(&'a mut Registry);
 
 impl Register<'_> {
     fn put<M: Metric + TypedMetric + Clone>(&mut self, name: &'static str, help: &'static str, metric: M) -> M {
         self.0.register(format!("watchfire_{name}"), help, metric.clone());
         metric
-    }
-}
-
-struct Reading {
-    name: &'static str,
-    help: &'static str,
-    kind: MetricType,
-    read: Box<dyn Fn() -> Readings + Send + Sync>,
-}
-
-impl fmt::Debug for Reading {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reading").field("name", &self.name).finish_non_exhaustive()
-    }
-}
-
-impl Reading {
-    fn encode_value(&self, value: f64, encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
-        match self.kind {
-            MetricType::Counter => ConstCounter::new(value).encode(encoder),
-            _ => ConstGauge::new(value).encode(encoder),
-        }
-    }
-}
-
-impl Collector for Reading {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let mut metric = encoder.encode_descriptor(self.name, self.help, None, self.kind)?;
-        let readings = (self.read)();
-        if let [(labels, value)] = &readings[..]
-            && labels.is_empty()
-        {
-            return self.encode_value(*value, metric);
-        }
-        readings.into_iter().try_for_each(|(labels, value)| {
-            let labels: Vec<(String, String)> = labels.into_iter().map(|(name, v)| (name.to_owned(), v)).collect();
-            self.encode_value(value, metric.encode_family(&labels)?)
-        })
     }
 }
 
@@ -419,11 +350,9 @@ mod tests {
         metrics.ingest.samples.inc_by(7);
         metrics.notifications.sent("webhook", Duration::from_millis(3));
         metrics.config.reloaded(true, 17.5);
-        metrics.read_value("watchfire_head_series", "Series held", || 42.0);
-        metrics.read_gauge("watchfire_incidents", "Incidents by status", || {
-            vec![(vec![("status", "triggered".to_owned())], 2.0)]
-        });
-        metrics.read_counter("watchfire_inbox_refused", "Inputs refused", || vec![(Vec::new(), 5.0)]);
+        metrics.read_one(readings::HEAD_SERIES, || 42.0);
+        metrics.read(readings::INCIDENTS, || vec![(vec![("status", "triggered".to_owned())], 2.0)]);
+        metrics.read_one(readings::INBOX_REFUSED, || 5.0);
 
         let open = metrics.encode(Exposition::OpenMetrics);
         let plain = metrics.encode(Exposition::Plain);

@@ -8,10 +8,11 @@ mod health;
 pub mod logging;
 mod metrics;
 mod process;
+pub mod readings;
 
 pub use exposition::{Exposition, OPENMETRICS_TYPE, PLAIN_TYPE};
 pub use health::{Health, HealthReport, Part, PartHealth, Status};
 pub use metrics::{
     AlertMetrics, ConfigMetrics, EscalationMetrics, InboxMetrics, IngestMetrics, Metrics, NotificationMetrics,
-    Readings, RuleMetrics, StoreMetrics, WalMetrics,
+    RuleMetrics, StoreMetrics, WalMetrics,
 };

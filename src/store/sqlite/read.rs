@@ -19,31 +19,21 @@ use sqlx::{Decode, Row, Sqlite, SqliteConnection, SqlitePool, Type};
 use std::sync::Arc;
 
 /// Rows read at once while loading: the driver's rows are large, the model's are not.
-const LOAD_PAGE: i64 = 1024;
+const LOAD_PAGE: i64 = 4096;
 
-/// Open ones, those resolved since ?3, and those that a firing alert still belongs to.
-macro_rules! loaded_incidents {
-    () => {
-        "(SELECT id FROM incident WHERE status <> 'resolved' OR resolved_at >= ?3 \
-         UNION SELECT member.incident FROM alert JOIN member ON member.fingerprint = alert.fingerprint \
-         WHERE alert.ended_at IS NULL AND alert.dropped = 0 AND member.detached = 0)"
-    };
-}
+/// Open ones, those resolved since ?1, and those that a firing alert still belongs to.
+const LOADED_INCIDENTS: &str = "SELECT id FROM incident WHERE status <> 'resolved' OR resolved_at >= ?1 \
+     UNION SELECT member.incident FROM alert JOIN member ON member.fingerprint = alert.fingerprint \
+     WHERE alert.ended_at IS NULL AND alert.dropped = 0 AND member.detached = 0";
 
-// Each pages by its first column, the row's number: ?1 the last one seen, ?2 the size of the page, ?3 see `RESOLVED_FLOOR`.
+// Each pages by its first column, the row's number: ?1 the last one seen, ?2 the size of the page, ?3 the loaded incidents.
 const LOAD_ALERTS: &str =
     "SELECT id, fingerprint, ended_at, body FROM alert WHERE id > ?1 AND dropped = 0 ORDER BY id LIMIT ?2";
-const LOAD_INCIDENTS: &str = concat!(
-    "SELECT id, status, severity, opened_at, resolved_at, body FROM incident WHERE id > ?1 AND id IN ",
-    loaded_incidents!(),
-    " ORDER BY id LIMIT ?2"
-);
-const LOAD_MEMBERS: &str = concat!(
-    "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached FROM member \
-     WHERE id > ?1 AND incident IN ",
-    loaded_incidents!(),
-    " ORDER BY id LIMIT ?2"
-);
+const LOAD_INCIDENTS: &str = "SELECT id, status, severity, opened_at, resolved_at, body FROM incident \
+     WHERE id > ?1 AND id IN (SELECT value FROM json_each(?3)) ORDER BY id LIMIT ?2";
+/// The `+` keeps the index on `incident` out of it, which would gather and sort all members for each page.
+const LOAD_MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached FROM member \
+     WHERE id > ?1 AND +incident IN (SELECT value FROM json_each(?3)) ORDER BY id LIMIT ?2";
 const LOAD_SILENCES: &str = "SELECT rowid, id, body FROM silence WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
 const LOAD_NFLOG: &str = "SELECT rowid, group_key, receiver, integration, body FROM nflog \
      WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
@@ -167,12 +157,12 @@ fn all<T>(rows: &[SqliteRow], read: fn(&SqliteRow) -> Result<T, StoreError>) -> 
 async fn pages<T>(
     conn: &mut SqliteConnection,
     statement: &'static str,
-    floor: i64,
+    incidents: &str,
     read: fn(&SqliteRow) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
     let (mut out, mut last) = (Vec::new(), i64::MIN);
     loop {
-        let query = sqlx::query(statement).bind(last).bind(LOAD_PAGE).bind(floor);
+        let query = sqlx::query(statement).bind(last).bind(LOAD_PAGE).bind(incidents);
         let rows = query.fetch_all(&mut *conn).await.map_err(fault)?;
         for row in &rows {
             out.push(read(row)?);
@@ -190,15 +180,17 @@ pub(super) async fn load(readers: &SqlitePool) -> Result<Snapshot, StoreError> {
     let conn: &mut SqliteConnection = &mut tx;
     let newest: Option<i64> = get(&sqlx::query(RESOLVED_FLOOR).fetch_one(&mut *conn).await.map_err(fault)?, 0)?;
     let floor = newest.map_or(i64::MIN, |ms| (Timestamp::from_millis(ms) - RESOLVED_KEPT_IN_MEMORY).as_millis());
+    let ids = sqlx::query(LOADED_INCIDENTS).bind(floor).fetch_all(&mut *conn).await.map_err(fault)?;
+    let ids = encode(&ids.iter().map(|row| get(row, 0)).collect::<Result<Vec<i64>, _>>()?)?;
     let numbers = sqlx::query(LAST_NUMBERS).fetch_one(&mut *conn).await.map_err(fault)?;
     Ok(Snapshot {
-        alerts: pages(conn, LOAD_ALERTS, floor, alert).await?,
-        incidents: pages(conn, LOAD_INCIDENTS, floor, incident_row).await?,
-        members: pages(conn, LOAD_MEMBERS, floor, member).await?,
-        silences: pages(conn, LOAD_SILENCES, floor, silence).await?,
-        nflog: pages(conn, LOAD_NFLOG, floor, nflog_entry).await?,
-        outbox: pages(conn, LOAD_OUTBOX, floor, notification).await?,
-        rule_alerts: pages(conn, LOAD_RULE_ALERTS, floor, rule_alert).await?,
+        alerts: pages(conn, LOAD_ALERTS, &ids, alert).await?,
+        incidents: pages(conn, LOAD_INCIDENTS, &ids, incident_row).await?,
+        members: pages(conn, LOAD_MEMBERS, &ids, member).await?,
+        silences: pages(conn, LOAD_SILENCES, &ids, silence).await?,
+        nflog: pages(conn, LOAD_NFLOG, &ids, nflog_entry).await?,
+        outbox: pages(conn, LOAD_OUTBOX, &ids, notification).await?,
+        rule_alerts: pages(conn, LOAD_RULE_ALERTS, &ids, rule_alert).await?,
         last_incident: get::<i64>(&numbers, 0)? as u64,
         last_timeline_seq: get::<i64>(&numbers, 1)? as u64,
     })
