@@ -28,6 +28,7 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::{JoinHandle, JoinSet};
@@ -55,6 +56,7 @@ struct Handle {
 pub struct Deliver {
     shared: Arc<Shared>,
     destinations: Mutex<HashMap<DestinationKey, Handle>>,
+    stopped: AtomicBool,
 }
 
 impl Deliver {
@@ -62,12 +64,16 @@ impl Deliver {
     pub fn new(notifiers: Notifiers, clock: Arc<dyn Clock>, sink: ReceiptSink, observer: Option<Observer>) -> Self {
         let slots = Semaphore::new(IN_FLIGHT_TOTAL_MAX);
         let shared = Shared { notifiers: ArcSwap::from_pointee(notifiers), clock, sink, observer, slots };
-        Self { shared: Arc::new(shared), destinations: Mutex::new(HashMap::new()) }
+        Self { shared: Arc::new(shared), destinations: Mutex::default(), stopped: AtomicBool::new(false) }
     }
 
-    /// Queues committed notifications; at start, the restored outbox. Never waits. One that is queued already is left alone.
+    /// Queues committed notifications; at start, the restored outbox. Never waits. One that is queued already is
+    /// left alone; after [`Self::stop`] all are (they stay in the outbox).
     pub fn dispatch(&self, notifications: impl IntoIterator<Item = Arc<Notification>>) {
         let mut destinations = self.destinations.lock();
+        if self.stopped.load(Relaxed) {
+            return;
+        }
         for notification in notifications {
             let key = (Arc::clone(&notification.receiver), notification.integration);
             let handle = destinations.entry(key).or_insert_with_key(|key| self.start(key));
@@ -98,6 +104,7 @@ impl Deliver {
     /// Sends what can be sent at once, at most for `deadline`. What is not settled then stays in the outbox, without a receipt.
     /// The sink must still take receipts meanwhile.
     pub async fn stop(&self, deadline: Duration) {
+        self.stopped.store(true, Relaxed);
         let handles: Vec<Handle> = self.destinations.lock().drain().map(|(_, handle)| handle).collect();
         let until = Instant::now() + deadline;
         let mut tasks = JoinSet::new();
