@@ -19,7 +19,7 @@ use self::refs::Refs;
 use self::shared::Shared;
 use self::watch::Status;
 use crate::clock::Clock;
-use crate::model::{Notification, NotificationKey, Receipt, ReceiptOutcome};
+use crate::model::{Notification, NotificationKey, Receipt};
 use crate::notify::Notifiers;
 use crate::notify::breaker::Breaker;
 use arc_swap::ArcSwap;
@@ -81,7 +81,7 @@ impl Deliver {
                 // The task ends only after its sender is dropped, so this cannot fail.
                 let _ = handle.commands.send(Command::Send(notification));
             } else {
-                self.refuse(&notification);
+                self.shared.refuse(&notification);
             }
         }
     }
@@ -142,14 +142,5 @@ impl Deliver {
             started: Instant::now(),
         };
         Handle { commands, status, task: tokio::spawn(destination.run(inbox)) }
-    }
-
-    fn refuse(&self, notification: &Notification) {
-        let outcome =
-            ReceiptOutcome::Failed { error: format!("{QUEUE_MAX} messages wait for this destination already") };
-        let (key, attempts) = (notification.key.clone(), notification.attempts);
-        let receipt = Receipt { key, attempts, at: self.shared.clock.now(), outcome };
-        let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move { shared.post(receipt).await });
     }
 }

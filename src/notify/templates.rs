@@ -151,7 +151,8 @@ mod tests {
         let names: Vec<&str> = DEFAULTS.split("define \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         assert!(names.len() > 20);
         for name in names {
-            let data = if name == "__text_alert_list" { ".Alerts" } else { "." };
+            let is_list = name == "__text_alert_list" || name == "pagerduty.default.instances";
+            let data = if is_list { ".Alerts" } else { "." };
             for html in [false, true] {
                 let template = format!("{{{{ template \"{name}\" {data} }}}}");
                 let said = templates.render(&template, &message, Timestamp::EPOCH, html);

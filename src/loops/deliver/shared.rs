@@ -3,9 +3,9 @@
 //! Never: waits for a destination.
 //! Start at [`Shared`].
 
-use super::{AttemptSeen, Observer, ReceiptSink};
+use super::{AttemptSeen, Observer, QUEUE_MAX, ReceiptSink};
 use crate::clock::Clock;
-use crate::model::{Notification, Receipt};
+use crate::model::{Notification, Receipt, ReceiptOutcome};
 use crate::notify::{Notifier, Notifiers};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -33,6 +33,15 @@ impl Shared {
             return Err(format!("integration {index} of receiver {receiver} was {was} and is {is} now"));
         }
         Ok(Arc::clone(notifier))
+    }
+
+    /// The destination holds too many already.
+    pub fn refuse(self: &Arc<Self>, notification: &Notification) {
+        let error = format!("{QUEUE_MAX} messages wait for this destination already");
+        let (key, attempts) = (notification.key.clone(), notification.attempts);
+        let receipt = Receipt { key, attempts, at: self.clock.now(), outcome: ReceiptOutcome::Failed { error } };
+        let shared = Arc::clone(self);
+        tokio::spawn(async move { shared.post(receipt).await });
     }
 
     pub async fn post(&self, receipt: Receipt) {
