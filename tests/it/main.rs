@@ -3,6 +3,7 @@
 #[cfg(feature = "e2e")]
 mod e2e;
 mod notify;
+mod store;
 mod support;
 mod template;
 mod tidy;
