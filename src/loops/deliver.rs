@@ -11,10 +11,10 @@ mod settle;
 mod shared;
 mod watch;
 
+pub use shared::into_inbox;
 pub use watch::{AttemptSeen, DestinationStatus};
 
-use self::destination::{Command, Destination};
-use self::queue::Queue;
+use self::destination::{Destination, Inlet};
 use self::refs::Refs;
 use self::shared::Shared;
 use self::watch::Status;
@@ -30,7 +30,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
@@ -47,7 +47,7 @@ pub type Observer = Arc<dyn Fn(&AttemptSeen) + Send + Sync>;
 type DestinationKey = (Arc<str>, usize);
 
 struct Handle {
-    commands: mpsc::UnboundedSender<Command>,
+    inlet: Arc<Inlet>,
     status: Arc<Status>,
     task: JoinHandle<()>,
 }
@@ -77,10 +77,7 @@ impl Deliver {
         for notification in notifications {
             let key = (Arc::clone(&notification.receiver), notification.integration);
             let handle = destinations.entry(key).or_insert_with_key(|key| self.start(key));
-            if handle.status.admit() {
-                // The task ends only after its sender is dropped, so this cannot fail.
-                let _ = handle.commands.send(Command::Send(notification));
-            } else {
+            if !handle.inlet.offer(Arc::clone(&notification)) {
                 self.shared.refuse(&notification);
             }
         }
@@ -92,7 +89,7 @@ impl Deliver {
             return;
         }
         for handle in self.destinations.lock().values() {
-            let _ = handle.commands.send(Command::Cancel(keys.to_vec()));
+            handle.inlet.cancel(keys);
         }
     }
 
@@ -108,8 +105,8 @@ impl Deliver {
         let handles: Vec<Handle> = self.destinations.lock().drain().map(|(_, handle)| handle).collect();
         let until = Instant::now() + deadline;
         let mut tasks = JoinSet::new();
-        for Handle { commands, task, .. } in handles {
-            drop(commands);
+        for Handle { inlet, task, .. } in handles {
+            inlet.close();
             tasks.spawn(async move {
                 let abort = task.abort_handle();
                 if tokio::time::timeout_at(until, task).await.is_err() {
@@ -129,18 +126,18 @@ impl Deliver {
     }
 
     fn start(&self, key: &DestinationKey) -> Handle {
-        let (commands, inbox) = mpsc::unbounded_channel();
+        let inlet = Arc::new(Inlet::default());
         let status = Arc::new(Status::new(key));
         let destination = Destination {
             shared: Arc::clone(&self.shared),
             status: Arc::clone(&status),
-            queue: Queue::default(),
+            inlet: Arc::clone(&inlet),
             breaker: Breaker::default(),
             refs: Refs::default(),
             wire: JoinSet::new(),
             sent: HashMap::new(),
             started: Instant::now(),
         };
-        Handle { commands, status, task: tokio::spawn(destination.run(inbox)) }
+        Handle { inlet, status, task: tokio::spawn(destination.run()) }
     }
 }

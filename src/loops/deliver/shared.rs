@@ -3,9 +3,12 @@
 //! Never: waits for a destination.
 //! Start at [`Shared`].
 
-use super::{AttemptSeen, Observer, QUEUE_MAX, ReceiptSink};
+use super::{AttemptSeen, Deliver, Observer, QUEUE_MAX, ReceiptSink};
 use crate::clock::Clock;
-use crate::model::{Notification, Receipt, ReceiptOutcome};
+use crate::engine::Input;
+use crate::inbox::Inbox;
+use crate::loops::hands::Dispatch;
+use crate::model::{Notification, NotificationKey, Receipt, ReceiptOutcome};
 use crate::notify::{Notifier, Notifiers};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -52,5 +55,28 @@ impl Shared {
         if let Some(observer) = &self.observer {
             observer(seen);
         }
+    }
+}
+
+/// Receipts on their way into the engine. When it has stopped they are lost, and the rows are sent again after the restart.
+pub fn into_inbox(inbox: Inbox) -> ReceiptSink {
+    Arc::new(move |receipt| {
+        let inbox = inbox.clone();
+        Box::pin(async move {
+            let key = receipt.key.clone();
+            if let Err(error) = inbox.post(Input::Receipt(receipt)).await {
+                tracing::warn!(%key, %error, "receipt not recorded: the notification may be sent once more");
+            }
+        })
+    })
+}
+
+impl Dispatch for Deliver {
+    fn send(&self, notifications: Vec<Arc<Notification>>) {
+        self.dispatch(notifications);
+    }
+
+    fn cancel(&self, keys: Vec<NotificationKey>) {
+        Self::cancel(self, &keys);
     }
 }
