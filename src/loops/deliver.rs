@@ -11,15 +11,15 @@ mod settle;
 mod shared;
 mod watch;
 
+pub use shared::into_inbox;
 pub use watch::{AttemptSeen, DestinationStatus};
 
-use self::destination::{Command, Destination};
-use self::queue::Queue;
+use self::destination::{Destination, Inlet};
 use self::refs::Refs;
 use self::shared::Shared;
 use self::watch::Status;
 use crate::clock::Clock;
-use crate::model::{Notification, NotificationKey, Receipt, ReceiptOutcome};
+use crate::model::{Notification, NotificationKey, Receipt};
 use crate::notify::Notifiers;
 use crate::notify::breaker::Breaker;
 use arc_swap::ArcSwap;
@@ -28,8 +28,9 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::Semaphore;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::Instant;
 
@@ -46,7 +47,7 @@ pub type Observer = Arc<dyn Fn(&AttemptSeen) + Send + Sync>;
 type DestinationKey = (Arc<str>, usize);
 
 struct Handle {
-    commands: mpsc::UnboundedSender<Command>,
+    inlet: Arc<Inlet>,
     status: Arc<Status>,
     task: JoinHandle<()>,
 }
@@ -55,6 +56,7 @@ struct Handle {
 pub struct Deliver {
     shared: Arc<Shared>,
     destinations: Mutex<HashMap<DestinationKey, Handle>>,
+    stopped: AtomicBool,
 }
 
 impl Deliver {
@@ -62,20 +64,21 @@ impl Deliver {
     pub fn new(notifiers: Notifiers, clock: Arc<dyn Clock>, sink: ReceiptSink, observer: Option<Observer>) -> Self {
         let slots = Semaphore::new(IN_FLIGHT_TOTAL_MAX);
         let shared = Shared { notifiers: ArcSwap::from_pointee(notifiers), clock, sink, observer, slots };
-        Self { shared: Arc::new(shared), destinations: Mutex::new(HashMap::new()) }
+        Self { shared: Arc::new(shared), destinations: Mutex::default(), stopped: AtomicBool::new(false) }
     }
 
-    /// Queues committed notifications; at start, the restored outbox. Never waits. One that is queued already is left alone.
+    /// Queues committed notifications; at start, the restored outbox. Never waits. One that is queued already is
+    /// left alone; after [`Self::stop`] all are (they stay in the outbox).
     pub fn dispatch(&self, notifications: impl IntoIterator<Item = Arc<Notification>>) {
         let mut destinations = self.destinations.lock();
+        if self.stopped.load(Relaxed) {
+            return;
+        }
         for notification in notifications {
             let key = (Arc::clone(&notification.receiver), notification.integration);
             let handle = destinations.entry(key).or_insert_with_key(|key| self.start(key));
-            if handle.status.admit() {
-                // The task ends only after its sender is dropped, so this cannot fail.
-                let _ = handle.commands.send(Command::Send(notification));
-            } else {
-                self.refuse(&notification);
+            if !handle.inlet.offer(Arc::clone(&notification)) {
+                self.shared.refuse(&notification);
             }
         }
     }
@@ -86,7 +89,7 @@ impl Deliver {
             return;
         }
         for handle in self.destinations.lock().values() {
-            let _ = handle.commands.send(Command::Cancel(keys.to_vec()));
+            handle.inlet.cancel(keys);
         }
     }
 
@@ -98,11 +101,12 @@ impl Deliver {
     /// Sends what can be sent at once, at most for `deadline`. What is not settled then stays in the outbox, without a receipt.
     /// The sink must still take receipts meanwhile.
     pub async fn stop(&self, deadline: Duration) {
+        self.stopped.store(true, Relaxed);
         let handles: Vec<Handle> = self.destinations.lock().drain().map(|(_, handle)| handle).collect();
         let until = Instant::now() + deadline;
         let mut tasks = JoinSet::new();
-        for Handle { commands, task, .. } in handles {
-            drop(commands);
+        for Handle { inlet, task, .. } in handles {
+            inlet.close();
             tasks.spawn(async move {
                 let abort = task.abort_handle();
                 if tokio::time::timeout_at(until, task).await.is_err() {
@@ -122,27 +126,18 @@ impl Deliver {
     }
 
     fn start(&self, key: &DestinationKey) -> Handle {
-        let (commands, inbox) = mpsc::unbounded_channel();
+        let inlet = Arc::new(Inlet::default());
         let status = Arc::new(Status::new(key));
         let destination = Destination {
             shared: Arc::clone(&self.shared),
             status: Arc::clone(&status),
-            queue: Queue::default(),
+            inlet: Arc::clone(&inlet),
             breaker: Breaker::default(),
             refs: Refs::default(),
             wire: JoinSet::new(),
             sent: HashMap::new(),
             started: Instant::now(),
         };
-        Handle { commands, status, task: tokio::spawn(destination.run(inbox)) }
-    }
-
-    fn refuse(&self, notification: &Notification) {
-        let outcome =
-            ReceiptOutcome::Failed { error: format!("{QUEUE_MAX} messages wait for this destination already") };
-        let (key, attempts) = (notification.key.clone(), notification.attempts);
-        let receipt = Receipt { key, attempts, at: self.shared.clock.now(), outcome };
-        let shared = Arc::clone(&self.shared);
-        tokio::spawn(async move { shared.post(receipt).await });
+        Handle { inlet, status, task: tokio::spawn(destination.run()) }
     }
 }

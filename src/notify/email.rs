@@ -108,8 +108,9 @@ impl Email {
 
     fn mail(&self, notification: &Notification, attempt: &Attempt) -> Result<Mail, NotifyError> {
         let (config, message) = (&self.config, &*notification.message);
+        let render = self.renderer.at(attempt.at);
         let address = |field: &str, text: &str| {
-            let rendered = self.renderer.optional(field, Some(&text.into()), message).unwrap_or_default();
+            let rendered = render.optional(field, Some(&text.into()), message).unwrap_or_default();
             parse_addresses(&rendered).map_err(|e| NotifyError::permanent(format!("email: {field}: {e}")))
         };
         let from = address("from", &config.from)?.into_iter().next();
@@ -117,8 +118,8 @@ impl Email {
             from: from.ok_or_else(|| NotifyError::permanent("email: no sender"))?,
             to_shown: address("to", &config.to)?,
             subject: text::title(message),
-            text: self.renderer.text("text", config.text.as_ref(), message, || text::plain(message)),
-            html: self.renderer.html("html", config.html.as_ref(), message, || html::document(message)),
+            text: render.text("text", config.text.as_ref(), message, || text::plain(message)),
+            html: render.html("html", config.html.as_ref(), message, || html::document(message)),
             headers: Vec::new(),
             at: attempt.at,
             key: notification.key.to_string(),
@@ -126,9 +127,9 @@ impl Email {
         };
         for (name, template) in &config.headers {
             if name.eq_ignore_ascii_case("subject") {
-                mail.subject = self.renderer.line("subject", Some(template), message, || text::title(message));
+                mail.subject = render.line("subject", Some(template), message, || text::title(message));
             } else if !["to", "from", "message-id", "date"].iter().any(|own| name.eq_ignore_ascii_case(own)) {
-                let value = self.renderer.line(name, Some(template), message, String::new);
+                let value = render.line(name, Some(template), message, String::new);
                 mail.headers.push((name.clone(), value));
             }
         }

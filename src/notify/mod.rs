@@ -19,6 +19,7 @@ pub mod render;
 pub mod retry;
 pub mod settings;
 pub mod slack;
+pub mod templates;
 pub mod text;
 pub mod webhook;
 
@@ -26,6 +27,7 @@ pub use build::{Notifiers, build};
 pub use error::NotifyError;
 pub use render::Renderer;
 pub use settings::{IntegrationConfig, ReceiverConfig, SecretSource};
+pub use templates::Templates;
 
 use crate::model::{Notification, Timestamp};
 use std::future::Future;

@@ -29,17 +29,17 @@ impl PagerDuty {
         Ok(Self { config: config.clone(), destination, renderer })
     }
 
-    async fn send(&self, notification: &Notification) -> Result<Delivery, NotifyError> {
+    async fn send(&self, notification: &Notification, attempt: &Attempt) -> Result<Delivery, NotifyError> {
         let routing_key = self.config.routing_key.read().await?;
-        let mut event = self.event(&notification.message);
+        let mut event = self.event(&notification.message, &self.renderer.at(attempt.at));
         event["routing_key"] = Value::String(routing_key.expose().to_owned());
         let body = serde_json::to_vec(&event).expect("a JSON tree with string keys is serialisable");
         self.destination.post(&self.config.url, HeaderMap::new(), body, &[&routing_key]).await?;
         Ok(Delivery { external_ref: event["dedup_key"].as_str().map(Into::into) })
     }
 
-    fn event(&self, message: &Message) -> Value {
-        let (config, render) = (&self.config, &self.renderer);
+    fn event(&self, message: &Message, render: &Renderer) -> Value {
+        let config = &self.config;
         let action = action(message);
         let mut event = json!({"event_action": action, "dedup_key": dedup_key(message)});
         if action != "trigger" {
@@ -56,7 +56,7 @@ impl PagerDuty {
         let mut payload = Map::new();
         payload.insert("summary".to_owned(), json!(text::cut(&summary, SUMMARY_CHARS_MAX)));
         payload.insert("source".to_owned(), json!(source));
-        payload.insert("severity".to_owned(), json!(self.severity(message)));
+        payload.insert("severity".to_owned(), json!(self.severity(message, render)));
         if let Some(since) = message.alerts.iter().filter(|a| a.ended_at.is_none()).map(|a| a.starts_at).min() {
             payload.insert("timestamp".to_owned(), json!(since.to_rfc3339()));
         }
@@ -65,7 +65,7 @@ impl PagerDuty {
                 payload.insert(name.to_owned(), json!(value));
             }
         }
-        payload.insert("custom_details".to_owned(), self.details(message));
+        payload.insert("custom_details".to_owned(), self.details(message, render));
         event["payload"] = Value::Object(payload);
         let client: Option<String> = render.optional("client", config.client.as_ref(), message);
         event["client"] = json!(client.unwrap_or_else(|| "Watchfire".to_owned()));
@@ -81,20 +81,20 @@ impl PagerDuty {
     }
 
     /// `PagerDuty` knows four words; a template that says another is not obeyed.
-    fn severity(&self, message: &Message) -> String {
+    fn severity(&self, message: &Message, render: &Renderer) -> String {
         let default = || match text::severity(message) {
             Severity::Critical => "critical",
             Severity::High => "error",
             Severity::Medium => "warning",
             Severity::Low | Severity::Info => "info",
         };
-        let said = self.renderer.optional("severity", self.config.severity.as_ref(), message);
+        let said = render.optional("severity", self.config.severity.as_ref(), message);
         let said = said.map(|s| s.trim().to_lowercase());
         said.filter(|s| ["critical", "error", "warning", "info"].contains(&s.as_str()))
             .unwrap_or_else(|| default().to_owned())
     }
 
-    fn details(&self, message: &Message) -> Value {
+    fn details(&self, message: &Message, render: &Renderer) -> Value {
         let list = |firing: bool| {
             let alerts = message.alerts.iter().filter(|a| a.ended_at.is_none() == firing);
             let lines: Vec<String> = alerts.take(text::ALERTS_LISTED_MAX).map(text::alert_line).collect();
@@ -112,7 +112,7 @@ impl PagerDuty {
         }
         for (name, template) in &self.config.details {
             let template: &Arc<str> = template;
-            let value = self.renderer.text("details", Some(template), message, String::new);
+            let value = render.text("details", Some(template), message, String::new);
             details.insert(name.clone(), json!(text::cut(&value, DETAIL_CHARS_MAX)));
         }
         Value::Object(details)
@@ -120,8 +120,8 @@ impl PagerDuty {
 }
 
 impl Notifier for PagerDuty {
-    fn notify<'a>(&'a self, notification: &'a Notification, _: &'a Attempt) -> NotifyFuture<'a> {
-        Box::pin(self.send(notification))
+    fn notify<'a>(&'a self, notification: &'a Notification, attempt: &'a Attempt) -> NotifyFuture<'a> {
+        Box::pin(self.send(notification, attempt))
     }
 
     fn kind(&self) -> &'static str {

@@ -4,21 +4,30 @@
 //! Start at [`Renderer::text`].
 
 use super::text;
-use crate::model::Message;
+use crate::model::{Message, Timestamp};
 use std::sync::Arc;
 
 /// Runs one template over one message. `html` escapes what the data bring, as Go's html/template does.
 pub trait TemplateEngine: Send + Sync + 'static {
-    fn render(&self, template: &str, message: &Message, html: bool) -> Result<String, String>;
+    fn render(&self, template: &str, message: &Message, now: Timestamp, html: bool) -> Result<String, String>;
 }
 
 /// What every channel renders its texts with.
 #[derive(Clone)]
-pub struct Renderer(Arc<dyn TemplateEngine>);
+pub struct Renderer {
+    engine: Arc<dyn TemplateEngine>,
+    now: Timestamp,
+}
 
 impl Renderer {
     pub fn new(engine: Arc<dyn TemplateEngine>) -> Self {
-        Self(engine)
+        Self { engine, now: Timestamp::EPOCH }
+    }
+
+    /// The same with `now` for `since` and its like.
+    #[must_use]
+    pub fn at(&self, now: Timestamp) -> Self {
+        Self { engine: Arc::clone(&self.engine), now }
     }
 
     /// The template's text, or `default` when there is none or it fails. `field` is the name in the configuration.
@@ -81,7 +90,7 @@ impl Renderer {
         if !template.contains("{{") {
             return Some(Ok(template.to_string()));
         }
-        Some(self.0.render(template, message, html).map_err(|error| {
+        Some(self.engine.render(template, message, self.now, html).map_err(|error| {
             let error = text::one_line(&text::cut(&error, 300));
             tracing::warn!(receiver = %message.receiver, field, %error, "template failed, sending plain text");
             format!("the template `{field}` of receiver {} failed: {error}", message.receiver)
@@ -93,7 +102,7 @@ impl Renderer {
 pub struct NoTemplates;
 
 impl TemplateEngine for NoTemplates {
-    fn render(&self, _: &str, _: &Message, _: bool) -> Result<String, String> {
+    fn render(&self, _: &str, _: &Message, _: Timestamp, _: bool) -> Result<String, String> {
         Err("no template engine".to_owned())
     }
 }

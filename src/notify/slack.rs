@@ -49,7 +49,7 @@ impl Slack {
 
     async fn send(&self, notification: &Notification, attempt: &Attempt) -> Result<Delivery, NotifyError> {
         let message = escaped_message(&notification.message);
-        let mut payload = self.payload(&message);
+        let mut payload = self.payload(&message, &self.renderer.at(attempt.at));
         match &self.config.destination {
             SlackDestination::Webhook(url) => {
                 let url = url.read().await?;
@@ -70,8 +70,8 @@ impl Slack {
     }
 
     /// What `chat.postMessage` and incoming webhooks have in common. `message` is escaped already.
-    fn payload(&self, message: &Message) -> Map<String, Value> {
-        let (config, render) = (&self.config, &self.renderer);
+    fn payload(&self, message: &Message, render: &Renderer) -> Map<String, Value> {
+        let config = &self.config;
         let link = text::link(message);
         let default_link = || if html::is_web_link(link) { link.to_owned() } else { String::new() };
         let title = render.line("title", config.title.as_ref(), message, || text::title(message));

@@ -150,7 +150,7 @@ pub fn time(at: Timestamp) -> String {
 
 fn subject(message: &Message) -> String {
     if let Some(incident) = &message.incident {
-        return format!("{} {}", incident.id, incident.title);
+        return one_line(&format!("{} {}", incident.id, incident.title));
     }
     if message.group_labels.is_empty() {
         let name = message.common_labels.alert_name();
@@ -188,4 +188,94 @@ fn tally(firing: usize, ended: usize) -> String {
 fn alertname_first(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
     let name = labels.get("alertname").map(|v| ("alertname", v));
     name.into_iter().chain(labels.iter().filter(|(n, _)| *n != "alertname"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Fingerprint, IncidentId, MessageIncident};
+
+    fn message(ended: &[bool], incident: Option<IncidentStatus>) -> Message {
+        let labels = Labels::from_pairs([("alertname", "Down"), ("job", "api"), ("severity", "page")]);
+        let at = |text| Timestamp::parse_rfc3339(text).expect("a time");
+        let alert = |ended: &bool| MessageAlert {
+            fingerprint: Fingerprint(1),
+            labels: labels.clone(),
+            annotations: Labels::from_pairs([("summary", "no\nanswer")]),
+            generator_url: "".into(),
+            starts_at: at("2026-01-02T03:04:05Z"),
+            ended_at: ended.then(|| at("2026-01-02T03:14:05Z")),
+        };
+        Message {
+            firing: ended.contains(&false),
+            receiver: "r".into(),
+            group_key: "g".into(),
+            group_labels: Labels::from_pairs([("alertname", "Down"), ("job", "api")]),
+            common_labels: labels.clone(),
+            common_annotations: Labels::empty(),
+            external_url: "http://w".into(),
+            alerts: ended.iter().map(alert).collect(),
+            truncated_alerts: 0,
+            incident: incident.map(|status| MessageIncident {
+                id: IncidentId(7),
+                url: "http://w/INC-7".to_owned(),
+                status,
+                severity: Severity::High,
+                title: "api is\r\ndown".to_owned(),
+                step: 2,
+                round: 1,
+                reason: "ana did not answer in 5m".to_owned(),
+                held_back: 3,
+                acknowledged_by: Some("bob".into()),
+            }),
+        }
+    }
+
+    #[track_caller]
+    fn check(message: &Message, want_title: &str, want_sentence: &str) {
+        assert_eq!((title(message).as_str(), sentence(message).as_str()), (want_title, want_sentence));
+    }
+
+    #[test]
+    fn one_sentence_says_it() {
+        check(
+            &message(&[false, true], None),
+            "[FIRING:1] Down api (page)",
+            "Down job=api: critical and firing, since 2026-01-02 03:04:05 UTC (1 alert firing, 1 ended) http://w",
+        );
+        check(
+            &message(&[true], None),
+            "[RESOLVED] Down api (page)",
+            "Down job=api: resolved; it began 2026-01-02 03:04:05 UTC (1 alert ended) http://w",
+        );
+        check(
+            &message(&[false, false], Some(IncidentStatus::Triggered)),
+            "[HIGH] INC-7 api is  down",
+            "INC-7 api is  down: high and firing, since 2026-01-02 03:04:05 UTC (2 alerts firing) http://w/INC-7",
+        );
+        check(
+            &message(&[false], Some(IncidentStatus::Acknowledged)),
+            "[ACKNOWLEDGED] INC-7 api is  down",
+            "INC-7 api is  down: acknowledged by bob; high and firing, since 2026-01-02 03:04:05 UTC (1 alert firing) \
+             http://w/INC-7",
+        );
+        check(
+            &message(&[true], Some(IncidentStatus::Resolved)),
+            "[RESOLVED] INC-7 api is  down",
+            "INC-7 api is  down: resolved; it began 2026-01-02 03:04:05 UTC (1 alert ended) http://w/INC-7",
+        );
+    }
+
+    #[test]
+    fn a_long_list_is_counted() {
+        let text = plain(&message(&[false; ALERTS_LISTED_MAX + 5], Some(IncidentStatus::Triggered)));
+        assert_eq!(text.matches("- Down (job=api, severity=page): no answer [since").count(), ALERTS_LISTED_MAX);
+        assert!(text.contains("- and 5 more"));
+        assert!(text.contains("ana did not answer in 5m") && text.contains("before this one: 3"), "{text}");
+    }
+
+    #[test]
+    fn cut_counts_characters() {
+        assert_eq!((cut("äöü", 3).as_str(), cut("äöüß", 3).as_str()), ("äöü", "äö…"));
+    }
 }

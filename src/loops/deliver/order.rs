@@ -10,6 +10,9 @@ use std::time::Duration;
 /// Critical pages, other pages and updates, critical announcements, other announcements.
 pub(super) const LANES: usize = 4;
 
+/// So many cancelled keys are carried along before they are swept out.
+pub(super) const STALE_MIN: usize = 1024;
+
 /// Messages with the same one are sent in their order, the next when the one before is settled.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum OrderKey {

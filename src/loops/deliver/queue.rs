@@ -3,14 +3,11 @@
 //! Never: reads a clock; times are spans since the destination's start.
 //! Start at [`Queue::pop`].
 
-use super::order::{Item, LANES, OrderKey, Place, lane};
+use super::order::{Item, LANES, OrderKey, Place, STALE_MIN, lane};
 use crate::model::{Notification, NotificationKey};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
-
-/// So many cancelled keys are carried along before they are swept out.
-const STALE_MIN: usize = 1024;
 
 #[derive(Default)]
 pub(super) struct Queue {
@@ -85,9 +82,9 @@ impl Queue {
         self.advance(&OrderKey::of(notification));
     }
 
-    /// Drops a message; true when that is all there is to do. One on the wire stays there, but is not tried again.
-    pub fn cancel(&mut self, key: &NotificationKey) -> bool {
-        let Some((item, place)) = self.items.remove(key) else { return false };
+    /// Drops a message. One on the wire stays there, but is not tried again.
+    pub fn cancel(&mut self, key: &NotificationKey) {
+        let Some((item, place)) = self.items.remove(key) else { return };
         if let Place::Waiting(due, seq) = place {
             self.waiting.remove(&(due, seq));
         }
@@ -98,7 +95,6 @@ impl Queue {
             self.stale += 1;
             self.sweep();
         }
-        place != Place::OnWire
     }
 
     /// A destination that is down for days must not collect the keys of everything that was replaced meanwhile.

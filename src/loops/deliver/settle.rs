@@ -42,7 +42,7 @@ impl Destination {
 
     fn answered(&mut self) {
         if self.breaker.answered() {
-            self.queue.wake_all();
+            self.inlet.queue.lock().wake_all();
         }
     }
 
@@ -61,16 +61,15 @@ impl Destination {
         }
         self.status.failed_for_now(&reason);
         let (key, attempts) = (item.notification.key.clone(), item.attempts);
-        if !self.queue.retry(item, now + pause) {
-            self.status.dropped(1);
-        } else if report {
+        let kept = self.inlet.queue.lock().retry(item, now + pause);
+        if kept && report {
             let outcome = ReceiptOutcome::Retrying { error: reason, next_at: wall + pause };
             self.shared.post(Receipt { key, attempts, at: wall, outcome }).await;
         }
     }
 
     pub async fn finish(&mut self, item: Item, outcome: ReceiptOutcome) {
-        self.queue.settle(&item.notification);
+        self.inlet.queue.lock().settle(&item.notification);
         self.status.settled(&outcome);
         let (key, at) = (item.notification.key.clone(), self.shared.clock.now());
         self.shared.post(Receipt { key, attempts: item.attempts, at, outcome }).await;

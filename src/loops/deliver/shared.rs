@@ -3,9 +3,12 @@
 //! Never: waits for a destination.
 //! Start at [`Shared`].
 
-use super::{AttemptSeen, Observer, ReceiptSink};
+use super::{AttemptSeen, Deliver, Observer, QUEUE_MAX, ReceiptSink};
 use crate::clock::Clock;
-use crate::model::{Notification, Receipt};
+use crate::engine::Input;
+use crate::inbox::Inbox;
+use crate::loops::hands::Dispatch;
+use crate::model::{Notification, NotificationKey, Receipt, ReceiptOutcome};
 use crate::notify::{Notifier, Notifiers};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -35,6 +38,15 @@ impl Shared {
         Ok(Arc::clone(notifier))
     }
 
+    /// The destination holds too many already.
+    pub fn refuse(self: &Arc<Self>, notification: &Notification) {
+        let error = format!("{QUEUE_MAX} messages wait for this destination already");
+        let (key, attempts) = (notification.key.clone(), notification.attempts);
+        let receipt = Receipt { key, attempts, at: self.clock.now(), outcome: ReceiptOutcome::Failed { error } };
+        let shared = Arc::clone(self);
+        tokio::spawn(async move { shared.post(receipt).await });
+    }
+
     pub async fn post(&self, receipt: Receipt) {
         (self.sink)(receipt).await;
     }
@@ -43,5 +55,28 @@ impl Shared {
         if let Some(observer) = &self.observer {
             observer(seen);
         }
+    }
+}
+
+/// Receipts on their way into the engine. When it has stopped they are lost, and the rows are sent again after the restart.
+pub fn into_inbox(inbox: Inbox) -> ReceiptSink {
+    Arc::new(move |receipt| {
+        let inbox = inbox.clone();
+        Box::pin(async move {
+            let key = receipt.key.clone();
+            if let Err(error) = inbox.post(Input::Receipt(receipt)).await {
+                tracing::warn!(%key, %error, "receipt not recorded: the notification may be sent once more");
+            }
+        })
+    })
+}
+
+impl Dispatch for Deliver {
+    fn send(&self, notifications: Vec<Arc<Notification>>) {
+        self.dispatch(notifications);
+    }
+
+    fn cancel(&self, keys: Vec<NotificationKey>) {
+        Self::cancel(self, &keys);
     }
 }

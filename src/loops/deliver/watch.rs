@@ -3,9 +3,8 @@
 //! Never: holds a secret.
 //! Start at [`DestinationStatus`].
 
-use super::queue::Queue;
+use super::DestinationKey;
 use super::shared::Shared;
-use super::{DestinationKey, QUEUE_MAX};
 use crate::model::{Notification, ReceiptOutcome};
 use crate::notify::breaker::Breaker;
 use crate::notify::{Delivery, NotifyError};
@@ -17,8 +16,6 @@ use std::time::Duration;
 /// Counters of one destination, shared between its task and readers.
 pub(super) struct Status {
     key: DestinationKey,
-    /// Accepted and not settled; those still in the channel included.
-    held: AtomicUsize,
     queued: AtomicUsize,
     delivered: AtomicU64,
     failed: AtomicU64,
@@ -31,7 +28,6 @@ impl Status {
     pub fn new(key: &DestinationKey) -> Self {
         Self {
             key: key.clone(),
-            held: AtomicUsize::new(0),
             queued: AtomicUsize::new(0),
             delivered: AtomicU64::new(0),
             failed: AtomicU64::new(0),
@@ -41,26 +37,12 @@ impl Status {
         }
     }
 
-    /// Counts one more in; false when the destination holds too many.
-    pub fn admit(&self) -> bool {
-        if self.held.fetch_add(1, Relaxed) >= QUEUE_MAX {
-            self.held.fetch_sub(1, Relaxed);
-            return false;
-        }
-        true
-    }
-
-    /// One left the queue without a receipt (cancelled, or a repeat of what is queued).
-    pub fn dropped(&self, count: usize) {
-        self.held.fetch_sub(count, Relaxed);
-    }
-
     pub fn in_flight_max(&self, shared: &Shared) -> usize {
         shared.notifiers.load().get(&self.key.0, self.key.1).map_or(1, |notifier| notifier.in_flight_max().max(1))
     }
 
-    pub fn update(&self, queue: &Queue, breaker: &Breaker) {
-        self.queued.store(queue.len(), Relaxed);
+    pub fn update(&self, queued: usize, breaker: &Breaker) {
+        self.queued.store(queued, Relaxed);
         self.breaker_open.store(breaker.is_open(), Relaxed);
     }
 
@@ -79,9 +61,8 @@ impl Status {
                 self.failed.fetch_add(1, Relaxed);
                 *self.last_error.lock() = Some(error.clone());
             }
-            ReceiptOutcome::Retrying { .. } => return,
+            ReceiptOutcome::Retrying { .. } => {}
         }
-        self.held.fetch_sub(1, Relaxed);
     }
 
     pub fn snapshot(&self, receiver: &Arc<str>, integration: usize) -> DestinationStatus {

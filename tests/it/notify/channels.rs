@@ -9,30 +9,25 @@ use crate::support::smtp_sink::SmtpSink;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire::model::{IncidentStatus, Labels, Message, Notification, Secret};
+use watchfire::model::{IncidentStatus, Labels, Notification, Secret};
 use watchfire::notify::email::Email;
 use watchfire::notify::pagerduty::PagerDuty;
-use watchfire::notify::render::{NoTemplates, TemplateEngine};
+use watchfire::notify::render::NoTemplates;
 use watchfire::notify::settings::{
     Authorization, BasicAuth, EmailConfig, PagerDutyConfig, SlackConfig, SlackDestination, SlackField, Smarthost,
     WebhookConfig,
 };
 use watchfire::notify::slack::Slack;
 use watchfire::notify::webhook::{Webhook, signature};
-use watchfire::notify::{Attempt, Delivery, Notifier, NotifyError, Renderer, SecretSource};
+use watchfire::notify::{Attempt, Delivery, Notifier, NotifyError, Renderer, SecretSource, Templates};
 
 fn renderer() -> Renderer {
     Renderer::new(Arc::new(NoTemplates))
 }
 
-/// Says the first alert's label `who`, raw or escaped as html.
-struct SaysWho;
-
-impl TemplateEngine for SaysWho {
-    fn render(&self, _: &str, message: &Message, html: bool) -> Result<String, String> {
-        let who = message.common_labels.value("who");
-        Ok(if html { who.replace('<', "&lt;") } else { who.to_owned() })
-    }
+/// The real template engine.
+fn templates() -> Renderer {
+    Renderer::new(Arc::new(Templates::default()))
 }
 
 fn attempt() -> Attempt {
@@ -380,7 +375,7 @@ async fn mail_headers_cannot_be_injected() {
         m.incident.as_mut().expect("a page").title = "x\r\nBcc: all@example.org\r\n\r\nboo".to_owned();
         m.common_labels = Labels::from_pairs([("who", "y\r\nBcc: all@example.org")]);
     });
-    let mailer = Email::new(&config, Renderer::new(Arc::new(SaysWho))).expect("email");
+    let mailer = Email::new(&config, templates()).expect("email");
     send(&mailer, &evil).await.expect("delivered");
     let mail = &sink.mails()[0];
     assert_eq!(mail.header("Bcc"), "");
@@ -423,6 +418,59 @@ async fn a_failed_template_is_said_and_plain_text_is_sent() {
     {
         assert!(unfolded.contains(said), "{said} in {unfolded}");
     }
+}
+
+#[tokio::test]
+async fn operators_templates_are_alertmanagers() {
+    let files =
+        [("ours.tmpl", r#"{{ define "who" }}{{ range .Alerts.Firing }}{{ .Labels.instance }};{{ end }}{{ end }}"#)];
+    let renderer = Renderer::new(Arc::new(Templates::new(files).expect("templates")));
+    let mut sink = HttpSink::always(200).await;
+    let mut config = SlackConfig::new(SlackDestination::Webhook(SecretSource::inline(&sink.url("/"))));
+    config.title = Some(r#"{{ template "slack.default.title" . }}"#.into());
+    config.text =
+        Some(r#"{{ template "who" . }} {{ .CommonAnnotations.summary }} <http://x|{{ .Status | toUpper }}>"#.into());
+    config.footer = Some(r"{{ (index .Alerts 0).StartsAt | since | humanizeDuration }}".into());
+    send(&Slack::new(&config, renderer.clone()).expect("slack"), &announcement("k", "slack")).await.expect("delivered");
+    let attachment = &sink.next().await.json()["attachments"][0];
+    assert_eq!(attachment["title"], "[FIRING:1] Down (critical)");
+    assert_eq!(attachment["text"], "a:9100; it is &lt;down&gt; &amp; out <http://x|FIRING>");
+    assert_eq!(attachment["footer"], "2s");
+
+    let mails = SmtpSink::start(|_, _| "250 ok").await;
+    let mut config = mail_to(&mails, "ana@example.org");
+    config.headers = vec![("Subject".to_owned(), r#"{{ template "email.default.subject" . }}!"#.into())];
+    config.text = Some("{{ .CommonAnnotations.summary }}".into());
+    config.html = Some("<b>{{ .CommonAnnotations.summary }}</b>".into());
+    send(&Email::new(&config, renderer).expect("email"), &announcement("k", "email")).await.expect("delivered");
+    let mail = &mails.mails()[0];
+    assert_eq!(mail.header("Subject"), "[FIRING:1] Down (critical)!");
+    let body = mail.unfolded();
+    assert!(body.contains("\nit is <down> & out\n") && body.contains("<b>it is &lt;down&gt; &amp; out</b>"), "{body}");
+}
+
+#[tokio::test]
+async fn alertmanagers_default_names_say_our_own_words() {
+    let mails = SmtpSink::start(|_, _| "250 ok").await;
+    let mut config = mail_to(&mails, "ana@example.org");
+    config.html = Some(r#"{{ template "email.default.html" . }}"#.into());
+    config.text = Some(r#"{{ template "email.default.text" . }}"#.into());
+    let mailer = Email::new(&config, templates()).expect("email");
+    send(&mailer, &page("k", "email", 7)).await.expect("delivered");
+    let plain = Email::new(&mail_to(&mails, "ana@example.org"), renderer()).expect("email");
+    send(&plain, &page("k", "email", 7)).await.expect("delivered");
+    let bodies: Vec<Vec<String>> = mails
+        .mails()
+        .iter()
+        .map(|m| {
+            m.unfolded()
+                .lines()
+                .filter(|l| !l.contains("boundary=") && !l.starts_with("--"))
+                .map(str::to_owned)
+                .collect()
+        })
+        .collect();
+    assert_eq!(bodies[0], bodies[1], "the named defaults say what is said without a template");
 }
 
 #[tokio::test]

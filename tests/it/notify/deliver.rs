@@ -277,6 +277,7 @@ async fn stop_sends_what_it_can_and_leaves_the_rest_in_the_outbox() {
     let began = Instant::now();
     rig.deliver.stop(Duration::from_secs(3)).await;
     assert!(began.elapsed() <= Duration::from_secs(4));
+    rig.send([to("fine", page("late", "log", 1))]);
     drop(rig.deliver);
     let mut delivered = 0;
     while let Some(receipt) = rig.receipts.recv().await {
