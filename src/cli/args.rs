@@ -51,6 +51,9 @@ pub enum Command {
     Oncall(ClientArgs),
     /// Print the version
     Version,
+    /// Exit code 0 when the server is ready: for health checks where there is no shell
+    #[command(hide = true)]
+    Probe(ClientArgs),
 }
 
 /// Flags of the server. What is not given comes from the configuration file, or from its defaults.

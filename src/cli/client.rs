@@ -64,6 +64,14 @@ impl Client {
         self.call(Method::DELETE, path, &[], None)
     }
 
+    /// Whether the server says that it is ready.
+    pub fn probe(&self) -> Result<(), String> {
+        match self.send(Method::GET, "-/ready", &[], None)? {
+            (status, _) if status.is_success() => Ok(()),
+            (status, _) => Err(format!("not ready: {status}")),
+        }
+    }
+
     fn call(
         &self,
         method: Method,
@@ -71,6 +79,22 @@ impl Client {
         query: &[(&str, String)],
         body: Option<&Value>,
     ) -> Result<Value, String> {
+        let (status, text) = self.send(method, path, query, body)?;
+        let value: Option<Value> = if text.is_empty() { Some(Value::Null) } else { serde_json::from_str(&text).ok() };
+        match value {
+            Some(value) if status.is_success() => Ok(value),
+            Some(value) => Err(format!("{status}: {}", error_text(&value))),
+            None => Err(format!("{status}: not JSON: {}", text.chars().take(EXCERPT_CHARS).collect::<String>())),
+        }
+    }
+
+    fn send(
+        &self,
+        method: Method,
+        path: &str,
+        query: &[(&str, String)],
+        body: Option<&Value>,
+    ) -> Result<(reqwest::StatusCode, String), String> {
         let mut url = self.base.join(path).map_err(|e| format!("{path}: {e}"))?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
@@ -82,20 +106,12 @@ impl Client {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let (status, text) = self
-            .runtime
-            .block_on(async {
-                let response = request.send().await?;
-                let status = response.status();
-                Ok::<_, reqwest::Error>((status, response.text().await?))
-            })
-            .map_err(|e| format!("{}: {}", self.base, reason(&e)))?;
-        let value: Option<Value> = if text.is_empty() { Some(Value::Null) } else { serde_json::from_str(&text).ok() };
-        match value {
-            Some(value) if status.is_success() => Ok(value),
-            Some(value) => Err(format!("{status}: {}", error_text(&value))),
-            None => Err(format!("{status}: not JSON: {}", text.chars().take(EXCERPT_CHARS).collect::<String>())),
-        }
+        let answer = self.runtime.block_on(async {
+            let response = request.send().await?;
+            let status = response.status();
+            Ok::<_, reqwest::Error>((status, response.text().await?))
+        });
+        answer.map_err(|e| format!("{}: {}", self.base, reason(&e)))
     }
 }
 

@@ -4,7 +4,7 @@
 //! Start at [`main`].
 
 use super::args::{Cli, Command};
-use super::{alerts, check, incidents, out, serve, silences, simulate, unit_tests};
+use super::{alerts, check, client, incidents, out, serve, silences, simulate, unit_tests};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -30,6 +30,7 @@ pub fn main() -> ExitCode {
         Some(Command::Silence(command)) => code(silences::run(command)),
         Some(Command::Incident(command)) => code(incidents::run(command)),
         Some(Command::Oncall(client)) => code(incidents::oncall(&client)),
+        Some(Command::Probe(client)) => code(client::Client::new(&client).and_then(|c| c.probe())),
         Some(Command::Version) => {
             out::line(concat!("watchfire ", env!("CARGO_PKG_VERSION")));
             ExitCode::SUCCESS

@@ -37,7 +37,8 @@ impl fmt::Display for Mistake {
         if self.at.line > 0 {
             write!(f, "{}:{}:", self.at.line, self.at.column)?;
         }
-        write!(f, " {}", self.text)?;
+        let space = if self.file.is_empty() && self.at.line == 0 { "" } else { " " };
+        write!(f, "{space}{}", self.text)?;
         match &self.advice {
             Some(advice) => write!(f, "\n    {advice}"),
             None => Ok(()),
