@@ -3,6 +3,8 @@
 //! Never: waits; moments are numbers.
 //! Start at [`check`].
 
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
 use super::*;
 use crate::model::SourceKey;
 
