@@ -49,7 +49,10 @@ impl Html {
                 Place::Raw => {
                     let close = format!("</{}", self.element);
                     match rest.to_ascii_lowercase().find(&close) {
-                        Some(i) => (self.place, used) = (Place::Tag, i + close.len()),
+                        Some(i) => {
+                            (self.place, used) = (Place::Tag, i + close.len());
+                            self.element.insert(0, '/');
+                        }
                         None => used = rest.len(),
                     }
                 }
