@@ -5,6 +5,7 @@
 
 pub mod ast;
 
+mod accumulator;
 mod aggregate;
 mod binary;
 mod eval;

@@ -172,7 +172,7 @@ impl Scanner<'_> {
                 return Err(syntax("duration out of range"));
             }
             if want_duration {
-                return self.put(format_args!("{}ms", d.as_millis()));
+                return self.put_duration(d.as_millis() as u64);
             }
             return self.put(format_args!("{}", d.as_secs_f64()));
         }
@@ -184,7 +184,13 @@ impl Scanner<'_> {
         if ms > DURATION_MAX_MS {
             return Err(syntax("duration out of range"));
         }
-        self.put(format_args!("{}ms", ms as u64))
+        self.put_duration(ms as u64)
+    }
+
+    /// The crate reads no more than nine digits or so per unit.
+    fn put_duration(&mut self, ms: u64) -> Result<(), ParseError> {
+        let (days, ms) = (ms / 86_400_000, ms % 86_400_000);
+        if days == 0 { self.put(format_args!("{ms}ms")) } else { self.put(format_args!("{days}d{ms}ms")) }
     }
 
     fn put(&mut self, text: std::fmt::Arguments<'_>) -> Result<(), ParseError> {

@@ -142,10 +142,7 @@ fn one_item(item: &str, out: &mut Points) -> Result<(), String> {
         }
         return Ok(());
     }
-    let (body, n) = match item
-        .rsplit_once('x')
-        .filter(|(body, n)| !body.is_empty() && body != &"0" && n.parse::<usize>().is_ok())
-    {
+    let (body, n) = match item.rsplit_once('x').filter(|(body, n)| !body.is_empty() && n.parse::<usize>().is_ok()) {
         Some((body, n)) => (body, Some(times(n)?)),
         None => (item, None),
     };
@@ -270,8 +267,28 @@ fn refold(indexed: &std::collections::BTreeMap<i32, f64>) -> (Vec<Span>, Vec<f64
     (spans, indexed.values().copied().collect())
 }
 
-/// Sum of two histograms of one layout, as the notation steps from one sample to the next.
+/// At a coarser schema: each bucket joins the one that contains it.
+fn coarse(h: &Histogram, schema: i32) -> Histogram {
+    if h.schema <= schema {
+        return h.clone();
+    }
+    let shift = h.schema - schema;
+    let side = |spans: &[Span], counts: &[f64]| {
+        let mut all = std::collections::BTreeMap::new();
+        for (i, c) in unfold(spans, counts) {
+            *all.entry(((i - 1) >> shift) + 1).or_default() += c;
+        }
+        refold(&all)
+    };
+    let (positive_spans, positive_buckets) = side(&h.positive_spans, &h.positive_buckets);
+    let (negative_spans, negative_buckets) = side(&h.negative_spans, &h.negative_buckets);
+    Histogram { schema, positive_spans, positive_buckets, negative_spans, negative_buckets, ..h.clone() }
+}
+
+/// Sum of two histograms, as the notation steps from one sample to the next.
 fn plus(a: &Histogram, b: &Histogram, sign: f64) -> Histogram {
+    let schema = a.schema.min(b.schema);
+    let (a, b) = (&coarse(a, schema), &coarse(b, schema));
     let side = |sa: &[Span], ca: &[f64], sb: &[Span], cb: &[f64]| {
         let mut all: std::collections::BTreeMap<i32, f64> = unfold(sa, ca).into_iter().collect();
         for (i, c) in unfold(sb, cb) {

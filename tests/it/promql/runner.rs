@@ -92,19 +92,23 @@ fn load(head: &Head, line: &str, body: &[&str]) -> Result<(), String> {
     let mut words = line.split_whitespace();
     let with_nhcb = words.next() == Some("load_with_nhcb");
     let interval = millis(words.next().ok_or("no interval")?)?;
-    let mut all = Vec::new();
+    // Of two lines for one series the later one counts.
+    let mut all: Vec<(Labels, super::notation::Points)> = Vec::new();
     for line in body {
         if line.contains("@st ") {
             continue; // start timestamps are not held
         }
         let (labels, points) = series_line(line)?;
+        all.retain(|(l, _)| *l != labels);
+        all.push((labels, points));
+    }
+    for (labels, points) in &all {
         for (i, point) in points.iter().enumerate() {
             if let Some(v) = point {
                 let t = Timestamp::from_millis(i as i64 * interval);
-                head.append(&labels, t, v.clone()).map_err(|e| e.to_string())?;
+                head.append(labels, t, v.clone()).map_err(|e| e.to_string())?;
             }
         }
-        all.push((labels, points));
     }
     if with_nhcb {
         for (labels, t, h) in to_custom_buckets(&all, interval) {
@@ -326,7 +330,34 @@ fn run_case(head: &Head, case: &Case) -> Result<(), String> {
             }
         }
     }
-    check_value(case, got.value)
+    check_value(case, got.value)?;
+    check_as_step(head, case)
+}
+
+/// The same moment as the middle step of a range query must give the same.
+fn check_as_step(head: &Head, case: &Case) -> Result<(), String> {
+    let depends_on_query = ["range(", "step(", "start(", "end("].iter().any(|f| case.expr.contains(f));
+    if case.step_ms.is_some() || case.string.is_some() || depends_on_query {
+        return Ok(());
+    }
+    let plan = Plan::new(&parse(&case.expr).map_err(|e| e.to_string())?);
+    let time = Timestamp::from_millis;
+    let (start, end) = (time(case.start_ms - 60_000), time(case.start_ms + 60_000));
+    let got = plan
+        .eval_range(head, start, end, Duration::from_secs(60), &context())
+        .map_err(|e| format!("as a step: {e}"))?;
+    let Value::Matrix(series) = got.value else { return Err("as a step: no matrix".to_owned()) };
+    let at_moment = |s: &watchfire::promql::SeriesPoints| {
+        let point = s.points.iter().find(|p| p.t == time(case.start_ms))?;
+        Some((s.labels.clone(), point.v.clone()))
+    };
+    let got = series.iter().filter_map(at_moment).collect();
+    let mut expected = Vec::new();
+    for line in &case.lines {
+        let (labels, points) = expected_line(line)?;
+        expected.extend(points.into_iter().flatten().map(|v| (labels.clone(), v)));
+    }
+    check_vector(false, got, expected).map_err(|e| format!("as a step: {e}"))
 }
 
 fn check_value(case: &Case, value: Value) -> Result<(), String> {
@@ -348,7 +379,7 @@ fn check_value(case: &Case, value: Value) -> Result<(), String> {
                 let [Some(v)] = points.as_slice() else { return Err(format!("bad expectation {line}")) };
                 expected.push((labels, v.clone()));
             }
-            check_vector(case, got, expected)
+            check_vector(case.ordered, got, expected)
         }
         Value::Matrix(series) => {
             let mut expected: BTreeMap<Labels, Vec<Option<SampleValue>>> = BTreeMap::new();
@@ -396,7 +427,7 @@ fn expected_line(line: &str) -> Result<(Labels, super::notation::Points), String
 }
 
 fn check_vector(
-    case: &Case,
+    ordered: bool,
     got: Vec<(Labels, SampleValue)>,
     expected: Vec<(Labels, SampleValue)>,
 ) -> Result<(), String> {
@@ -404,8 +435,7 @@ fn check_vector(
         return Err(format!("{} elements, expected {}: {got:?}", got.len(), expected.len()));
     }
     for (i, (labels, want)) in expected.iter().enumerate() {
-        let found =
-            if case.ordered { got.get(i).filter(|g| g.0 == *labels) } else { got.iter().find(|g| g.0 == *labels) };
+        let found = if ordered { got.get(i).filter(|g| g.0 == *labels) } else { got.iter().find(|g| g.0 == *labels) };
         let Some((_, v)) = found else { return Err(format!("no element {labels}: {got:?}")) };
         if !same(want, v) {
             return Err(format!("{labels}: {v:?}, expected {want:?}"));
