@@ -144,19 +144,15 @@ fn combine(eval: &Eval<'_>, op: BinaryOp, l: &SampleValue, r: &SampleValue) -> O
 }
 
 fn set_op(op: BinaryOp, m: &MatchNode, mut left: Vec<Elem>, right: Vec<Elem>) -> Vec<Elem> {
-    match op {
-        BinaryOp::Or => {
-            let groups = grouped(m, &left);
-            let others: Vec<Elem> = right.into_iter().filter(|e| groups.find(&e.labels).is_none()).collect();
-            left.extend(others);
-            left
-        }
-        _ => {
-            let groups = grouped(m, &right);
-            left.retain(|e| groups.find(&e.labels).is_some() == (op == BinaryOp::And));
-            left
-        }
+    if op == BinaryOp::Or {
+        let groups = grouped(m, &left);
+        let others: Vec<Elem> = right.into_iter().filter(|e| groups.find(&e.labels).is_none()).collect();
+        left.extend(others);
+    } else {
+        let groups = grouped(m, &right);
+        left.retain(|e| groups.find(&e.labels).is_some() == (op == BinaryOp::And));
     }
+    left
 }
 
 fn grouped<'m>(m: &'m MatchNode, elems: &[Elem]) -> Groups<'m> {
@@ -190,7 +186,7 @@ fn match_vectors(eval: &Eval<'_>, b: &BinaryNode, m: &MatchNode, left: &[Elem], 
     for e in many {
         match (groups.find(&e.labels), fill_one) {
             (Some(number), _) => {
-                pairs.put(&e.labels, &e.value, &by_group[number].labels, &by_group[number].value, Some(number))?
+                pairs.put(&e.labels, &e.value, &by_group[number].labels, &by_group[number].value, Some(number))?;
             }
             (None, Some(fill)) => {
                 let (_, new) = unmatched.number(&e.labels);

@@ -102,7 +102,7 @@ impl<'a> Eval<'a> {
     pub fn run(self) -> Result<Evaluated> {
         let value = match &self.plan.root {
             node @ (Node::Range(_) | Node::Subquery(_)) => Value::Matrix(self.matrix(node)?),
-            node => self.finish(self.eval(node, self.at)?)?,
+            node => Self::finish(self.eval(node, self.at)?)?,
         };
         let (warnings, infos) = self.into_notes();
         Ok(Evaluated { value, warnings, infos })
@@ -114,7 +114,7 @@ impl<'a> Eval<'a> {
     }
 
     /// One step of a range query: drops the names that are to be dropped.
-    pub fn finish(&self, val: Val) -> Result<Value> {
+    pub fn finish(val: Val) -> Result<Value> {
         Ok(match val {
             Val::Scalar(v) => Value::Scalar(v),
             Val::String(s) => Value::String(s),

@@ -139,7 +139,9 @@ fn histogram_quantile(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
 fn histogram_quantiles(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
     let label = eval.string(&args[1], at)?;
     let quantiles = args[2..].iter().map(|node| eval.scalar(node, at)).collect::<Result<Vec<_>>>()?;
-    quantiles.iter().for_each(|q| quantile::warn_of_quantile(eval, *q));
+    for q in &quantiles {
+        quantile::warn_of_quantile(eval, *q);
+    }
     let elems = eval.vector(&args[0], at)?;
     let mut out = Vec::new();
     for (labels, source) in by_histogram(eval, elems) {

@@ -115,6 +115,8 @@ fn mad(c: &RangeCall<'_>, w: &Window) -> Option<SampleValue> {
     }
     let mut values: Vec<f64> = w.floats.iter().map(|p| p.v).collect();
     let median = super::super::quantile::of_values(0.5, &mut values);
-    values.iter_mut().for_each(|v| *v = (*v - median).abs());
+    for v in &mut values {
+        *v = (*v - median).abs();
+    }
     float(super::super::quantile::of_values(0.5, &mut values))
 }

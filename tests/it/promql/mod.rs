@@ -1,7 +1,9 @@
-//! PromQL against texts in the promqltest language, tables of expressions, and rule files.
+//! `PromQL` against texts in the promqltest language, tables of expressions, and rule files.
 //! In: `tests/data/promql`, and the folder in `WATCHFIRE_CONFORMANCE` when it is set. Out: counts, and a verdict.
 //! Never: passes with fewer cases than it passed before.
 //! Start at [`our_own_files_pass`].
+
+#![allow(clippy::unwrap_used)] // A test fails by panicking, its helpers too.
 
 mod notation;
 mod runner;
