@@ -3,13 +3,12 @@
 //! Never: sleeps, ignores or skips.
 //! Start at the module of your subject.
 
-#![allow(clippy::unwrap_used)] // A test fails by panicking, its helpers too.
-
 mod alerts;
 mod config;
 #[cfg(feature = "e2e")]
 mod e2e;
 mod notify;
+mod promql;
 mod remote_write;
 mod store;
 mod support;
