@@ -463,6 +463,35 @@ async fn an_incident_whose_alert_still_fires_is_kept(store: SharedStore) {
     assert!(store.incident(IncidentId(1)).await.unwrap().is_some());
 }
 
+async fn alerts_that_ended_long_ago_are_loaded_with_their_open_incident_only(store: SharedStore) {
+    let day = RESOLVED_KEPT_IN_MEMORY.as_secs() as i64;
+    let ended = |n, secs| w(Write::Alert, AlertRecord { ended_at: Some(at(secs)), ..alert(n) });
+    let resolved = Incident { resolved_at: Some(at(0)), ..incident(1, IncidentStatus::Resolved, Severity::Low) };
+    let newer = Incident { resolved_at: Some(at(9 * day)), ..incident(3, IncidentStatus::Resolved, Severity::Low) };
+    let writes = vec![
+        w(Write::Incident, resolved),
+        w(Write::Incident, incident(2, IncidentStatus::Triggered, Severity::Low)),
+        w(Write::Incident, newer),
+        ended(1, 0),
+        ended(2, 0),
+        ended(5, 0),
+        ended(7, day + 1),
+        ended(8, 1),
+        w(Write::Alert, alert(4)),
+        w(Write::Member, member(1, 1)),
+        w(Write::Member, member(2, 2)),
+    ];
+    store.commit(writes).await.unwrap();
+    let loaded = async || store.load().await.unwrap().alerts.iter().map(|a| a.fingerprint).collect::<BTreeSet<_>>();
+    let expected = |numbers: &[u64]| numbers.iter().map(|n| alert(*n).fingerprint).collect::<BTreeSet<_>>();
+    assert_eq!(loaded().await, expected(&[2, 4, 7, 8]));
+    let keep = Retention { incidents_before: at(1), notifications_before: at(0) };
+    assert_eq!(store.retain(keep).await.unwrap(), 1, "the resolved incident");
+    // What is left shows when it is newer than everything else.
+    store.commit(vec![ended(7, 2), ended(8, 1)]).await.unwrap();
+    assert_eq!(loaded().await, expected(&[2, 4, 7, 8]), "1 went with its incident, 5 was held by none");
+}
+
 async fn old_rows_go_and_numbers_stay(store: SharedStore) {
     let resolved =
         |n, secs| Incident { resolved_at: Some(at(secs)), ..incident(n, IncidentStatus::Resolved, Severity::Low) };
@@ -504,7 +533,7 @@ async fn old_rows_go_and_numbers_stay(store: SharedStore) {
     let snapshot = store.load().await.unwrap();
     let keys: BTreeSet<String> = snapshot.outbox.iter().map(|n| n.key.to_string()).collect();
     assert_eq!(keys, BTreeSet::from(["p1".to_owned(), "waits".to_owned()]));
-    assert_eq!(snapshot.alerts, [alert(3)]);
+    assert_eq!(snapshot.alerts, [], "the third had ended and went with its incident");
     assert_eq!((snapshot.last_incident, snapshot.last_timeline_seq), (3, 9), "numbers are never given twice");
 }
 
@@ -554,6 +583,7 @@ suite!(
     incidents_come_in_pages,
     the_newest_lines_come_in_order,
     load_leaves_out_what_was_resolved_long_ago,
+    alerts_that_ended_long_ago_are_loaded_with_their_open_incident_only,
     an_incident_whose_alert_still_fires_is_kept,
     old_rows_go_and_numbers_stay,
     retain_takes_a_little_at_a_time,

@@ -13,6 +13,8 @@ CREATE TABLE alert (
     body        TEXT    NOT NULL
 ) STRICT;
 
+CREATE INDEX alert_ended_at ON alert (ended_at) WHERE ended_at IS NOT NULL;
+
 CREATE TABLE incident (
     id          INTEGER PRIMARY KEY,
     status      TEXT    NOT NULL,
