@@ -7,7 +7,7 @@
 20s end InstanceDown
 20s told first INC-1 resolved
 20s told second INC-1 resolved
-20s announce ops 1 resolved
+21s announce ops 1 resolved
 4000s status INC-1 is resolved critical 0/1
 4000s line INC-1 acknowledged acknowledged by ana
 4000s line INC-1 escalated round 1 step 2 of policy default nobody acknowledged for 5s
