@@ -140,7 +140,8 @@ impl Tables {
     /// Whether an alert that fires still belongs to it.
     fn burns(&self, id: IncidentId) -> bool {
         let fires = |row: &AlertRow| !row.dropped && row.record.is_firing();
-        self.members_of(id).any(|m| !m.detached && self.alerts.get(&m.fingerprint).is_some_and(fires))
+        self.members_of(id)
+            .any(|m| !m.detached && m.left_at.is_none() && self.alerts.get(&m.fingerprint).is_some_and(fires))
     }
 
     fn retain(&mut self, keep: Retention) -> u64 {

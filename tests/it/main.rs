@@ -7,5 +7,8 @@
 
 #[cfg(feature = "e2e")]
 mod e2e;
+mod sim;
 mod store;
+mod stories;
 mod tidy;
+mod world;

@@ -83,6 +83,10 @@ fn incident(n: u64, status: IncidentStatus, severity: Severity) -> Incident {
             next_at: Some(at(4)),
             exhausted: false,
             assigned_to: Some(EscalationTarget::User(Arc::from("ana"))),
+            run: 3,
+            reached: true,
+            held: BTreeSet::from([Arc::from("second")]),
+            heard: BTreeSet::from([(Arc::from("first"), 1)]),
         },
         paged: BTreeSet::from([Arc::from("first"), Arc::from("second")]),
         merged_into: n.is_multiple_of(2).then_some(IncidentId(1)),
@@ -97,6 +101,7 @@ fn member(incident: u64, n: u64) -> Member {
         reason: "rule service, same cluster".to_owned(),
         runner_up: String::new(),
         detached: n.is_multiple_of(3),
+        left_at: None,
     }
 }
 
@@ -286,7 +291,7 @@ async fn each_write_is_put_replaced_and_dropped(store: SharedStore) {
     check_load(&store, expected).await;
 
     let changed_alert = AlertRecord { annotations: Labels::empty(), ended_at: Some(at(50)), ..alert(2) };
-    let changed_member = Member { detached: true, ..member(1, 1) };
+    let changed_member = Member { detached: true, left_at: Some(at(4)), ..member(1, 1) };
     let changed_silence = Silence { ends_at: at(1), ..silence("b") };
     let changed_log = NflogEntry { firing: vec![], ..nflog("{}", 1) };
     let changed_rule = RuleAlertRecord {
@@ -454,6 +459,8 @@ async fn an_incident_whose_alert_still_fires_is_kept(store: SharedStore) {
         writes.push(w(Write::Alert, alert(alert_number)));
         writes.push(w(Write::Member, member(incident, alert_number)));
     }
+    // The second alert was once in the second incident; its place is in the first now.
+    writes.push(w(Write::Member, Member { left_at: Some(at(3)), ..member(2, 2) }));
     writes.push(Write::AlertDropped(alert(4).fingerprint));
     store.commit(writes).await.unwrap();
     let kept = async || store.load().await.unwrap().incidents.iter().map(|i| i.id.0).collect::<BTreeSet<_>>();

@@ -24,7 +24,7 @@ const LOAD_PAGE: i64 = 4096;
 /// Open ones, those resolved since ?1, and those that a firing alert still belongs to.
 const LOADED_INCIDENTS: &str = "SELECT id FROM incident WHERE status <> 'resolved' OR resolved_at >= ?1 \
      UNION SELECT member.incident FROM alert JOIN member ON member.fingerprint = alert.fingerprint \
-     WHERE alert.ended_at IS NULL AND alert.dropped = 0 AND member.detached = 0";
+     WHERE alert.ended_at IS NULL AND alert.dropped = 0 AND member.detached = 0 AND member.left_at IS NULL";
 
 // Each pages by its first column, the row's number: ?1 the last one seen, ?2 the size of the page, ?3 the loaded incidents,
 // ?4 how long ago an alert may have ended.
@@ -35,7 +35,7 @@ const LOAD_ALERTS: &str = "SELECT id, fingerprint, ended_at, body FROM alert WHE
 const LOAD_INCIDENTS: &str = "SELECT id, status, severity, opened_at, resolved_at, body FROM incident \
      WHERE id > ?1 AND id IN (SELECT value FROM json_each(?3)) ORDER BY id LIMIT ?2";
 /// The `+` keeps the index on `incident` out of it, which would gather and sort all members for each page.
-const LOAD_MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached FROM member \
+const LOAD_MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached, left_at FROM member \
      WHERE id > ?1 AND +incident IN (SELECT value FROM json_each(?3)) ORDER BY id LIMIT ?2";
 const LOAD_SILENCES: &str = "SELECT rowid, id, body FROM silence WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
 const LOAD_NFLOG: &str = "SELECT rowid, group_key, receiver, integration, body FROM nflog \
@@ -53,7 +53,7 @@ const INCIDENTS: &str = "SELECT id, status, severity, opened_at, resolved_at, bo
      WHERE id < ?1 AND status IN (SELECT value FROM json_each(?2)) AND severity IN (SELECT value FROM json_each(?3)) \
      ORDER BY id DESC LIMIT ?4";
 const INCIDENT: &str = "SELECT id, status, severity, opened_at, resolved_at, body FROM incident WHERE id = ?1";
-const MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached FROM member \
+const MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached, left_at FROM member \
      WHERE incident = ?1";
 const ALERTS_OF: &str = "SELECT alert.id, alert.fingerprint, alert.ended_at, alert.body FROM member \
      JOIN alert ON alert.fingerprint = member.fingerprint WHERE member.incident = ?1";
@@ -110,6 +110,7 @@ fn member(row: &SqliteRow) -> Result<Member, StoreError> {
         reason: get(row, 4)?,
         runner_up: get(row, 5)?,
         detached: get(row, 6)?,
+        left_at: moment(get(row, 7)?),
     })
 }
 

@@ -10,7 +10,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 
 const OLD_INCIDENTS: &str = "SELECT id FROM incident WHERE resolved_at < ?1 AND status = 'resolved' \
      AND NOT EXISTS (SELECT 1 FROM member JOIN alert ON alert.fingerprint = member.fingerprint \
-         WHERE member.incident = incident.id AND member.detached = 0 \
+         WHERE member.incident = incident.id AND member.detached = 0 AND member.left_at IS NULL \
          AND alert.ended_at IS NULL AND alert.dropped = 0) \
      ORDER BY id LIMIT ?2";
 /// The numbers outlive the rows that carried them.

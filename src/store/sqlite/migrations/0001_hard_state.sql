@@ -34,6 +34,8 @@ CREATE TABLE member (
     reason      TEXT    NOT NULL,
     runner_up   TEXT    NOT NULL,
     detached    INTEGER NOT NULL,
+    -- NULL while the alert's place is here.
+    left_at     INTEGER,
     UNIQUE (fingerprint, incident)
 ) STRICT;
 CREATE INDEX member_incident ON member (incident);
