@@ -16,6 +16,7 @@ mod message;
 mod mute;
 mod page;
 mod place;
+mod read;
 mod receipts;
 mod restore;
 mod settings;
