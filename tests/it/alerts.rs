@@ -214,6 +214,18 @@ fn a_message_is_in_alertmanagers_order() {
 }
 
 #[test]
+fn fingerprints_are_alertmanagers() {
+    let data = table("fingerprints.json");
+    let book = Book::new(BookConfig::default());
+    assert!(!list(&data, "cases").is_empty());
+    for case in list(&data, "cases") {
+        let labels = labels(&case["labels"]);
+        assert_eq!(Fingerprint::of(&labels).to_string(), text(case, "fingerprint"), "{case}");
+        assert_eq!(book.identity(&labels.with("prometheus_replica", "x")), Fingerprint::of(&labels), "{case}");
+    }
+}
+
+#[test]
 fn inhibition_follows_the_table() {
     let data = table("inhibition.json");
     let data = &data["matches"];
