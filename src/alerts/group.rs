@@ -94,7 +94,7 @@ impl Groups {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// A group that is due now: flush it, tell whom it concerns, then say [`Groups::done`].
+    /// A group that is due now; it stays due until [`Groups::flush`]. Tell whom it concerns, then say [`Groups::done`].
     pub fn pop_due(&self, now: Timestamp) -> Option<GroupId> {
         self.due.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
     }
