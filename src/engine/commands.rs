@@ -151,7 +151,7 @@ impl Engine {
         if incident.escalation.policy.is_none() {
             return Err(conflict(format!("{id} has no escalation policy that could page anybody")));
         }
-        let (contacts, mut why) = self.contacts(std::slice::from_ref(&to));
+        let (contacts, mut why) = self.contacts(std::slice::from_ref(&to), self.now);
         if contacts.is_empty() {
             let why = why.pop().unwrap_or_else(|| format!("{} is unknown", target_name(&to)));
             return Err(CommandError::Invalid(why));

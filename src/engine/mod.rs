@@ -23,6 +23,7 @@ mod settings;
 mod timers;
 mod view;
 mod waiting;
+mod why;
 
 pub use core::Engine;
 pub use input::{Command, CommandError, CommandKind, Input, Outcome, Reply, RuleAlertChange};

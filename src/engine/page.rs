@@ -214,7 +214,7 @@ impl Engine {
         if !matches!(coming, Next::Step { position: Position { step: 1, round: 1, .. }, .. }) {
             self.say(id, TimelineKind::Escalated, head.clone(), why.to_owned());
         }
-        let (contacts, unreachable) = self.contacts(&targets);
+        let (contacts, unreachable) = self.contacts(&targets, self.now);
         for text in unreachable {
             self.say(id, TimelineKind::NotPaged, text, reason.clone());
         }
@@ -230,8 +230,8 @@ impl Engine {
         }
     }
 
-    /// The receivers behind the targets, each once, and a sentence for each target that has none.
-    pub(super) fn contacts(&self, targets: &[EscalationTarget]) -> (Vec<Contact>, Vec<String>) {
+    /// The receivers behind the targets at a moment, each once, and a sentence for each target that has none.
+    pub(super) fn contacts(&self, targets: &[EscalationTarget], at: Timestamp) -> (Vec<Contact>, Vec<String>) {
         let (mut contacts, mut unreachable): (Vec<Contact>, Vec<String>) = (Vec::new(), Vec::new());
         for target in targets {
             let mut found: Vec<Contact> = Vec::new();
@@ -241,7 +241,7 @@ impl Engine {
                 }
                 EscalationTarget::User(name) => found.extend(self.user_contacts(name, name.to_string())),
                 EscalationTarget::Schedule(name) => {
-                    let person = self.settings.schedule(name).and_then(|s| on_call(s, self.now));
+                    let person = self.settings.schedule(name).and_then(|s| on_call(s, at));
                     if let Some(person) = person {
                         let as_whom = format!("{}, on call in {name}", person.user);
                         found.extend(self.user_contacts(&person.user, as_whom));

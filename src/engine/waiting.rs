@@ -65,10 +65,6 @@ impl Waiting {
         self.by_cause.keys().filter(|c| keep(c)).cloned().collect()
     }
 
-    pub(super) fn cause(&self, alert: Fingerprint) -> Option<&Cause> {
-        self.by_alert.get(&alert)
-    }
-
     pub(super) fn len(&self) -> usize {
         self.by_alert.len()
     }
