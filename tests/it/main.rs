@@ -3,4 +3,5 @@
 //! Never: sleeps, or skips silently.
 //! Start at the module of the subject.
 
+mod rules;
 mod template;
