@@ -1,5 +1,5 @@
 //! The program: arguments in, exit code out. Everything else is in the library; start at `cli`.
 
 fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+    watchfire::cli::main()
 }

@@ -1,1 +1,31 @@
-//! (to be written)
+//! Configuration: `watchfire.yml` (or a stock `alertmanager.yml`) → read → checked → [`Config`].
+//! In: a file and flags. Out: an immutable [`Config`] that every other room is built from, or all [`Mistakes`] at once.
+//! Never: prints a secret, or hands out half a configuration.
+//! Start at [`load`].
+
+mod check;
+mod fields;
+mod glob;
+mod global;
+mod http;
+mod intervals;
+mod load;
+mod matchers;
+mod mistakes;
+mod people;
+mod print;
+mod receivers;
+mod routing;
+mod server;
+mod yaml;
+
+pub use fields::At;
+pub use load::{Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, start};
+pub use matchers::parse as parse_matchers;
+pub use mistakes::{Mistake, Mistakes, Warning};
+pub use routing::{GroupBy, InhibitConfig, RouteConfig};
+pub use server::{
+    Auth, BasicUser, Evaluation, Ingest, LISTEN_ADDRESS, Limits, Paging, Storage, Web, external_url, is_exposed,
+    listen_address,
+};
+pub use yaml::Position;

@@ -1,1 +1,13 @@
-//! (to be written)
+//! The loops: evaluate, decide, deliver, retain; each moves work from one room to the next.
+//! In: handles that `app` gives. Out: work done until they are told to stop.
+//! Never: decides by itself (decisions live on floors 0 to 3), or knows HTTP.
+//! Start at [`decide::Decide`].
+
+mod commit;
+pub mod decide;
+pub mod deliver;
+pub mod hands;
+pub mod retain;
+
+#[cfg(test)]
+mod tests;

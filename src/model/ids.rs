@@ -17,13 +17,18 @@ impl Fingerprint {
 
     /// Name, 0xff, value, 0xff for each label in byte order of the names.
     pub fn of(labels: &Labels) -> Self {
+        Self::of_pairs(labels.iter())
+    }
+
+    /// The same over pairs that are sorted by name already, so that a part of a label set needs no copy.
+    pub fn of_pairs<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
         let mut hash = Self::OFFSET;
         let mut eat = |bytes: &[u8]| {
             for b in bytes {
                 hash = (hash ^ u64::from(*b)).wrapping_mul(Self::PRIME);
             }
         };
-        for (name, value) in labels.iter() {
+        for (name, value) in pairs {
             eat(name.as_bytes());
             eat(&[0xff]);
             eat(value.as_bytes());

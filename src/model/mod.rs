@@ -13,6 +13,7 @@ pub mod notification;
 pub mod pattern;
 pub mod receiver;
 pub mod sample;
+pub mod secret;
 pub mod silence;
 pub mod time;
 pub mod write;
@@ -27,6 +28,7 @@ pub use notification::{
 };
 pub use receiver::{IntegrationSpec, ReceiverSpec};
 pub use sample::{Histogram, Sample, SampleValue};
+pub use secret::Secret;
 pub use silence::Silence;
 pub use time::Timestamp;
 pub use write::{NflogEntry, NflogKey, RuleAlertRecord, RuleAlertState, Write};

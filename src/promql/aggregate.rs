@@ -3,6 +3,7 @@
 //! Never: builds a group's labels more than once.
 //! Start at [`eval`].
 
+use super::accumulator::Accumulator;
 use super::ast::AggregateOp;
 use super::eval::{Elem, Eval, Result, Val};
 use super::histogram as native;
@@ -11,7 +12,7 @@ use super::plan::AggregateNode;
 use super::projection::Groups;
 use super::quantile;
 use super::value::EvalError;
-use crate::model::{Histogram, Labels, SampleValue};
+use crate::model::{Labels, SampleValue};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -56,77 +57,46 @@ fn fold_groups<S>(
 struct Sum {
     floats: Kahan,
     mean: Mean,
-    count: f64,
     has_float: bool,
-    histogram: Option<Histogram>,
-    hints: native::HintTracker,
-    /// Floats and histograms, or histograms that do not fit: no result.
+    histograms: Accumulator,
+    /// Histograms that do not fit each other: no result.
     broken: bool,
 }
 
 fn sums(eval: &Eval<'_>, a: &AggregateNode, elems: Vec<Elem>) -> Vec<Elem> {
     let is_avg = a.op == AggregateOp::Avg;
-    let groups = fold_groups(
-        a,
-        elems,
-        |_| Sum::default(),
-        |s, e| {
-            s.count += 1.0;
-            match &e.value {
-                SampleValue::Float(v) => {
-                    s.has_float = true;
-                    if is_avg {
-                        s.mean.add(*v);
-                    } else {
-                        s.floats.add(*v);
-                    }
-                }
-                SampleValue::Histogram(h) => add_histogram(eval, s, h),
+    let add = |s: &mut Sum, e: Elem| match &e.value {
+        SampleValue::Float(v) => {
+            s.has_float = true;
+            if is_avg {
+                s.mean.add(*v);
+            } else {
+                s.floats.add(*v);
             }
-        },
-    );
+        }
+        SampleValue::Histogram(h) => s.broken |= !s.histograms.add(h),
+    };
+    let groups = fold_groups(a, elems, |_| Sum::default(), add);
     let mut out = Vec::with_capacity(groups.len());
     for (labels, drop_name, s) in groups {
-        if s.has_float && s.histogram.is_some() {
+        if s.has_float && !s.histograms.is_empty() {
             eval.warn("encountered a mix of histograms and floats for aggregation".to_owned());
             continue;
         }
         if s.broken {
+            eval.warn("vector contains a mix of histograms with exponential and custom buckets schemas".to_owned());
             continue;
         }
-        if s.hints.collided() {
-            eval.warn("conflicting counter resets during histogram aggregation".to_owned());
-        }
-        let value = match s.histogram {
-            Some(h) => {
-                SampleValue::Histogram(Arc::new(if is_avg { native::divided(&h, s.count) } else { native::compact(h) }))
-            }
-            None if is_avg => SampleValue::Float(s.mean.mean()),
-            None => SampleValue::Float(s.floats.total()),
+        s.histograms.note(eval);
+        let value = match (s.has_float, is_avg) {
+            (true, true) => SampleValue::Float(s.mean.mean()),
+            (true, false) => SampleValue::Float(s.floats.total()),
+            (false, true) => SampleValue::Histogram(Arc::new(s.histograms.mean())),
+            (false, false) => SampleValue::Histogram(Arc::new(s.histograms.sum())),
         };
         out.push(Elem { labels, value, drop_name });
     }
     out
-}
-
-fn add_histogram(eval: &Eval<'_>, s: &mut Sum, h: &Histogram) {
-    s.hints.see(h);
-    let Some(sum) = &s.histogram else {
-        s.histogram = Some(h.clone());
-        return;
-    };
-    match native::add(sum, h) {
-        Some(added) => {
-            if added.reconciled {
-                eval.info("mismatched custom buckets were reconciled during aggregation".to_owned());
-            }
-            s.histogram = Some(added.histogram);
-        }
-        None => {
-            eval.warn("vector contains a mix of histograms with exponential and custom buckets schemas".to_owned());
-            s.broken = true;
-        }
-    }
 }
 
 #[derive(Default)]

@@ -1,4 +1,4 @@
-//! The house's own syntax tree of PromQL.
+//! The house's own syntax tree of `PromQL`.
 //! In: what [`super::parse`] read. Out: [`Expr`], which knows its [`Type`] and prints as Prometheus prints (`print.rs`).
 //! Never: holds a type of the parser crate, or a value that was not checked.
 //! Start at [`Expr`].

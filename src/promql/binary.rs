@@ -7,7 +7,7 @@ use super::ast::{BinaryOp, Cardinality};
 use super::eval::{Elem, Eval, Result, Val};
 use super::histogram as native;
 use super::plan::{BinaryNode, MatchNode};
-use super::projection::Groups;
+use super::projection::{Groups, is_metadata, without_metadata};
 use super::value::EvalError;
 use crate::model::labels::METRIC_NAME;
 use crate::model::{Labels, LabelsBuilder, SampleValue};
@@ -144,19 +144,15 @@ fn combine(eval: &Eval<'_>, op: BinaryOp, l: &SampleValue, r: &SampleValue) -> O
 }
 
 fn set_op(op: BinaryOp, m: &MatchNode, mut left: Vec<Elem>, right: Vec<Elem>) -> Vec<Elem> {
-    match op {
-        BinaryOp::Or => {
-            let groups = grouped(m, &left);
-            let others: Vec<Elem> = right.into_iter().filter(|e| groups.find(&e.labels).is_none()).collect();
-            left.extend(others);
-            left
-        }
-        _ => {
-            let groups = grouped(m, &right);
-            left.retain(|e| groups.find(&e.labels).is_some() == (op == BinaryOp::And));
-            left
-        }
+    if op == BinaryOp::Or {
+        let groups = grouped(m, &left);
+        let others: Vec<Elem> = right.into_iter().filter(|e| groups.find(&e.labels).is_none()).collect();
+        left.extend(others);
+    } else {
+        let groups = grouped(m, &right);
+        left.retain(|e| groups.find(&e.labels).is_some() == (op == BinaryOp::And));
     }
+    left
 }
 
 fn grouped<'m>(m: &'m MatchNode, elems: &[Elem]) -> Groups<'m> {
@@ -190,7 +186,7 @@ fn match_vectors(eval: &Eval<'_>, b: &BinaryNode, m: &MatchNode, left: &[Elem], 
     for e in many {
         match (groups.find(&e.labels), fill_one) {
             (Some(number), _) => {
-                pairs.put(&e.labels, &e.value, &by_group[number].labels, &by_group[number].value, Some(number))?
+                pairs.put(&e.labels, &e.value, &by_group[number].labels, &by_group[number].value, Some(number))?;
             }
             (None, Some(fill)) => {
                 let (_, new) = unmatched.number(&e.labels);
@@ -264,21 +260,19 @@ impl Pairs<'_> {
         if self.m.card == Cardinality::OneToOne {
             if self.m.key.keeps {
                 let labels = self.m.key.build(many);
-                return if drops_name { labels.without(METRIC_NAME) } else { labels };
+                return if drops_name { without_metadata(labels) } else { labels };
             }
             // `ignoring` leaves the name alone here; the key never counts it.
             if drops_name {
-                return self.m.key.build(many);
+                return many.retain(|name, _| self.m.key.counts(name) && !is_metadata(name));
             }
             return many.retain(|name, _| name == METRIC_NAME || self.m.key.counts(name));
         }
         if self.m.include.is_empty() {
-            return if drops_name { many.without(METRIC_NAME) } else { many.clone() };
+            return if drops_name { without_metadata(many.clone()) } else { many.clone() };
         }
-        let mut builder = LabelsBuilder::from(many);
-        if drops_name {
-            builder.remove(METRIC_NAME);
-        }
+        let kept = if drops_name { without_metadata(many.clone()) } else { many.clone() };
+        let mut builder = LabelsBuilder::from(&kept);
         for name in &self.m.include {
             match one.value(name) {
                 "" => builder.remove(name),

@@ -6,11 +6,10 @@
 use super::ast::{At, Type};
 use super::functions::{Kind, RangeCall};
 use super::plan::{CallNode, Node, Plan, SelectorNode, SubqueryNode};
-use super::projection::has_duplicates;
+use super::projection::{has_duplicates, without_metadata};
 use super::value::{Element, EvalContext, EvalError, Evaluated, SeriesPoints, Value};
 use super::window::Window;
 use super::{aggregate, binary, histogram};
-use crate::model::labels::METRIC_NAME;
 use crate::model::{Labels, SampleValue, Timestamp};
 use crate::series::{Head, Point, Series};
 use foldhash::fast::FixedState;
@@ -103,7 +102,7 @@ impl<'a> Eval<'a> {
     pub fn run(self) -> Result<Evaluated> {
         let value = match &self.plan.root {
             node @ (Node::Range(_) | Node::Subquery(_)) => Value::Matrix(self.matrix(node)?),
-            node => self.finish(self.eval(node, self.at)?)?,
+            node => Self::finish(self.eval(node, self.at)?)?,
         };
         let (warnings, infos) = self.into_notes();
         Ok(Evaluated { value, warnings, infos })
@@ -115,7 +114,7 @@ impl<'a> Eval<'a> {
     }
 
     /// One step of a range query: drops the names that are to be dropped.
-    pub fn finish(&self, val: Val) -> Result<Value> {
+    pub fn finish(val: Val) -> Result<Value> {
         Ok(match val {
             Val::Scalar(v) => Value::Scalar(v),
             Val::String(s) => Value::String(s),
@@ -382,7 +381,7 @@ impl<'a> Eval<'a> {
 const SUBQUERY_STEPS_FACTOR: i128 = 100;
 
 fn named(labels: Labels, drop_name: bool) -> Labels {
-    if drop_name && labels.get(METRIC_NAME).is_some() { labels.without(METRIC_NAME) } else { labels }
+    if drop_name { without_metadata(labels) } else { labels }
 }
 
 pub(super) fn duplicate_labels() -> EvalError {

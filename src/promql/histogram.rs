@@ -56,17 +56,17 @@ fn fold(indexed: &[(i32, f64)]) -> (Vec<Span>, Vec<f64>) {
     (spans, counts)
 }
 
-fn with_buckets(mut h: Histogram, positive: &Indexed, negative: &Indexed) -> Histogram {
+pub(super) fn with_buckets(mut h: Histogram, positive: &[(i32, f64)], negative: &[(i32, f64)]) -> Histogram {
     (h.positive_spans, h.positive_buckets) = fold(positive);
     (h.negative_spans, h.negative_buckets) = fold(negative);
     h
 }
 
-fn positive(h: &Histogram) -> Indexed {
+pub(super) fn positive(h: &Histogram) -> Indexed {
     unfold(&h.positive_spans, &h.positive_buckets)
 }
 
-fn negative(h: &Histogram) -> Indexed {
+pub(super) fn negative(h: &Histogram) -> Indexed {
     unfold(&h.negative_spans, &h.negative_buckets)
 }
 
@@ -198,14 +198,14 @@ fn with_bounds(h: &Histogram, kept: &[f64]) -> Histogram {
 }
 
 /// Two histograms in one layout.
-struct Aligned {
-    a: Histogram,
-    b: Histogram,
-    reconciled: bool,
+pub(super) struct Aligned {
+    pub a: Histogram,
+    pub b: Histogram,
+    pub reconciled: bool,
 }
 
 /// `None` when one has custom buckets and the other has not.
-fn aligned(a: &Histogram, b: &Histogram) -> Option<Aligned> {
+pub(super) fn aligned(a: &Histogram, b: &Histogram) -> Option<Aligned> {
     if is_custom(a) != is_custom(b) {
         return None;
     }
@@ -262,7 +262,7 @@ fn combined(a: &Histogram, b: &Histogram, sign: f64) -> Option<Combined> {
     Some(Combined { histogram: with_buckets(sum, &p, &n), reconciled, hint_collision })
 }
 
-fn joint_hint(a: ResetHint, b: ResetHint) -> (ResetHint, bool) {
+pub(super) fn joint_hint(a: ResetHint, b: ResetHint) -> (ResetHint, bool) {
     match (a, b) {
         (a, b) if a == b => (a, false),
         (ResetHint::Gauge, _) | (_, ResetHint::Gauge) => (ResetHint::Gauge, false),
@@ -352,6 +352,11 @@ pub(super) fn negated(value: &SampleValue) -> SampleValue {
         SampleValue::Float(v) => SampleValue::Float(-v),
         SampleValue::Histogram(h) => SampleValue::Histogram(Arc::new(scaled(h, -1.0))),
     }
+}
+
+/// Whether two histograms can be added bucket by bucket.
+pub(super) fn has_layout_of(h: &Histogram, other: &Histogram) -> bool {
+    h.schema == other.schema && h.zero_threshold == other.zero_threshold && h.custom_values == other.custom_values
 }
 
 /// Zero everywhere, in the layout of `h`.

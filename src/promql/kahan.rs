@@ -57,6 +57,28 @@ impl Mean {
         self.sum = next;
     }
 
+    /// As if `n` zeros had been added.
+    pub fn zeros(n: usize) -> Self {
+        Self { count: n as f64, ..Self::default() }
+    }
+
+    /// Adds zeros until there are `n` values.
+    pub fn catch_up(&mut self, n: usize) {
+        while self.count < n as f64 {
+            self.add(0.0);
+        }
+    }
+
+    /// Lets the one value that was added stand for the sum of `n`.
+    pub fn count_as(&mut self, n: usize) {
+        self.count = n as f64;
+    }
+
+    /// The sum; infinite when it overflowed.
+    pub fn total(&self) -> f64 {
+        if self.incremental { self.mean() * self.count } else { self.sum.total() }
+    }
+
     pub fn mean(&self) -> f64 {
         if self.incremental { self.sum.sum + self.sum.c } else { self.sum.sum / self.count + self.sum.c / self.count }
     }

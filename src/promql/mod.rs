@@ -1,10 +1,11 @@
-//! PromQL: an expression, the held window and a time give a value, as in Prometheus 3.
+//! `PromQL`: an expression, the held window and a time give a value, as in Prometheus 3.
 //! In: text, [`crate::series::Head`]. Out: [`Evaluated`], with warnings and infos.
 //! Never: parses, compiles or searches during an evaluation; exceeds its budget; panics on data.
 //! Start at [`parse()`], then [`Plan::new`], [`Plan::attach`], [`Plan::eval`].
 
 pub mod ast;
 
+mod accumulator;
 mod aggregate;
 mod binary;
 mod eval;

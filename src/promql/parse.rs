@@ -53,6 +53,7 @@ pub fn parse_selector(text: &str) -> Result<Selector> {
 /// The crate says "vector" and "matrix" where Prometheus says "instant vector" and "range vector", and quotes otherwise.
 fn in_our_words(text: &str) -> String {
     text.replace('\'', "\"")
+        .replace("between vectors", "between instant vectors")
         .replace("got vector", "got instant vector")
         .replace("got matrix", "got range vector")
         .replace("type vector", "type instant vector")

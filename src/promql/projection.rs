@@ -121,6 +121,16 @@ impl<'p> Groups<'p> {
     }
 }
 
+/// Whether the name belongs to the metric's identity, which arithmetic and functions take away: name, type and unit.
+pub(super) fn is_metadata(name: &str) -> bool {
+    matches!(name, METRIC_NAME | "__type__" | "__unit__")
+}
+
+/// The labels without the metric's identity.
+pub(super) fn without_metadata(labels: Labels) -> Labels {
+    if labels.iter().any(|(name, _)| is_metadata(name)) { labels.retain(|name, _| !is_metadata(name)) } else { labels }
+}
+
 /// Whether two label sets are equal.
 pub(super) fn has_duplicates<'a>(all: impl ExactSizeIterator<Item = &'a Labels>) -> bool {
     if all.len() < 2 {

@@ -126,8 +126,9 @@ fn interpolate(q: f64, buckets: &[Bucket]) -> f64 {
         return f64::NAN;
     }
     let mut rank = q * last.count;
-    // A NaN count satisfies nothing, so the search ends in the last bucket, as Go's does.
-    let found = rest.partition_point(|b| !(b.count >= rank));
+    // A NaN count is never enough, so the search ends in the last bucket, as Go's does.
+    let is_enough = |b: &Bucket| b.count >= rank;
+    let found = rest.partition_point(|b| !is_enough(b));
     if found == rest.len() {
         return second_last.bound;
     }

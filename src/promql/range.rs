@@ -39,7 +39,7 @@ pub(super) fn eval_range(
     let mut at = start.as_millis();
     while at <= end.as_millis() {
         eval.at = at;
-        let value = eval.finish(eval.eval(&plan.root, at)?)?;
+        let value = Eval::finish(eval.eval(&plan.root, at)?)?;
         gathered.take(Timestamp::from_millis(at), value)?;
         at += step_ms;
     }

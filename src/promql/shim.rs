@@ -172,7 +172,7 @@ impl Scanner<'_> {
                 return Err(syntax("duration out of range"));
             }
             if want_duration {
-                return self.put(format_args!("{}ms", d.as_millis()));
+                return self.put_duration(d.as_millis() as u64);
             }
             return self.put(format_args!("{}", d.as_secs_f64()));
         }
@@ -184,7 +184,13 @@ impl Scanner<'_> {
         if ms > DURATION_MAX_MS {
             return Err(syntax("duration out of range"));
         }
-        self.put(format_args!("{}ms", ms as u64))
+        self.put_duration(ms as u64)
+    }
+
+    /// The crate reads no more than nine digits or so per unit.
+    fn put_duration(&mut self, ms: u64) -> Result<(), ParseError> {
+        let (days, ms) = (ms / 86_400_000, ms % 86_400_000);
+        if days == 0 { self.put(format_args!("{ms}ms")) } else { self.put(format_args!("{days}d{ms}ms")) }
     }
 
     fn put(&mut self, text: std::fmt::Arguments<'_>) -> Result<(), ParseError> {
@@ -249,16 +255,23 @@ pub(super) fn unquote(text: &str, quote: char) -> Result<(String, usize), ParseE
 /// Reads one escape after its backslash; yields its length.
 fn escape(text: &str, quote: char, out: &mut Vec<u8>) -> Result<usize, ParseError> {
     let c = text.chars().next().ok_or_else(|| syntax("escape sequence not terminated"))?;
+    let plain = match c {
+        'a' => Some(0x07),
+        'b' => Some(0x08),
+        'f' => Some(0x0c),
+        'n' => Some(b'\n'),
+        'r' => Some(b'\r'),
+        't' => Some(b'\t'),
+        'v' => Some(0x0b),
+        '\\' => Some(b'\\'),
+        c if c == quote => Some(c as u8),
+        _ => None,
+    };
+    if let Some(byte) = plain {
+        out.push(byte);
+        return Ok(1);
+    }
     let (skip, digits, radix) = match c {
-        'a' => return put_byte(out, 0x07),
-        'b' => return put_byte(out, 0x08),
-        'f' => return put_byte(out, 0x0c),
-        'n' => return put_byte(out, b'\n'),
-        'r' => return put_byte(out, b'\r'),
-        't' => return put_byte(out, b'\t'),
-        'v' => return put_byte(out, 0x0b),
-        '\\' => return put_byte(out, b'\\'),
-        c if c == quote => return put_byte(out, c as u8),
         '0'..='7' => (0, 3, 8),
         'x' => (1, 2, 16),
         'u' => (1, 4, 16),
@@ -274,11 +287,6 @@ fn escape(text: &str, quote: char, out: &mut Vec<u8>) -> Result<usize, ParseErro
         out.push(u8::try_from(value).map_err(|_| syntax("escape sequence is an invalid Unicode code point"))?);
     }
     Ok(skip + digits)
-}
-
-fn put_byte(out: &mut Vec<u8>, byte: u8) -> Result<usize, ParseError> {
-    out.push(byte);
-    Ok(1)
 }
 
 #[cfg(test)]

@@ -61,7 +61,7 @@ impl Default for EvalContext {
     fn default() -> Self {
         Self {
             lookback: LOOKBACK_DEFAULT,
-            subquery_step: std::time::Duration::from_secs(60),
+            subquery_step: std::time::Duration::from_mins(1),
             samples_max: SAMPLES_MAX_DEFAULT,
             steps_max: STEPS_MAX_DEFAULT,
             experimental: false,
@@ -70,7 +70,7 @@ impl Default for EvalContext {
 }
 
 /// Prometheus' default of `--query.lookback-delta`.
-pub const LOOKBACK_DEFAULT: std::time::Duration = std::time::Duration::from_secs(300);
+pub const LOOKBACK_DEFAULT: std::time::Duration = std::time::Duration::from_mins(5);
 /// Prometheus' default of `--query.max-samples`.
 pub const SAMPLES_MAX_DEFAULT: usize = 50_000_000;
 /// Prometheus' limit of points per series in `query_range`.

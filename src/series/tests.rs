@@ -1,1 +1,212 @@
+//! The head as a whole: what is taken, found, watched, and let go.
+//! In: small tables. Out: panics where the head differs.
+//! Never: asks a clock.
+//! Start at [`samples_by_their_age`].
 
+use super::*;
+use crate::model::{Labels, MatchOp, Matcher, SampleValue, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_millis(secs * 1000)
+}
+
+fn labels(text: &str) -> Labels {
+    Labels::from_pairs(text.split(',').map(|pair| pair.split_once('=').unwrap()))
+}
+
+fn put(head: &Head, text: &str, secs: i64, v: f64) -> Result<Arc<Series>, AppendError> {
+    head.append(&labels(text), at(secs), SampleValue::Float(v))
+}
+
+fn values(series: &Series) -> Vec<(i64, f64)> {
+    let mut points = Vec::new();
+    series.range(Timestamp::MIN, Timestamp::MAX, &mut points);
+    let value = |v| if let SampleValue::Float(v) = v { v } else { f64::NAN };
+    points.into_iter().map(|p| (p.t.as_millis() / 1000, value(p.v))).collect()
+}
+
+fn found(head: &Head, matchers: &[(&str, MatchOp, &str)]) -> Vec<String> {
+    let matchers: Vec<_> = matchers.iter().map(|(n, op, v)| Matcher::new(n, *op, v).unwrap()).collect();
+    let mut names: Vec<String> = head.select(&matchers).iter().map(|s| s.labels().value("i").to_owned()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn samples_by_their_age() {
+    let head = Head::default();
+    let check = |secs: i64, v: f64, expect: Result<(), AppendError>| {
+        let now = at(10_000);
+        let series = head.find_or_create(&labels("__name__=m")).unwrap();
+        let got = head.batch(now).append(&series, secs * 1000, &SampleValue::Float(v));
+        assert_eq!(got.map(|_| ()), expect, "{v} at {secs}");
+    };
+    // In-order samples of any age are taken, for a sender that catches up.
+    check(100, 1.0, Ok(()));
+    check(5_000, 1.0, Ok(()));
+    check(9_985, 1.0, Ok(()));
+    check(10_000, 2.0, Ok(()));
+    check(10_000, 2.0, Ok(()));
+    check(10_000, 3.0, Err(AppendError::DuplicateTimestamp));
+    check(9_985, 2.0, Err(AppendError::DuplicateTimestamp));
+    check(9_990, 1.5, Ok(()));
+    check(9_400, 0.5, Ok(()));
+    check(9_399, 0.5, Err(AppendError::TooOld));
+    check(10_600, 4.0, Ok(()));
+    check(10_601, 4.0, Err(AppendError::TooFarAhead));
+    let series = &head.select(&[])[0];
+    assert_eq!(values(series)[2..], [(9_400, 0.5), (9_985, 1.0), (9_990, 1.5), (10_000, 2.0), (10_600, 4.0)]);
+    assert_eq!((head.sample_count(), head.series_count()), (7, 1));
+    assert_eq!(series.latest(at(9_990), at(9_999)).map(|p| p.t), None);
+    assert_eq!(series.latest(at(9_980), at(9_999)).map(|p| p.t), Some(at(9_990)));
+}
+
+#[test]
+fn series_are_selected_by_their_labels() {
+    let head = Head::default();
+    for text in ["__name__=a,i=1,job=x", "__name__=a,i=2,job=y", "__name__=b,i=3,job=x,env=prod", "__name__=b,i=4"] {
+        put(&head, text, 0, 1.0).unwrap();
+    }
+    let check = |matchers: &[(&str, MatchOp, &str)], expect: &str| {
+        assert_eq!(found(&head, matchers).join(""), expect, "{matchers:?}");
+    };
+    let (eq, ne, re, nre) = (MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex);
+    check(&[], "1234");
+    check(&[("__name__", eq, "a")], "12");
+    check(&[("__name__", eq, "a"), ("job", eq, "x")], "1");
+    check(&[("__name__", eq, "nothing")], "");
+    check(&[("nothing", eq, "a")], "");
+    check(&[("job", eq, "")], "4");
+    check(&[("job", ne, "x")], "24");
+    check(&[("job", ne, "")], "123");
+    check(&[("job", re, "x|y")], "123");
+    check(&[("job", re, "x|")], "134");
+    check(&[("__name__", re, ".*"), ("env", nre, "prod")], "124");
+    check(&[("__name__", re, "a|b"), ("env", nre, "prod")], "124");
+    let texts = |list: Vec<Arc<str>>| list.join(" ");
+    assert_eq!(texts(head.label_names(&[])), "__name__ env i job");
+    assert_eq!(texts(head.label_names(&[Matcher::equal("i", "4")])), "__name__ i");
+    assert_eq!(texts(head.label_values("job", &[])), "x y");
+    assert_eq!(texts(head.label_values("job", &[Matcher::equal("env", "prod")])), "x");
+}
+
+#[test]
+fn limits_hold_for_new_series_only() {
+    let head = Head::new(HeadConfig { series_max: 2, ..HeadConfig::default() });
+    put(&head, "__name__=a", 0, 1.0).unwrap();
+    put(&head, "__name__=b", 0, 1.0).unwrap();
+    let refused = put(&head, "__name__=full", 0, 1.0).unwrap_err();
+    assert!(refused.to_string().contains("\"full\""), "{refused}");
+    put(&head, "__name__=a", 15, 1.0).unwrap();
+    let head = Head::default();
+    let check = |labels: Labels, part: &str| {
+        let error = head.append(&labels, at(0), SampleValue::Float(1.0)).unwrap_err().to_string();
+        assert!(error.contains(part), "{error}");
+    };
+    let many = (0..64).map(|i| (format!("l{i}"), "x")).chain([("__name__".to_owned(), "wide")]);
+    check(Labels::from_pairs(many), "number of labels of metric \"wide\"");
+    check(Labels::from_pairs([("__name__", "m"), (&"n".repeat(257), "x")]), "label name of metric \"m\"");
+    check(Labels::from_pairs([("__name__", "m"), ("n", &"v".repeat(2049))]), "label value of metric \"m\"");
+    assert_eq!(head.series_count(), 0);
+}
+
+#[test]
+fn watches_follow_series_and_arrivals_come_once() {
+    let head = Head::default();
+    let a = put(&head, "__name__=a,i=1", 0, 1.0).unwrap();
+    assert!(head.take_arrivals().is_empty());
+    let watch = head.watch(&[Matcher::equal("__name__", "a")]);
+    let any = head.watch(&[Matcher::equal("i", "2")]);
+    let generation = watch.generation();
+    let second = put(&head, "__name__=a,i=2", 0, 1.0).unwrap();
+    let other = put(&head, "__name__=b,i=1", 0, 1.0).unwrap();
+    put(&head, "__name__=a,i=2", 1, 1.0).unwrap();
+    put(&head, "__name__=a,i=1", 1, 1.0).unwrap();
+    assert!(watch.generation() > generation);
+    assert_eq!((watch.len(), any.len()), (2, 1));
+    let inside = |s: &Series| (watch.contains(s), any.contains(s));
+    assert_eq!([inside(&a), inside(&second), inside(&other)], [(true, false), (true, true), (false, false)]);
+    let ids = |list: Vec<Arc<Series>>| list.iter().map(|s| s.id()).collect::<Vec<_>>();
+    assert_eq!(ids(head.take_arrivals()), [second.id(), a.id()]);
+    assert!(head.take_arrivals().is_empty());
+    // The very same sample is no arrival.
+    put(&head, "__name__=a,i=1", 1, 1.0).unwrap();
+    assert!(head.take_arrivals().is_empty());
+    drop(watch);
+    let again = head.watch(&[Matcher::equal("__name__", "b")]);
+    put(&head, "__name__=a,i=1", 2, 1.0).unwrap();
+    put(&head, "__name__=b,i=1", 2, 1.0).unwrap();
+    assert_eq!(ids(head.take_arrivals()), [other.id()]);
+    assert_eq!(again.snapshot().len(), 1);
+}
+
+#[test]
+fn idle_series_leave() {
+    let head = Head::new(HeadConfig { window: Duration::from_secs(100), ..HeadConfig::default() });
+    let watch = head.watch(&[Matcher::equal("__name__", "a")]);
+    let old = put(&head, "__name__=a,i=1", 0, 1.0).unwrap();
+    put(&head, "__name__=a,i=2", 50, 1.0).unwrap();
+    head.alias(7, &old, 0);
+    assert_eq!((head.sweep(at(100)), watch.len()), (0, 2));
+    let generation = watch.generation();
+    assert_eq!((head.sweep(at(101)), watch.len(), head.series_count(), head.sample_count()), (1, 1, 1, 1));
+    assert!(watch.generation() > generation);
+    assert_eq!(found(&head, &[("__name__", MatchOp::Equal, "a")]), ["2"]);
+    assert_eq!(head.label_values("i", &[]).join(" "), "2");
+    assert!(head.batch(at(101)).append_by_span(7, |_, _| true, |_| true, 102_000, 1.0).is_none());
+    // A handle that outlived its series leads to the new one.
+    head.batch(at(102)).append(&old, 102_000, &SampleValue::Float(5.0)).unwrap();
+    let new = head.select(&[Matcher::equal("i", "1")]);
+    assert_eq!((new.len(), values(&new[0])), (1, vec![(102, 5.0)]));
+    assert_ne!(new[0].id(), old.id());
+    assert_eq!(watch.len(), 2);
+    // A sender that catches up brings old samples; its series are not idle.
+    let late = head.find_or_create(&labels("__name__=late")).unwrap();
+    head.batch(at(1000)).append(&late, 5_000, &SampleValue::Float(1.0)).unwrap();
+    head.sweep(at(1050));
+    assert_eq!(head.select(&[Matcher::equal("__name__", "late")]).len(), 1);
+}
+
+#[test]
+fn coverage_starts_anew_after_a_gap() {
+    let head = Head::default();
+    assert_eq!((head.coverage_start(), head.newest_sample_time()), (None, None));
+    let series = head.find_or_create(&labels("__name__=a")).unwrap();
+    let request = |secs: i64| {
+        head.batch(at(secs)).append(&series, secs * 1000, &SampleValue::Float(1.0)).unwrap();
+        head.coverage_start().unwrap().as_millis() / 1000
+    };
+    assert_eq!([1000, 1015, 1315, 1600].map(request), [1000; 4]);
+    assert_eq!(request(1901), 1901);
+    assert_eq!(head.newest_sample_time(), Some(at(1901)));
+    // What rules record says nothing about the senders.
+    put(&head, "__name__=recorded", 9_000, 1.0).unwrap();
+    assert_eq!(head.newest_sample_time(), Some(at(1901)));
+    assert_eq!((1..40).map(|i| request(1901 + i * 200)).last(), Some(1901 + 39 * 200 - 3600));
+}
+
+/// Readers, writers and sweeps at once: nothing is lost of what is not idle.
+#[test]
+fn many_threads_at_once() {
+    let head = Arc::new(Head::new(HeadConfig { window: Duration::from_secs(1000), ..HeadConfig::default() }));
+    let watch = head.watch(&[Matcher::equal("__name__", "m")]);
+    std::thread::scope(|scope| {
+        for thread in 0..4_i64 {
+            let head = head.clone();
+            scope.spawn(move || {
+                for i in 0..2_000_i64 {
+                    put(&head, &format!("__name__=m,i={}", i % 500), i / 500 * 4 + thread, 1.0).unwrap();
+                    if i % 100 == 0 {
+                        head.sweep(at(10));
+                        head.select(&[Matcher::equal("__name__", "m")]);
+                        head.take_arrivals();
+                    }
+                }
+            });
+        }
+    });
+    assert_eq!((head.series_count(), watch.len(), head.sample_count()), (500, 500, 8_000));
+    assert!(head.select(&[]).iter().all(|s| values(s).len() == 16));
+}

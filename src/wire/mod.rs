@@ -1,6 +1,7 @@
-//! Bytes of other programs in, our own shapes out: one sub-room per protocol.
-//! In: bodies and header values. Out: borrowed views and model types.
-//! Never: does IO, speaks HTTP, or trusts a length before it is checked.
-//! Start at [`remote_write`].
+//! Bytes to batches, without HTTP: remote write and Alertmanager's JSON.
+//! In: a body. Out: samples or alerts that are valid, and a sentence for what is not.
+//! Never: opens a socket, keeps state between bodies, or trusts a length before it is checked.
+//! Start at [`alertmanager`] and [`remote_write`].
 
+pub mod alertmanager;
 pub mod remote_write;

@@ -1,7 +1,17 @@
-//! The integration tests: one binary, a module per subject.
-//! In: the library through its public rooms. Out: pass or a text that says what differs.
-//! Never: sleeps, or skips silently.
-//! Start at the module of the subject.
+//! The one integration binary: a module per subject.
+//! In: the crate's public interface. Out: pass or fail.
+//! Never: sleeps, ignores or skips.
+//! Start at the module of your subject.
 
+mod alerts;
+mod config;
+#[cfg(feature = "e2e")]
+mod e2e;
+mod notify;
+mod promql;
+mod remote_write;
 mod rules;
+mod store;
+mod support;
 mod template;
+mod tidy;

@@ -139,17 +139,25 @@ fn histogram_quantile(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
 fn histogram_quantiles(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
     let label = eval.string(&args[1], at)?;
     let quantiles = args[2..].iter().map(|node| eval.scalar(node, at)).collect::<Result<Vec<_>>>()?;
-    quantiles.iter().for_each(|q| quantile::warn_of_quantile(eval, *q));
+    for q in &quantiles {
+        quantile::warn_of_quantile(eval, *q);
+    }
     let elems = eval.vector(&args[0], at)?;
     let mut out = Vec::new();
     for (labels, source) in by_histogram(eval, elems) {
         for q in &quantiles {
             let value = SampleValue::Float(quantile_of(eval, *q, &labels, &source));
-            let labels = labels.with(&label, &super::super::print::Number(*q).to_string());
+            let labels = labels.with(&label, &open_metrics_float(*q));
             out.push(Elem { labels, value, drop_name: true });
         }
     }
     Ok(Val::Vector(out))
+}
+
+/// As bucket bounds are written: whole numbers with a fraction of zero.
+fn open_metrics_float(v: f64) -> String {
+    let text = super::super::print::Number(v).to_string();
+    if v.is_finite() && v.fract() == 0.0 { text + ".0" } else { text }
 }
 
 fn histogram_fraction(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {

@@ -1,4 +1,4 @@
-//! The functions of PromQL, one file per family.
+//! The functions of `PromQL`, one file per family.
 //! In: a name. Out: [`Function`]: its types and what it does.
 //! Never: looks a function up during an evaluation; the plan holds it.
 //! Start at [`lookup`]; a new function is a line in its family's table.

@@ -3,12 +3,12 @@
 //! Never: sums without compensation, or counts a NaN as an extreme while there is a number.
 //! Start at the table.
 
+use super::super::accumulator::Accumulator;
 use super::super::ast::Type;
-use super::super::histogram as native;
 use super::super::kahan::{Kahan, Mean, Variance};
 use super::super::window::{FloatPoint, Window};
 use super::{Function, RangeCall};
-use crate::model::{Histogram, SampleValue};
+use crate::model::SampleValue;
 use std::sync::Arc;
 
 pub(super) static FUNCTIONS: &[Function] = &[
@@ -46,32 +46,22 @@ fn sum(c: &RangeCall<'_>, w: &Window) -> Option<SampleValue> {
         return None;
     }
     if w.floats.is_empty() {
-        return histograms_sum(c, w).map(|h| SampleValue::Histogram(Arc::new(h)));
+        return histograms(c, w).map(|sum| SampleValue::Histogram(Arc::new(sum.sum())));
     }
     let mut sum = Kahan::default();
     w.floats.iter().for_each(|p| sum.add(p.v));
     float(sum.total())
 }
 
-fn histograms_sum(c: &RangeCall<'_>, w: &Window) -> Option<Histogram> {
-    let (first, rest) = w.histograms.split_first()?;
-    let mut sum = (*first.h).clone();
-    let mut hints = native::HintTracker::default();
-    hints.see(&first.h);
-    for point in rest {
-        hints.see(&point.h);
-        let Some(added) = native::add(&sum, &point.h) else {
+fn histograms(c: &RangeCall<'_>, w: &Window) -> Option<Accumulator> {
+    let mut sum = Accumulator::default();
+    for point in &w.histograms {
+        if !sum.add(&point.h) {
             c.warn("vector contains a mix of histograms with exponential and custom buckets schemas");
             return None;
-        };
-        if added.reconciled {
-            c.eval.info("mismatched custom buckets were reconciled during aggregation".to_owned());
         }
-        sum = added.histogram;
     }
-    if hints.collided() {
-        c.eval.warn("conflicting counter resets during histogram aggregation".to_owned());
-    }
+    sum.note(c.eval);
     Some(sum)
 }
 
@@ -80,8 +70,7 @@ fn avg(c: &RangeCall<'_>, w: &Window) -> Option<SampleValue> {
         return None;
     }
     if w.floats.is_empty() {
-        let sum = histograms_sum(c, w)?;
-        return Some(SampleValue::Histogram(Arc::new(native::divided(&sum, w.histograms.len() as f64))));
+        return histograms(c, w).map(|sum| SampleValue::Histogram(Arc::new(sum.mean())));
     }
     let mut mean = Mean::default();
     w.floats.iter().for_each(|p| mean.add(p.v));
@@ -121,8 +110,13 @@ fn mad(c: &RangeCall<'_>, w: &Window) -> Option<SampleValue> {
     if w.floats.is_empty() {
         return None;
     }
+    if w.floats.iter().any(|p| p.v.is_nan()) {
+        return float(f64::NAN);
+    }
     let mut values: Vec<f64> = w.floats.iter().map(|p| p.v).collect();
     let median = super::super::quantile::of_values(0.5, &mut values);
-    values.iter_mut().for_each(|v| *v = (*v - median).abs());
+    for v in &mut values {
+        *v = (*v - median).abs();
+    }
     float(super::super::quantile::of_values(0.5, &mut values))
 }

@@ -197,11 +197,13 @@ fn count_events(
     points.windows(2).filter(|pair| is_event(&pair[0].v, &pair[1].v)).count() as f64
 }
 
+#[allow(clippy::unnecessary_wraps)] // a range function may also yield nothing
 fn changes(_: &RangeCall<'_>, w: &Window) -> Option<SampleValue> {
     let differ = |a: f64, b: f64| a != b && !(a.is_nan() && b.is_nan());
     Some(SampleValue::Float(count_events(w, differ, |a, b| !native::equal(a, b))))
 }
 
+#[allow(clippy::unnecessary_wraps)] // a range function may also yield nothing
 fn resets(_: &RangeCall<'_>, w: &Window) -> Option<SampleValue> {
     Some(SampleValue::Float(count_events(w, |a, b| b < a, |a, b| native::is_reset(b, a))))
 }

@@ -14,7 +14,7 @@ pub mod v2;
 
 pub use cursor::Malformed;
 pub use encode::{compress, encode};
-pub use histogram::{InvalidHistogram, histogram};
+pub use histogram::{InvalidHistogram, RawMetadata, histogram};
 pub use negotiate::{Unsupported, Version, negotiate};
 pub use snappy::{BadBody, DECODED_BYTES_MAX, WIRE_BYTES_MAX, declared_length, decompress};
 

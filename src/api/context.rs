@@ -1,0 +1,76 @@
+//! The running system as handlers see it: handles, no state of their own.
+//! In: what `app` built. Out: shared by every request of API and pages.
+//! Never: decides; it only reaches.
+//! Start at [`Context`].
+
+use super::auth::Auth;
+use super::write::WriteDoor;
+use crate::alerts::Book;
+use crate::clock::Clock;
+use crate::engine::Engine;
+use crate::inbox::Inbox;
+use crate::model::Timestamp;
+use crate::rules::RulesView;
+use crate::series::Head;
+use crate::store::SharedStore;
+use crate::telemetry::{Health, Metrics};
+use arc_swap::ArcSwap;
+use axum::extract::State;
+use parking_lot::RwLock;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// What handlers extract.
+pub type Shared = State<Arc<Context>>;
+
+/// An order to load the configuration again; the answer is what `POST /-/reload` says.
+pub type ReloadOrder = oneshot::Sender<Result<(), String>>;
+
+/// What of the configuration handlers need; swapped whole on reload.
+pub struct Settings {
+    /// Where people reach us, without a trailing slash.
+    pub external_url: String,
+    /// Printed for amtool and people, secrets masked.
+    pub config_text: Arc<str>,
+    pub resolve_timeout: Duration,
+}
+
+pub struct Context {
+    pub engine: Arc<RwLock<Engine>>,
+    pub book: Arc<Book>,
+    pub store: SharedStore,
+    pub inbox: Inbox,
+    pub head: Arc<Head>,
+    /// Published by the evaluate loop after each round.
+    pub rules: Arc<ArcSwap<RulesView>>,
+    pub write: WriteDoor,
+    pub metrics: Arc<Metrics>,
+    pub health: Arc<Health>,
+    pub clock: Arc<dyn Clock>,
+    pub auth: ArcSwap<Auth>,
+    pub settings: ArcSwap<Settings>,
+    pub reload: mpsc::Sender<ReloadOrder>,
+    pub started_at: Timestamp,
+}
+
+impl Context {
+    pub fn external_url(&self) -> String {
+        self.settings.load().external_url.clone()
+    }
+
+    pub fn config_text(&self) -> Arc<str> {
+        self.settings.load().config_text.clone()
+    }
+
+    pub fn resolve_timeout(&self) -> Duration {
+        self.settings.load().resolve_timeout
+    }
+
+    /// The path of the external URL: everything is served below it, as Alertmanager does.
+    pub fn route_prefix(&self) -> String {
+        let url = self.external_url();
+        let after_scheme = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        after_scheme.find('/').map_or(String::new(), |at| after_scheme[at..].trim_end_matches('/').to_owned())
+    }
+}

@@ -1,0 +1,224 @@
+//! The shapes of our own API: incidents and what hangs on them.
+//! In: model rows. Out: JSON objects that borrow from them.
+//! Never: computes anything but text forms; times are RFC 3339 UTC.
+//! Start at [`IncidentDto`].
+
+use crate::model::{
+    AlertRecord, Incident, Labels, Member, Notification, NotificationKind, TimelineEntry, Timestamp,
+};
+use serde::Serialize;
+use serde::ser::{SerializeMap, Serializer};
+
+/// A label set as a JSON object.
+pub struct LabelsDto<'a>(pub &'a Labels);
+
+impl Serialize for LabelsDto<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        for (name, value) in self.0 {
+            map.serialize_entry(name, value)?;
+        }
+        map.end()
+    }
+}
+
+/// A moment as text.
+pub struct TimeDto(pub Timestamp);
+
+impl Serialize for TimeDto {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0.to_rfc3339())
+    }
+}
+
+fn time(at: Option<Timestamp>) -> Option<TimeDto> {
+    at.map(TimeDto)
+}
+
+/// `{"status":"success","data":…}`.
+#[derive(Serialize)]
+pub struct Success<T> {
+    status: &'static str,
+    data: T,
+}
+
+pub fn success<T: Serialize>(data: T) -> axum::Json<Success<T>> {
+    axum::Json(Success { status: "success", data })
+}
+
+#[derive(Serialize)]
+pub struct EscalationDto<'a> {
+    policy: Option<&'a str>,
+    step: u32,
+    round: u32,
+    next_at: Option<TimeDto>,
+    exhausted: bool,
+}
+
+#[derive(Serialize)]
+pub struct IncidentDto<'a> {
+    id: String,
+    title: &'a str,
+    status: &'static str,
+    severity: &'static str,
+    opened_at: TimeDto,
+    acknowledged_at: Option<TimeDto>,
+    acknowledged_by: Option<&'a str>,
+    resolved_at: Option<TimeDto>,
+    resolved_by: Option<&'a str>,
+    snoozed_until: Option<TimeDto>,
+    labels: LabelsDto<'a>,
+    alert_count: u32,
+    firing_count: u32,
+    sources: Vec<&'static str>,
+    escalation: EscalationDto<'a>,
+    merged_into: Option<String>,
+    url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alerts: Option<Vec<AlertDto<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    timeline: Option<Vec<TimelineDto<'a>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notifications: Option<Vec<NotificationDto<'a>>>,
+}
+
+impl<'a> IncidentDto<'a> {
+    pub fn new(incident: &'a Incident, external_url: &str) -> Self {
+        let escalation = &incident.escalation;
+        Self {
+            id: incident.id.to_string(),
+            title: &incident.title,
+            status: incident.status.as_str(),
+            severity: incident.severity.as_str(),
+            opened_at: TimeDto(incident.opened_at),
+            acknowledged_at: time(incident.acknowledged_at),
+            acknowledged_by: incident.acknowledged_by.as_deref(),
+            resolved_at: time(incident.resolved_at),
+            resolved_by: incident.resolved_by.as_deref(),
+            snoozed_until: time(incident.snoozed_until),
+            labels: LabelsDto(&incident.labels),
+            alert_count: incident.alert_count,
+            firing_count: incident.firing_count,
+            sources: incident.doors.iter().map(|d| d.as_str()).collect(),
+            escalation: EscalationDto {
+                policy: escalation.policy.as_deref(),
+                step: escalation.step,
+                round: escalation.round,
+                next_at: time(escalation.next_at),
+                exhausted: escalation.exhausted,
+            },
+            merged_into: incident.merged_into.map(|id| id.to_string()),
+            url: format!("{}/incidents/{}", external_url.trim_end_matches('/'), incident.id),
+            alerts: None,
+            timeline: None,
+            notifications: None,
+        }
+    }
+
+    /// With everything that hangs on it.
+    pub fn with_details(
+        mut self,
+        members: &'a [Member],
+        alerts: &'a [AlertRecord],
+        timeline: &'a [TimelineEntry],
+        notifications: &'a [Notification],
+    ) -> Self {
+        let alert = |member: &'a Member| {
+            let record = alerts.iter().find(|a| a.fingerprint == member.fingerprint)?;
+            Some(AlertDto::new(record, member))
+        };
+        self.alerts = Some(members.iter().filter(|m| !m.detached).filter_map(alert).collect());
+        self.timeline = Some(timeline.iter().map(TimelineDto::new).collect());
+        self.notifications = Some(notifications.iter().map(NotificationDto::new).collect());
+        self
+    }
+}
+
+#[derive(Serialize)]
+pub struct AlertDto<'a> {
+    fingerprint: String,
+    labels: LabelsDto<'a>,
+    annotations: LabelsDto<'a>,
+    generator_url: &'a str,
+    state: &'static str,
+    starts_at: TimeDto,
+    ends_at: Option<TimeDto>,
+    sources: Vec<&'static str>,
+    attached_at: TimeDto,
+    reason: &'a str,
+    runner_up: &'a str,
+}
+
+impl<'a> AlertDto<'a> {
+    fn new(record: &'a AlertRecord, member: &'a Member) -> Self {
+        Self {
+            fingerprint: record.fingerprint.to_string(),
+            labels: LabelsDto(&record.labels),
+            annotations: LabelsDto(&record.annotations),
+            generator_url: &record.generator_url,
+            state: if record.is_firing() { "firing" } else { "resolved" },
+            starts_at: TimeDto(record.starts_at),
+            ends_at: time(record.ended_at),
+            sources: record.doors().into_iter().map(|d| d.as_str()).collect(),
+            attached_at: TimeDto(member.attached_at),
+            reason: &member.reason,
+            runner_up: &member.runner_up,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub struct TimelineDto<'a> {
+    seq: u64,
+    at: TimeDto,
+    kind: &'static str,
+    text: &'a str,
+    actor: Option<&'a str>,
+    reason: &'a str,
+}
+
+impl<'a> TimelineDto<'a> {
+    fn new(entry: &'a TimelineEntry) -> Self {
+        Self {
+            seq: entry.seq,
+            at: TimeDto(entry.at),
+            kind: entry.kind.as_str(),
+            text: &entry.text,
+            actor: entry.actor.as_deref(),
+            reason: &entry.reason,
+        }
+    }
+}
+
+#[derive(Serialize)]
+pub struct NotificationDto<'a> {
+    key: String,
+    kind: &'static str,
+    receiver: &'a str,
+    integration: &'a str,
+    state: &'static str,
+    attempts: u32,
+    created_at: TimeDto,
+    sent_at: Option<TimeDto>,
+    error: Option<&'a str>,
+}
+
+impl<'a> NotificationDto<'a> {
+    fn new(notification: &'a Notification) -> Self {
+        Self {
+            key: notification.key.to_string(),
+            kind: match notification.kind {
+                NotificationKind::Announcement { .. } => "announcement",
+                NotificationKind::Page { .. } => "page",
+                NotificationKind::Update { .. } => "update",
+            },
+            receiver: &notification.receiver,
+            integration: &notification.integration_kind,
+            state: notification.state.as_str(),
+            attempts: notification.attempts,
+            created_at: TimeDto(notification.created_at),
+            sent_at: time(notification.sent_at),
+            error: notification.error.as_deref(),
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Incidents over HTTP: the list, one whole, and what people do to them.
+//! In: `/api/v1/incidents…`. Out: what the store holds; commands go through the inbox and answer after the commit.
+//! Never: changes an incident by itself.
+//! Start at [`list`] and [`command`].
+
+use super::context::Shared;
+use super::dto::{IncidentDto, success};
+use super::error::ApiError;
+use super::params::Params;
+use crate::alerts::matchers;
+use crate::engine::{Command, CommandKind, Input, Reply};
+use crate::model::incident::EscalationTarget;
+use crate::model::{Fingerprint, IncidentId, IncidentStatus, Labels, Matcher, Severity, Timestamp, duration};
+use crate::store::IncidentQuery;
+use axum::body::Bytes;
+use axum::extract::{Path, State};
+use axum::http::Uri;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Incidents on one page when the caller does not say, and at most.
+const PAGE: usize = 100;
+const PAGE_MAX: usize = 1_000;
+/// Timeline lines with one incident; the newest.
+const TIMELINE_MAX: usize = 1_000;
+/// The longest a note or a name may be, in bytes.
+const NOTE_BYTES_MAX: usize = 4_096;
+/// How far a snooze may reach.
+const SNOOZE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+
+fn words<T>(params: &Params, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, ApiError> {
+    params
+        .all(name)
+        .flat_map(|list| list.split(','))
+        .filter(|word| !word.is_empty())
+        .map(|word| parse(word).ok_or_else(|| ApiError::Invalid(format!("parameter {name}: {word:?} is not known"))))
+        .collect()
+}
+
+/// `GET /api/v1/incidents?status=&severity=&filter=&limit=&next=`, newest first.
+pub async fn list(State(context): Shared, uri: Uri) -> Result<Response, ApiError> {
+    let params = Params::of(&uri);
+    let filters: Vec<Matcher> = params
+        .all("filter")
+        .filter(|text| !text.is_empty())
+        .map(|text| matchers::parse_one(text).map_err(|e| ApiError::Invalid(format!("parameter filter: {e}"))))
+        .collect::<Result<_, _>>()?;
+    let before = match params.one("next") {
+        None => None,
+        Some(text) => Some(IncidentId::parse(text).ok_or_else(|| ApiError::Invalid(format!("parameter next: {text:?} is no incident id")))?),
+    };
+    let limit = params.number("limit", PAGE)?.clamp(1, PAGE_MAX);
+    let mut query = IncidentQuery {
+        statuses: words(&params, "status", IncidentStatus::parse)?,
+        severities: words(&params, "severity", Severity::parse)?,
+        before,
+        limit,
+    };
+    // Labels are not columns: read on until the page is full or the list is at its end.
+    let (mut found, mut next) = (Vec::new(), None);
+    'pages: loop {
+        let page = context.store.incidents(query.clone()).await?;
+        let last_page = page.len() < query.limit;
+        for incident in page {
+            query.before = Some(incident.id);
+            if found.len() == limit {
+                next = found.last().map(|i: &crate::model::Incident| i.id.to_string());
+                break 'pages;
+            }
+            if filters.iter().all(|m| m.matches(&incident.labels)) {
+                found.push(incident);
+            }
+        }
+        if last_page {
+            break;
+        }
+    }
+    let url = context.external_url();
+    let incidents: Vec<IncidentDto<'_>> = found.iter().map(|i| IncidentDto::new(i, &url)).collect();
+    Ok(success(json!({ "incidents": incidents, "next": next })).into_response())
+}
+
+fn id_of(text: &str) -> Result<IncidentId, ApiError> {
+    IncidentId::parse(text).ok_or_else(|| ApiError::NotFound(format!("{text:?} is no incident id: write INC-1")))
+}
+
+/// `GET /api/v1/incidents/INC-1`.
+pub async fn one(State(context): Shared, Path(id): Path<String>) -> Result<Response, ApiError> {
+    answer(&context, id_of(&id)?).await
+}
+
+async fn answer(context: &super::context::Context, id: IncidentId) -> Result<Response, ApiError> {
+    let incident = context.store.incident(id).await?.ok_or_else(|| ApiError::NotFound(format!("{id} not found")))?;
+    let members = context.store.members(id).await?;
+    let alerts = context.store.alerts_of(id).await?;
+    let timeline = context.store.timeline(id, TIMELINE_MAX).await?;
+    let notifications = context.store.notifications(id).await?;
+    let url = context.external_url();
+    let incident = IncidentDto::new(&incident, &url).with_details(&members, &alerts, &timeline, &notifications);
+    Ok(success(json!({ "incident": incident })).into_response())
+}
+
+/// The body of a command; which fields matter depends on the command.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct Body {
+    by: Option<String>,
+    note: Option<String>,
+    /// snooze: `1h30m`
+    duration: Option<String>,
+    /// snooze: RFC 3339
+    until: Option<String>,
+    /// reassign: one of the three
+    user: Option<String>,
+    schedule: Option<String>,
+    receiver: Option<String>,
+    /// merge: the incidents that become part of this one
+    incidents: Vec<String>,
+    /// split: the alerts' fingerprints
+    alerts: Vec<String>,
+    /// detach: one fingerprint
+    alert: Option<String>,
+}
+
+fn fingerprint(text: &str) -> Result<Fingerprint, ApiError> {
+    Fingerprint::parse(text).ok_or_else(|| ApiError::Invalid(format!("{text:?} is no fingerprint: write its sixteen hex digits")))
+}
+
+impl Body {
+    fn snooze(&self, now: Timestamp) -> Result<Duration, ApiError> {
+        let length = match (&self.duration, &self.until) {
+            (Some(text), None) => duration::parse(text)
+                .ok_or_else(|| ApiError::Invalid(format!("duration {text:?} is not a duration: write 30m or 1h30m")))?,
+            (None, Some(text)) => Timestamp::parse_rfc3339(text)
+                .ok_or_else(|| ApiError::Invalid(format!("until {text:?} is not an RFC 3339 time")))?
+                .since(now),
+            _ => return Err(ApiError::Invalid("snooze wants either duration or until".to_owned())),
+        };
+        if length.is_zero() || length > SNOOZE_MAX {
+            return Err(ApiError::Invalid("a snooze lasts longer than nothing and at most 30 days".to_owned()));
+        }
+        Ok(length)
+    }
+
+    fn target(&self) -> Result<EscalationTarget, ApiError> {
+        match (&self.user, &self.schedule, &self.receiver) {
+            (Some(name), None, None) => Ok(EscalationTarget::User(name.as_str().into())),
+            (None, Some(name), None) => Ok(EscalationTarget::Schedule(name.as_str().into())),
+            (None, None, Some(name)) => Ok(EscalationTarget::Receiver(name.as_str().into())),
+            _ => Err(ApiError::Invalid("reassign wants exactly one of user, schedule, receiver".to_owned())),
+        }
+    }
+
+    fn kind(&self, verb: &str, incident: IncidentId, now: Timestamp) -> Result<CommandKind, ApiError> {
+        Ok(match verb {
+            "acknowledge" => CommandKind::Acknowledge(incident),
+            "unacknowledge" => CommandKind::Unacknowledge(incident),
+            "resolve" => CommandKind::Resolve(incident),
+            "snooze" => CommandKind::Snooze { incident, duration: self.snooze(now)? },
+            "reassign" => CommandKind::Reassign { incident, to: self.target()? },
+            "escalate" => CommandKind::Escalate(incident),
+            "note" if self.note.as_deref().unwrap_or("").trim().is_empty() => {
+                return Err(ApiError::Invalid("a note wants text: {\"note\": \"…\"}".to_owned()));
+            }
+            "note" => CommandKind::Note(incident),
+            "merge" => {
+                let from: Vec<IncidentId> = self.incidents.iter().map(|id| id_of(id)).collect::<Result<_, _>>()?;
+                if from.is_empty() {
+                    return Err(ApiError::Invalid("merge wants the incidents that become part of this one: {\"incidents\": [\"INC-2\"]}".to_owned()));
+                }
+                CommandKind::Merge { into: incident, from }
+            }
+            "split" => {
+                let alerts: Vec<Fingerprint> = self.alerts.iter().map(|a| fingerprint(a)).collect::<Result<_, _>>()?;
+                if alerts.is_empty() {
+                    return Err(ApiError::Invalid("split wants the alerts that leave: {\"alerts\": [\"<fingerprint>\"]}".to_owned()));
+                }
+                CommandKind::Split { incident, alerts }
+            }
+            "detach" => {
+                let alert = self.alert.as_deref().ok_or_else(|| {
+                    ApiError::Invalid("detach wants the alert that leaves: {\"alert\": \"<fingerprint>\"}".to_owned())
+                })?;
+                CommandKind::Detach { incident, alert: fingerprint(alert)? }
+            }
+            other => return Err(ApiError::NotFound(format!("no command {other:?}"))),
+        })
+    }
+}
+
+/// `POST /api/v1/incidents/INC-1/{verb}` → the incident as it is then.
+pub async fn command(
+    State(context): Shared,
+    Path((id, verb)): Path<(String, String)>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
+    let id = id_of(&id)?;
+    let body: Body = if body.is_empty() {
+        Body::default()
+    } else {
+        serde_json::from_slice(&body).map_err(|e| ApiError::Invalid(format!("body: {e}")))?
+    };
+    let kind = body.kind(&verb, id, context.clock.now())?;
+    let about = run(&context, kind, body.by.as_deref(), body.note.clone()).await?;
+    answer(&context, about.unwrap_or(id)).await
+}
+
+/// Carries out a command for a person; also the pages' buttons. Returns the incident it ended up with.
+pub async fn run(
+    context: &super::context::Context,
+    kind: CommandKind,
+    by: Option<&str>,
+    note: Option<String>,
+) -> Result<Option<IncidentId>, ApiError> {
+    match send(context, kind, by, note).await? {
+        Some(Reply::Incident(id)) => Ok(Some(id)),
+        _ => Ok(None),
+    }
+}
+
+/// Hands a command to the writer and waits until what it came to is on disk.
+pub async fn send(
+    context: &super::context::Context,
+    kind: CommandKind,
+    by: Option<&str>,
+    note: Option<String>,
+) -> Result<Option<Reply>, ApiError> {
+    let by: Arc<str> = by.map(str::trim).filter(|b| !b.is_empty()).unwrap_or("api").into();
+    if by.len() > NOTE_BYTES_MAX || note.as_ref().is_some_and(|n| n.len() > NOTE_BYTES_MAX) {
+        return Err(ApiError::Invalid(format!("by and note hold at most {NOTE_BYTES_MAX} bytes")));
+    }
+    Ok(context.inbox.submit(Input::Command(Command { by, note, kind })).await?.transpose()?)
+}
+
+/// Labels as text for error messages and pages.
+pub fn label_text(labels: &Labels) -> String {
+    labels.iter().map(|(n, v)| format!("{n}={v:?}")).collect::<Vec<_>>().join(", ")
+}

@@ -1,0 +1,330 @@
+//! Load: a file becomes a [`Config`], or a list of everything that is wrong with it.
+//! In: a path or a text. Out: [`Loaded`].
+//! Never: half a configuration: with one mistake there is none.
+//! Start at [`load`].
+
+use super::check::Names;
+use super::fields::Fields;
+use super::glob;
+use super::global::{Global, global};
+use super::intervals::{IntervalConfig, intervals};
+use super::mistakes::{Mistake, Mistakes, Notes, Warning};
+use super::people;
+use super::print;
+use super::receivers::receivers;
+use super::routing::{InhibitConfig, RouteConfig, inhibit_rules, route};
+use super::server::is_exposed;
+use super::server::{self, Evaluation, Ingest, Paging, Storage, Web};
+use super::yaml::{self, Node, Position, Value};
+use crate::escalation::{EscalationPolicy, Schedule, User};
+use crate::incidents::CorrelationConfig;
+use crate::model::Labels;
+use crate::notify::ReceiverConfig;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// What runs when no file is named, and what a file without `route` and `receivers` is filled up with.
+pub const DEFAULT_YAML: &str = "\
+route:
+  receiver: default
+  group_by: [alertname, cluster]
+  escalation_policy: default
+receivers:
+  - name: default
+    log_configs: [{}]
+escalation_policies:
+  - name: default
+    steps:
+      - { after: 0s, notify: [{ receiver: default }] }
+";
+/// The rules that are read when no file is named: those of the working folder, if it has any.
+const DEFAULT_RULE_FILES: &str = "rules/*.yml";
+
+/// Checked and immutable; a reload replaces it whole.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The file, when there is one.
+    pub path: Option<PathBuf>,
+    tree: Node,
+    /// How long an alert posted without an end lives.
+    pub resolve_timeout: Duration,
+    /// Files of notification templates.
+    pub templates: Vec<PathBuf>,
+    pub route: RouteConfig,
+    pub inhibit_rules: Vec<InhibitConfig>,
+    pub time_intervals: Vec<IntervalConfig>,
+    /// Integrations of kinds that cannot deliver are left out; no receiver in use has any.
+    pub receivers: Vec<ReceiverConfig>,
+    pub policies: Vec<EscalationPolicy>,
+    pub schedules: Vec<Schedule>,
+    pub users: Vec<User>,
+    pub correlation: CorrelationConfig,
+    /// Files that exist, in the order of the patterns and then of their names, each once.
+    pub rule_files: Vec<PathBuf>,
+    /// No file was named and the working folder holds no rules: the built-in ones shall run.
+    pub built_in_rules: bool,
+    pub evaluation: Evaluation,
+    pub storage: Storage,
+    pub web: Web,
+    pub ingest: Ingest,
+    pub paging: Paging,
+    pub external_labels: Labels,
+}
+
+/// A configuration that may be used, and what is odd about it.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    pub config: Config,
+    pub warnings: Vec<Warning>,
+}
+
+/// Whether files that a configuration names are looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Files {
+    /// They must be there and readable.
+    Check,
+    /// The text alone is judged.
+    Ignore,
+}
+
+/// Loads a file, or the built-in configuration.
+pub fn load(path: Option<&Path>) -> Result<Loaded, Mistakes> {
+    let Some(path) = path else { return built_in() };
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        let mut mistake = Mistake::new(&name, Position::default(), format!("cannot read the configuration: {error}"));
+        mistake.advice = Some("name another file with --config.file, or none to use the defaults".to_owned());
+        Mistakes(vec![mistake])
+    })?;
+    let mut loaded = parse(&text, &name, Files::Check)?;
+    loaded.config.path = Some(path.to_owned());
+    Ok(loaded)
+}
+
+/// What a server starts with, and takes at each reload: the file, the flags over it, and the rule that nobody listens
+/// to the network without authentication by accident.
+pub fn start(path: Option<&Path>, flags: &Overrides, insecure: bool) -> Result<Loaded, Mistakes> {
+    let mut loaded = load(path)?;
+    loaded.config.apply(flags);
+    let file = path.map(|p| p.display().to_string()).unwrap_or_default();
+    loaded
+        .config
+        .check_exposure(insecure)
+        .map_err(|text| Mistakes(vec![Mistake::new(&file, Position::default(), text)]))?;
+    Ok(loaded)
+}
+
+/// What a file is, by its top-level keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// `groups:` of rules.
+    Rules,
+    /// `tests:` for rules.
+    RuleTests,
+    /// Everything else, broken files too.
+    Config,
+}
+
+/// Looks at the top-level keys of `text`.
+pub fn kind_of(text: &str) -> FileKind {
+    let has = |key: &str| text.lines().any(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')));
+    if has("tests") {
+        FileKind::RuleTests
+    } else if has("groups") {
+        FileKind::Rules
+    } else {
+        FileKind::Config
+    }
+}
+
+fn built_in() -> Result<Loaded, Mistakes> {
+    let mut loaded = parse(DEFAULT_YAML, "", Files::Check)?;
+    loaded.config.rule_files = glob::expand(Path::new(DEFAULT_RULE_FILES));
+    loaded.config.built_in_rules = loaded.config.rule_files.is_empty();
+    Ok(loaded)
+}
+
+/// Reads `text`; `file` is its name in messages, and relative paths start in its folder.
+pub fn parse(text: &str, file: &str, files: Files) -> Result<Loaded, Mistakes> {
+    let mut tree = yaml::parse(text).map_err(|(at, message)| Mistakes(vec![Mistake::new(file, at, message)]))?;
+    fill_up(&mut tree);
+    let notes = Notes::new(file, files == Files::Check);
+    let config = read(&tree, &notes, files);
+    let warnings = notes.into_result()?;
+    // Without a mistake every section was read.
+    let config = config.ok_or_else(|| Mistakes(vec![Mistake::new(file, tree.at, "no route provided in config")]))?;
+    Ok(Loaded { config, warnings })
+}
+
+/// Gives a file without `route` and `receivers` those of [`DEFAULT_YAML`].
+fn fill_up(tree: &mut Node) {
+    if tree.value == Value::Null {
+        tree.value = Value::Map(Vec::new());
+    }
+    let Value::Map(entries) = &mut tree.value else { return };
+    let has = |entries: &[(yaml::Key, Node)], key: &str| entries.iter().any(|(k, _)| k.name == key);
+    if has(entries, "route") || has(entries, "receivers") {
+        return;
+    }
+    if let Ok(Node { value: Value::Map(defaults), .. }) = yaml::parse(DEFAULT_YAML) {
+        for (key, node) in defaults {
+            if !has(entries, &key.name) {
+                entries.push((key, node));
+            }
+        }
+    }
+}
+
+/// Reads every section; `None` when there is no routing tree.
+fn read(tree: &Node, notes: &Notes, files: Files) -> Option<Config> {
+    let root = Fields::open(notes, "the configuration", tree)?;
+    let global = root.fields("global").map_or_else(Global::default, global);
+    let receivers = receivers(&root, &global);
+    let route = root.fields("route").map(route);
+    if route.is_none() && root.node("route").is_none() {
+        let advice = "write route: with receiver: and the name of one of the receivers";
+        notes.mistake_with(root.at(), "no route provided in config", advice);
+    }
+    let time_intervals = intervals(&root);
+    let mut references = Vec::new();
+    let policies = people::policies(&root, &mut references);
+    let schedules = people::schedules(&root, &mut references);
+    let users = people::users(&root, &mut references);
+    let names = Names {
+        notes,
+        receivers: &receivers,
+        intervals: &time_intervals,
+        policies: &policies,
+        schedules: &schedules,
+        users: &users,
+    };
+    names.check(route.as_ref(), &references);
+    // Where Alertmanager sends its own traces; we send none there.
+    root.unused(&["tracing"]);
+    let inhibit_rules = inhibit_rules(&root);
+    let correlation = people::correlation(&root);
+    let templates = named_files(&root, "templates", files, Empty::Fine);
+    let rule_files = named_files(&root, "rule_files", files, Empty::Warn);
+    let evaluation = server::evaluation(&root);
+    let storage = server::storage(&root);
+    let web = server::web(&root);
+    let ingest = server::ingest(&root);
+    let paging = server::paging(&root);
+    let external_labels = server::external_labels(&root);
+    root.finish();
+    if files == Files::Check {
+        notes.check_files();
+    }
+    Some(Config {
+        path: None,
+        tree: tree.clone(),
+        resolve_timeout: global.resolve_timeout,
+        templates,
+        route: route?,
+        inhibit_rules,
+        time_intervals,
+        receivers: receivers.into_iter().map(|r| r.config).collect(),
+        policies,
+        schedules,
+        users,
+        correlation,
+        rule_files,
+        built_in_rules: false,
+        evaluation,
+        storage,
+        web,
+        ingest,
+        paging,
+        external_labels,
+    })
+}
+
+/// Whether a pattern that matches nothing is worth a word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Empty {
+    Fine,
+    Warn,
+}
+
+fn named_files(root: &Fields<'_>, key: &'static str, files: Files, empty: Empty) -> Vec<PathBuf> {
+    let mut out: Vec<PathBuf> = Vec::new();
+    for pattern in root.texts(key).unwrap_or_default() {
+        let path = root.notes().path(pattern.value);
+        if files == Files::Ignore {
+            continue;
+        }
+        if !glob::is_pattern(pattern.value) {
+            root.notes().named_file(key, pattern.value, pattern.at);
+            out.push(path);
+            continue;
+        }
+        let found = glob::expand(&path);
+        if found.is_empty() && empty == Empty::Warn {
+            let advice = format!("relative patterns start at the configuration file: {}", path.display());
+            root.notes().warn(pattern.at, format!("{key}: no file matches {:?}", pattern.value), advice);
+        }
+        out.extend(found);
+    }
+    let mut seen = std::collections::HashSet::new();
+    out.retain(|path| seen.insert(path.clone()));
+    out
+}
+
+/// Flags that win over the file.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    pub listen_address: Option<SocketAddr>,
+    pub external_url: Option<Arc<str>>,
+    pub storage_path: Option<PathBuf>,
+}
+
+impl Config {
+    pub fn apply(&mut self, flags: &Overrides) {
+        if let Some(address) = flags.listen_address {
+            self.web.listen_address = address;
+        }
+        if let Some(url) = &flags.external_url {
+            self.web.external_url = Some(Arc::clone(url));
+        }
+        if let Some(path) = &flags.storage_path {
+            self.storage.path.clone_from(path);
+        }
+    }
+
+    /// How people reach us, without a slash at the end; from the listen address unless it was written.
+    pub fn external_url(&self) -> Arc<str> {
+        if let Some(url) = &self.web.external_url {
+            return Arc::clone(url);
+        }
+        let address = self.web.listen_address;
+        if address.ip().is_unspecified() {
+            return Arc::from(format!("http://localhost:{}", address.port()));
+        }
+        Arc::from(format!("http://{address}"))
+    }
+
+    /// Refuses to listen beyond this machine without authentication, unless `insecure`. The text names both ways out.
+    pub fn check_exposure(&self, insecure: bool) -> Result<(), String> {
+        if insecure || !self.web.auth.is_off() || !is_exposed(self.web.listen_address) {
+            return Ok(());
+        }
+        Err(format!(
+            "refusing to listen on {} without authentication: anybody there could silence alerts. \
+             Set web.auth.bearer_tokens_file (or web.auth.basic_auth_users) in the configuration, \
+             or pass --insecure if the network is trusted",
+            self.web.listen_address
+        ))
+    }
+
+    /// The whole configuration as YAML, secrets shown as `<secret>`.
+    pub fn print(&self) -> String {
+        print::print(&self.tree)
+    }
+
+    /// The part that Alertmanager would read, for `/api/v2/status` and the tools that load it from there.
+    pub fn print_alertmanager(&self) -> String {
+        print::print_alertmanager(&self.tree)
+    }
+}

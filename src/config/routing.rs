@@ -1,0 +1,193 @@
+//! `route`, `inhibit_rules`, `time_intervals`: Alertmanager's tree and what keeps alerts quiet.
+//! In: the sections. Out: [`RouteConfig`] and its kin, with the places of the names they use.
+//! Never: inherits from parent to child (that is `alerts::route`) or looks a name up (that is `check`).
+//! Start at [`route`].
+
+use super::fields::{At, Fields};
+use super::matchers;
+use super::yaml::Position;
+use crate::model::Matcher;
+use crate::model::labels::is_classic_label_name;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Alertmanager's word for "all labels".
+const GROUP_BY_ALL: &str = "...";
+/// A tree that is deeper was not written by a person.
+const DEPTH_MAX: usize = 64;
+
+/// One node as it is written.
+#[derive(Clone, Debug)]
+pub struct RouteConfig {
+    pub at: Position,
+    pub receiver: Option<At<Arc<str>>>,
+    /// Ours: the policy that pages people for incidents of alerts that come this way.
+    pub escalation_policy: Option<At<Arc<str>>>,
+    pub group_by: Option<GroupBy>,
+    pub group_wait: Option<Duration>,
+    pub group_interval: Option<Duration>,
+    pub repeat_interval: Option<Duration>,
+    /// `match`, `match_re` and `matchers` together.
+    pub matchers: Vec<Matcher>,
+    pub continues: bool,
+    pub mute_time_intervals: Vec<At<Arc<str>>>,
+    pub active_time_intervals: Vec<At<Arc<str>>>,
+    pub routes: Vec<RouteConfig>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GroupBy {
+    All,
+    Labels(Vec<Arc<str>>),
+}
+
+impl RouteConfig {
+    /// A root that sends everything to one receiver.
+    pub fn to_receiver(name: &str, at: Position) -> Self {
+        Self {
+            at,
+            receiver: Some(At { value: Arc::from(name), at }),
+            escalation_policy: None,
+            group_by: None,
+            group_wait: None,
+            group_interval: None,
+            repeat_interval: None,
+            matchers: Vec::new(),
+            continues: false,
+            mute_time_intervals: Vec::new(),
+            active_time_intervals: Vec::new(),
+            routes: Vec::new(),
+        }
+    }
+
+    /// This node and all below it.
+    pub fn walk(&self, visit: &mut impl FnMut(&Self)) {
+        visit(self);
+        self.routes.iter().for_each(|r| r.walk(visit));
+    }
+}
+
+/// Reads the whole tree and checks what holds for a root.
+pub fn route(f: Fields<'_>) -> RouteConfig {
+    let notes = f.notes();
+    let root = node(f, 0);
+    if root.receiver.is_none() {
+        notes.mistake_with(root.at, "root route must specify a default receiver", "write receiver: under route");
+    }
+    if !root.matchers.is_empty() {
+        notes.mistake_with(root.at, "root route must not have any matchers", "move them to a route below it");
+    }
+    for (written, what) in [(&root.mute_time_intervals, "mute"), (&root.active_time_intervals, "active")] {
+        if let Some(first) = written.first() {
+            notes.mistake_with(
+                first.at,
+                format!("root route must not have any {what} time intervals"),
+                "move them to a route below it",
+            );
+        }
+    }
+    if root.continues {
+        notes.mistake_with(root.at, "cannot have continue in root route", "remove it: nothing stands beside the root");
+    }
+    root
+}
+
+fn node(f: Fields<'_>, depth: usize) -> RouteConfig {
+    let name = |key| f.filled(key).map(|t: At<&str>| At { value: Arc::from(t.value), at: t.at });
+    let mut matchers = matchers::equal(&f, "match");
+    matchers.extend(matchers::regex(&f, "match_re"));
+    matchers.extend(matchers::list(&f, "matchers"));
+    // Labels of routes are template data of Alertmanager's newest version.
+    if let Some(labels) = f.node("labels") {
+        f.pairs("labels");
+        f.notes().warn(labels.at, "labels of a route are not used", "Watchfire reads this field and ignores it");
+    }
+    if depth >= DEPTH_MAX {
+        f.notes().mistake(f.at(), format!("routes are nested deeper than {DEPTH_MAX}"));
+    }
+    let routes = if depth < DEPTH_MAX { f.each("routes") } else { Vec::new() };
+    let out = RouteConfig {
+        at: f.at(),
+        receiver: name("receiver"),
+        escalation_policy: name("escalation_policy"),
+        group_by: group_by(&f),
+        group_wait: f.duration("group_wait").map(|d| d.value),
+        group_interval: f.positive_duration("group_interval").map(|d| d.value),
+        repeat_interval: f.positive_duration("repeat_interval").map(|d| d.value),
+        matchers,
+        continues: f.bool("continue").unwrap_or(false),
+        mute_time_intervals: names(&f, "mute_time_intervals"),
+        active_time_intervals: names(&f, "active_time_intervals"),
+        routes: routes.into_iter().map(|r| node(r, depth + 1)).collect(),
+    };
+    f.finish();
+    out
+}
+
+fn names(f: &Fields<'_>, key: &'static str) -> Vec<At<Arc<str>>> {
+    let texts = f.texts(key).unwrap_or_default();
+    texts.into_iter().map(|t| At { value: Arc::from(t.value), at: t.at }).collect()
+}
+
+fn group_by(f: &Fields<'_>) -> Option<GroupBy> {
+    let labels = f.texts("group_by")?;
+    let mut out: Vec<Arc<str>> = Vec::new();
+    for label in &labels {
+        if label.value == GROUP_BY_ALL {
+            if labels.len() > 1 {
+                f.notes().mistake_with(
+                    label.at,
+                    "cannot have wildcard group_by (`...`) and other labels at the same time",
+                    "write ['...'] alone, or the labels",
+                );
+            }
+            return Some(GroupBy::All);
+        }
+        if !is_classic_label_name(label.value) {
+            f.notes().mistake(label.at, format!("invalid label name {:?} in group_by list", label.value));
+        }
+        if out.iter().any(|l| **l == *label.value) {
+            f.notes().mistake(label.at, format!("duplicated label {:?} in group_by", label.value));
+        }
+        out.push(Arc::from(label.value));
+    }
+    Some(GroupBy::Labels(out))
+}
+
+/// A rule of `inhibit_rules`.
+#[derive(Clone, Debug)]
+pub struct InhibitConfig {
+    pub name: Option<Arc<str>>,
+    pub source: Vec<Matcher>,
+    pub target: Vec<Matcher>,
+    pub equal: Vec<Arc<str>>,
+}
+
+/// Reads `inhibit_rules`.
+pub fn inhibit_rules(root: &Fields<'_>) -> Vec<InhibitConfig> {
+    root.each("inhibit_rules")
+        .into_iter()
+        .map(|f| {
+            let mut source = matchers::equal(&f, "source_match");
+            source.extend(matchers::regex(&f, "source_match_re"));
+            source.extend(matchers::list(&f, "source_matchers"));
+            let mut target = matchers::equal(&f, "target_match");
+            target.extend(matchers::regex(&f, "target_match_re"));
+            target.extend(matchers::list(&f, "target_matchers"));
+            let equal = f.texts("equal").unwrap_or_default();
+            for label in &equal {
+                if !is_classic_label_name(label.value) {
+                    f.notes().mistake(label.at, format!("invalid label name {:?} in equal list", label.value));
+                }
+            }
+            let rule = InhibitConfig {
+                name: f.filled("name").map(|n| Arc::from(n.value)),
+                source,
+                target,
+                equal: equal.iter().map(|l| Arc::from(l.value)).collect(),
+            };
+            f.finish();
+            rule
+        })
+        .collect()
+}

@@ -1,0 +1,143 @@
+//! Loop `deliver`: the outbox goes out, receipts come back.
+//! In: committed notifications. Out: a [`Receipt`] for each that was settled, and now and then for one that is retried.
+//! Never: sends what was not committed; lets one destination hold up another.
+//! Start at [`Deliver`].
+
+mod destination;
+mod order;
+mod queue;
+mod refs;
+mod settle;
+mod shared;
+mod watch;
+
+pub use shared::into_inbox;
+pub use watch::{AttemptSeen, DestinationStatus};
+
+use self::destination::{Destination, Inlet};
+use self::refs::Refs;
+use self::shared::Shared;
+use self::watch::Status;
+use crate::clock::Clock;
+use crate::model::{Notification, NotificationKey, Receipt};
+use crate::notify::Notifiers;
+use crate::notify::breaker::Breaker;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
+
+/// Attempts under way to all destinations together: sockets and memory are bounded.
+const IN_FLIGHT_TOTAL_MAX: usize = 256;
+/// Messages held for one destination. Whatever is beyond fails with that said, which escalates, rather than grow for days.
+pub const QUEUE_MAX: usize = 100_000;
+
+/// Where receipts go: the engine's inbox. It may wait; the destination waits with it.
+pub type ReceiptSink = Arc<dyn Fn(Receipt) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+/// Hears of every attempt, for metrics.
+pub type Observer = Arc<dyn Fn(&AttemptSeen) + Send + Sync>;
+
+type DestinationKey = (Arc<str>, usize);
+
+struct Handle {
+    inlet: Arc<Inlet>,
+    status: Arc<Status>,
+    task: JoinHandle<()>,
+}
+
+/// One task per destination (receiver and integration), each with its queue, its retries and its breaker.
+pub struct Deliver {
+    shared: Arc<Shared>,
+    destinations: Mutex<HashMap<DestinationKey, Handle>>,
+    stopped: AtomicBool,
+}
+
+impl Deliver {
+    /// Nothing runs until the first [`Self::dispatch`], which needs a tokio runtime.
+    pub fn new(notifiers: Notifiers, clock: Arc<dyn Clock>, sink: ReceiptSink, observer: Option<Observer>) -> Self {
+        let slots = Semaphore::new(IN_FLIGHT_TOTAL_MAX);
+        let shared = Shared { notifiers: ArcSwap::from_pointee(notifiers), clock, sink, observer, slots };
+        Self { shared: Arc::new(shared), destinations: Mutex::default(), stopped: AtomicBool::new(false) }
+    }
+
+    /// Queues committed notifications; at start, the restored outbox. Never waits. One that is queued already is
+    /// left alone; after [`Self::stop`] all are (they stay in the outbox).
+    pub fn dispatch(&self, notifications: impl IntoIterator<Item = Arc<Notification>>) {
+        let mut destinations = self.destinations.lock();
+        if self.stopped.load(Relaxed) {
+            return;
+        }
+        for notification in notifications {
+            let key = (Arc::clone(&notification.receiver), notification.integration);
+            let handle = destinations.entry(key).or_insert_with_key(|key| self.start(key));
+            if !handle.inlet.offer(Arc::clone(&notification)) {
+                self.shared.refuse(&notification);
+            }
+        }
+    }
+
+    /// Drops messages that a newer one replaced, unless they are on the wire. Unknown keys are fine.
+    pub fn cancel(&self, keys: &[NotificationKey]) {
+        if keys.is_empty() {
+            return;
+        }
+        for handle in self.destinations.lock().values() {
+            handle.inlet.cancel(keys);
+        }
+    }
+
+    /// From the next attempt on these are used; queues stay.
+    pub fn reload(&self, notifiers: Notifiers) {
+        self.shared.notifiers.store(Arc::new(notifiers));
+    }
+
+    /// Sends what can be sent at once, at most for `deadline`. What is not settled then stays in the outbox, without a receipt.
+    /// The sink must still take receipts meanwhile.
+    pub async fn stop(&self, deadline: Duration) {
+        self.stopped.store(true, Relaxed);
+        let handles: Vec<Handle> = self.destinations.lock().drain().map(|(_, handle)| handle).collect();
+        let until = Instant::now() + deadline;
+        let mut tasks = JoinSet::new();
+        for Handle { inlet, task, .. } in handles {
+            inlet.close();
+            tasks.spawn(async move {
+                let abort = task.abort_handle();
+                if tokio::time::timeout_at(until, task).await.is_err() {
+                    abort.abort();
+                }
+            });
+        }
+        while tasks.join_next().await.is_some() {}
+    }
+
+    /// Every destination that was used since start, in order.
+    pub fn status(&self) -> Vec<DestinationStatus> {
+        let destinations = self.destinations.lock();
+        let mut all: Vec<_> = destinations.iter().map(|((r, i), handle)| handle.status.snapshot(r, *i)).collect();
+        all.sort_by(|a, b| (&a.receiver, a.integration).cmp(&(&b.receiver, b.integration)));
+        all
+    }
+
+    fn start(&self, key: &DestinationKey) -> Handle {
+        let inlet = Arc::new(Inlet::default());
+        let status = Arc::new(Status::new(key));
+        let destination = Destination {
+            shared: Arc::clone(&self.shared),
+            status: Arc::clone(&status),
+            inlet: Arc::clone(&inlet),
+            breaker: Breaker::default(),
+            refs: Refs::default(),
+            wire: JoinSet::new(),
+            sent: HashMap::new(),
+            started: Instant::now(),
+        };
+        Handle { inlet, status, task: tokio::spawn(destination.run()) }
+    }
+}

@@ -1,0 +1,82 @@
+//! What all destinations share: the notifiers of the day, the clock, the way back, the slots.
+//! In: a notification. Out: its notifier, or why there is none any more.
+//! Never: waits for a destination.
+//! Start at [`Shared`].
+
+use super::{AttemptSeen, Deliver, Observer, QUEUE_MAX, ReceiptSink};
+use crate::clock::Clock;
+use crate::engine::Input;
+use crate::inbox::Inbox;
+use crate::loops::hands::Dispatch;
+use crate::model::{Notification, NotificationKey, Receipt, ReceiptOutcome};
+use crate::notify::{Notifier, Notifiers};
+use arc_swap::ArcSwap;
+use std::sync::Arc;
+use tokio::sync::Semaphore;
+
+/// What all destinations share.
+pub(super) struct Shared {
+    pub notifiers: ArcSwap<Notifiers>,
+    pub clock: Arc<dyn Clock>,
+    pub sink: ReceiptSink,
+    pub observer: Option<Observer>,
+    pub slots: Semaphore,
+}
+
+impl Shared {
+    /// The notifier that a row was meant for, or why there is none.
+    pub fn notifier(&self, notification: &Notification) -> Result<Arc<dyn Notifier>, String> {
+        let notifiers = self.notifiers.load();
+        let (receiver, index) = (&notification.receiver, notification.integration);
+        let Some(notifier) = notifiers.get(receiver, index) else {
+            return Err(format!("receiver {receiver} has no integration {index} any more"));
+        };
+        if notifier.kind() != &*notification.integration_kind {
+            let (was, is) = (&notification.integration_kind, notifier.kind());
+            return Err(format!("integration {index} of receiver {receiver} was {was} and is {is} now"));
+        }
+        Ok(Arc::clone(notifier))
+    }
+
+    /// The destination holds too many already.
+    pub fn refuse(self: &Arc<Self>, notification: &Notification) {
+        let error = format!("{QUEUE_MAX} messages wait for this destination already");
+        let (key, attempts) = (notification.key.clone(), notification.attempts);
+        let receipt = Receipt { key, attempts, at: self.clock.now(), outcome: ReceiptOutcome::Failed { error } };
+        let shared = Arc::clone(self);
+        tokio::spawn(async move { shared.post(receipt).await });
+    }
+
+    pub async fn post(&self, receipt: Receipt) {
+        (self.sink)(receipt).await;
+    }
+
+    pub fn observe(&self, seen: &AttemptSeen) {
+        if let Some(observer) = &self.observer {
+            observer(seen);
+        }
+    }
+}
+
+/// Receipts on their way into the engine. When it has stopped they are lost, and the rows are sent again after the restart.
+pub fn into_inbox(inbox: Inbox) -> ReceiptSink {
+    Arc::new(move |receipt| {
+        let inbox = inbox.clone();
+        Box::pin(async move {
+            let key = receipt.key.clone();
+            if let Err(error) = inbox.post(Input::Receipt(receipt)).await {
+                tracing::warn!(%key, %error, "receipt not recorded: the notification may be sent once more");
+            }
+        })
+    })
+}
+
+impl Dispatch for Deliver {
+    fn send(&self, notifications: Vec<Arc<Notification>>) {
+        self.dispatch(notifications);
+    }
+
+    fn cancel(&self, keys: Vec<NotificationKey>) {
+        Self::cancel(self, &keys);
+    }
+}

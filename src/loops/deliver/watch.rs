@@ -1,0 +1,120 @@
+//! What deliver shows of itself: counters per destination, and what was seen of an attempt.
+//! In: results. Out: [`DestinationStatus`] and [`AttemptSeen`] for health and metrics.
+//! Never: holds a secret.
+//! Start at [`DestinationStatus`].
+
+use super::DestinationKey;
+use super::shared::Shared;
+use crate::model::{Notification, ReceiptOutcome};
+use crate::notify::breaker::Breaker;
+use crate::notify::{Delivery, NotifyError};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
+
+/// Counters of one destination, shared between its task and readers.
+pub(super) struct Status {
+    key: DestinationKey,
+    queued: AtomicUsize,
+    delivered: AtomicU64,
+    failed: AtomicU64,
+    retried: AtomicU64,
+    breaker_open: AtomicBool,
+    last_error: Mutex<Option<String>>,
+}
+
+impl Status {
+    pub fn new(key: &DestinationKey) -> Self {
+        Self {
+            key: key.clone(),
+            queued: AtomicUsize::new(0),
+            delivered: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+            retried: AtomicU64::new(0),
+            breaker_open: AtomicBool::new(false),
+            last_error: Mutex::new(None),
+        }
+    }
+
+    pub fn in_flight_max(&self, shared: &Shared) -> usize {
+        shared.notifiers.load().get(&self.key.0, self.key.1).map_or(1, |notifier| notifier.in_flight_max().max(1))
+    }
+
+    pub fn update(&self, queued: usize, breaker: &Breaker) {
+        self.queued.store(queued, Relaxed);
+        self.breaker_open.store(breaker.is_open(), Relaxed);
+    }
+
+    pub fn failed_for_now(&self, reason: &str) {
+        self.retried.fetch_add(1, Relaxed);
+        *self.last_error.lock() = Some(reason.to_owned());
+    }
+
+    pub fn settled(&self, outcome: &ReceiptOutcome) {
+        match outcome {
+            ReceiptOutcome::Delivered { .. } => {
+                self.delivered.fetch_add(1, Relaxed);
+                *self.last_error.lock() = None;
+            }
+            ReceiptOutcome::Failed { error } => {
+                self.failed.fetch_add(1, Relaxed);
+                *self.last_error.lock() = Some(error.clone());
+            }
+            ReceiptOutcome::Retrying { .. } => {}
+        }
+    }
+
+    pub fn snapshot(&self, receiver: &Arc<str>, integration: usize) -> DestinationStatus {
+        DestinationStatus {
+            receiver: Arc::clone(receiver),
+            integration,
+            queued: self.queued.load(Relaxed),
+            delivered: self.delivered.load(Relaxed),
+            failed: self.failed.load(Relaxed),
+            retried: self.retried.load(Relaxed),
+            breaker_open: self.breaker_open.load(Relaxed),
+            last_error: self.last_error.lock().clone(),
+        }
+    }
+}
+
+/// How a destination fares. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DestinationStatus {
+    pub receiver: Arc<str>,
+    pub integration: usize,
+    /// Waiting, between tries or on the wire.
+    pub queued: usize,
+    pub delivered: u64,
+    pub failed: u64,
+    pub retried: u64,
+    pub breaker_open: bool,
+    /// Of the last attempt, when it failed.
+    pub last_error: Option<String>,
+}
+
+/// One attempt, for metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AttemptSeen {
+    pub receiver: Arc<str>,
+    pub integration_kind: Arc<str>,
+    /// `delivered`, `temporary` or `permanent`.
+    pub outcome: &'static str,
+    pub took: Duration,
+}
+
+impl AttemptSeen {
+    pub(super) fn of(notification: &Notification, result: &Result<Delivery, NotifyError>, took: Duration) -> Self {
+        Self {
+            receiver: Arc::clone(&notification.receiver),
+            integration_kind: Arc::clone(&notification.integration_kind),
+            outcome: match result {
+                Ok(_) => "delivered",
+                Err(NotifyError::Temporary { .. }) => "temporary",
+                Err(NotifyError::Permanent { .. }) => "permanent",
+            },
+            took,
+        }
+    }
+}

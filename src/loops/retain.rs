@@ -1,0 +1,79 @@
+//! Time limits on everything kept: once a minute, what is too old goes.
+//! In: the clock and [`KEEP`]. Out: removals in the store and sweeps of what is in memory.
+//! Never: removes what is open, pending or firing (the store sees to that).
+//! Start at [`Retain::run`].
+
+use crate::clock::Clock;
+use crate::model::Timestamp;
+use crate::store::{RETAIN_ROWS_MAX, Retention, SharedStore, StoreError};
+use crate::telemetry::Metrics;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How long each kind is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepFor {
+    /// Resolved incidents with timeline, members, pages and the alerts that only they hold.
+    pub incidents: Duration,
+    /// Announcements that were sent, given up or replaced.
+    pub announcements: Duration,
+}
+
+/// The table of time limits: a quarter for what reviews look back on, a week (twice the patience of delivery and more) for
+/// what only answers "was it sent?".
+pub const KEEP: KeepFor =
+    KeepFor { incidents: Duration::from_hours(90 * 24), announcements: Duration::from_hours(7 * 24) };
+const EVERY: Duration = Duration::from_mins(1);
+/// Removals per pass; a backlog is worked off over the next minutes instead of holding the writer.
+const ROUNDS_MAX: usize = 20;
+
+/// Lets go of what it holds and nobody needs at that moment (`alerts::Book`, `series::Head`).
+pub type Sweep = Box<dyn Fn(Timestamp) + Send + Sync>;
+
+pub struct Retain {
+    pub store: SharedStore,
+    pub clock: Arc<dyn Clock>,
+    pub metrics: Arc<Metrics>,
+    pub keep: KeepFor,
+    pub sweeps: Vec<Sweep>,
+}
+
+impl Retain {
+    /// Runs until `stop`. An error means: the store cannot be trusted, end the process.
+    pub async fn run(self, stop: CancellationToken) -> Result<(), StoreError> {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return Ok(()),
+                () = tokio::time::sleep(EVERY) => {}
+            }
+            match self.pass().await {
+                Ok(_) => {}
+                Err(StoreError::Unavailable(text)) => {
+                    tracing::warn!(error = text, "nothing was removed; trying again in a minute");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// One minute's work; returns how many incidents and announcements went.
+    pub async fn pass(&self) -> Result<u64, StoreError> {
+        let now = self.clock.now();
+        self.sweeps.iter().for_each(|sweep| sweep(now));
+        let keep = Retention {
+            incidents_before: now - self.keep.incidents,
+            notifications_before: now - self.keep.announcements,
+        };
+        let mut removed = 0;
+        for _ in 0..ROUNDS_MAX {
+            let gone = self.store.retain(keep).await?;
+            removed += gone;
+            if gone < RETAIN_ROWS_MAX as u64 {
+                break;
+            }
+        }
+        self.metrics.store.removed.inc_by(removed);
+        Ok(removed)
+    }
+}

@@ -1,0 +1,69 @@
+//! When a failed send is tried again: exponential with full jitter, Retry-After obeyed, patience of three days.
+//! In: how often it failed, how old it is, what the destination asked for, a random number. Out: [`Next`].
+//! Never: reads a clock or draws a number itself.
+//! Start at [`plan`].
+
+use std::time::Duration;
+
+/// The ceiling of the first pause; it doubles with every failure.
+pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+/// The ceiling of every pause: a destination that comes back waits at most this long for news.
+pub const BACKOFF_MAX: Duration = Duration::from_mins(5);
+/// Full jitter may draw zero; this much is always waited, so that a broken destination is not hammered.
+pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
+/// A destination may ask for a pause of at most this; a longer one is not obeyed, since a page would be as good as lost.
+pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+/// How long a message is kept for a destination that is down (the promise of the house: 72 h at least).
+pub const PATIENCE: Duration = Duration::from_hours(72);
+
+/// What becomes of a message after a temporary failure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    RetryAfter(Duration),
+    GiveUp,
+}
+
+/// `failures` counts from 1; `age` is since the message was created; `random` is in `0.0..1.0`.
+pub fn plan(failures: u32, age: Duration, retry_after: Option<Duration>, random: f64) -> Next {
+    if age >= PATIENCE {
+        return Next::GiveUp;
+    }
+    let doublings = failures.saturating_sub(1).min(16);
+    let ceiling = BACKOFF_FIRST.saturating_mul(1 << doublings).min(BACKOFF_MAX);
+    let jittered = ceiling.mul_f64(random.clamp(0.0, 1.0)).max(BACKOFF_MIN);
+    let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
+    // The last try happens when patience ends, not an hour before it.
+    Next::RetryAfter(jittered.max(asked).min(PATIENCE.saturating_sub(age)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(failures: u32, age_s: u64, retry_after_s: Option<u64>, random: f64, want: Next) {
+        let got = plan(failures, Duration::from_secs(age_s), retry_after_s.map(Duration::from_secs), random);
+        assert_eq!(got, want);
+    }
+
+    fn secs(s: u64) -> Next {
+        Next::RetryAfter(Duration::from_secs(s))
+    }
+
+    #[test]
+    fn the_plan_is_a_table() {
+        check(1, 0, None, 1.0, secs(1));
+        check(2, 0, None, 0.5, secs(1));
+        check(4, 0, None, 1.0, secs(8));
+        check(1, 0, None, 0.0, Next::RetryAfter(BACKOFF_MIN));
+        check(30, 0, None, 1.0, secs(300));
+        check(u32::MAX, 0, None, 1.0, secs(300));
+        // What the destination asked for is obeyed, up to an hour.
+        check(1, 0, Some(17), 1.0, secs(17));
+        check(1, 0, Some(86_400), 1.0, secs(3600));
+        check(9, 0, Some(1), 1.0, secs(256));
+        // Three days of patience, the last try at their end.
+        check(1000, 72 * 3600 - 10, None, 1.0, secs(10));
+        check(1000, 72 * 3600, None, 1.0, Next::GiveUp);
+    }
+}

@@ -1,0 +1,102 @@
+//! What every store promises, and the shapes it speaks in.
+//! In: nothing. Out: the [`Store`] trait, its queries, its limits and its errors.
+//! Never: names a driver's type.
+//! Start at [`Store`].
+
+use crate::model::{
+    AlertRecord, Incident, IncidentId, Member, NflogEntry, Notification, RuleAlertRecord, Silence, TimelineEntry,
+    Timestamp, Write,
+};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The longest page of incidents; a reader asks again with the last id.
+pub const INCIDENTS_PAGE_MAX: usize = 1_000;
+/// The most timeline lines given at once; a storm writes one per alert, a person reads the newest.
+pub const TIMELINE_MAX: usize = 10_000;
+/// The most incidents, and the most outbox rows, that one `retain` removes, so that decisions wait for it only briefly.
+pub const RETAIN_ROWS_MAX: usize = 500;
+/// `load` returns resolved incidents this far back from the newest resolution: they may be reopened, or redirect.
+pub const RESOLVED_KEPT_IN_MEMORY: Duration = Duration::from_hours(24);
+
+pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+/// Variants are what the caller does next.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// Disk full, locked, busy: answer 503, try the same commit again.
+    #[error("store is unavailable for now: {0}")]
+    Unavailable(String),
+    /// Corrupt, wrong version, fsync failed: stop and say so.
+    #[error("store cannot be trusted: {0}")]
+    Fatal(String),
+}
+
+/// Everything that must be in memory again after a restart.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    pub alerts: Vec<AlertRecord>,
+    /// Open incidents, those resolved within [`RESOLVED_KEPT_IN_MEMORY`] of the newest resolution, and resolved ones that a
+    /// firing alert still belongs to.
+    pub incidents: Vec<Incident>,
+    /// Members of those incidents.
+    pub members: Vec<Member>,
+    pub silences: Vec<Silence>,
+    pub nflog: Vec<NflogEntry>,
+    /// Outbox rows still pending.
+    pub outbox: Vec<Notification>,
+    pub rule_alerts: Vec<RuleAlertRecord>,
+    /// The highest ids ever given, resolved incidents and dropped rows included.
+    pub last_incident: u64,
+    pub last_timeline_seq: u64,
+}
+
+/// Which incidents a reader wants, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct IncidentQuery {
+    pub statuses: Vec<crate::model::IncidentStatus>,
+    pub severities: Vec<crate::model::Severity>,
+    /// Only ids below this one (the cursor of the next page).
+    pub before: Option<IncidentId>,
+    pub limit: usize,
+}
+
+/// How long things are kept, for `retain`.
+#[derive(Clone, Copy, Debug)]
+pub struct Retention {
+    /// Incidents resolved before this go, with their members, timeline and notifications; not while one of their alerts fires.
+    pub incidents_before: Timestamp,
+    /// Sent, failed and superseded outbox rows without an incident created before this go.
+    pub notifications_before: Timestamp,
+}
+
+/// Hard state. Two real implementations: memory and SQLite; one behaviour suite runs on both.
+///
+/// Laws: `commit` is all or nothing and durable when it returns; writes apply in order, a later one of a key replaces the
+/// earlier; `load` after any crash returns exactly what the commits that returned wrote, or the one that was under way did.
+/// `NotificationState` for a key that is not there changes nothing. A dropped alert is no longer loaded, and stays readable
+/// through [`Store::alerts_of`] while it is a member of an incident that is kept.
+pub trait Store: Send + Sync + 'static {
+    fn load(&self) -> StoreFuture<'_, Snapshot>;
+    /// One transaction. The caller gathers the outcomes of a batch of inputs (group commit).
+    fn commit(&self, writes: Vec<Write>) -> StoreFuture<'_, ()>;
+    /// Newest first, at most [`INCIDENTS_PAGE_MAX`].
+    fn incidents(&self, query: IncidentQuery) -> StoreFuture<'_, Vec<Incident>>;
+    fn incident(&self, id: IncidentId) -> StoreFuture<'_, Option<Incident>>;
+    /// In the order in which they were attached, detached ones included.
+    fn members(&self, id: IncidentId) -> StoreFuture<'_, Vec<Member>>;
+    /// The alerts of its members (detached ones too) in order of fingerprint, also ended ones that memory has let go.
+    fn alerts_of(&self, id: IncidentId) -> StoreFuture<'_, Vec<AlertRecord>>;
+    /// In order of `seq`; the newest `limit`, at most [`TIMELINE_MAX`].
+    fn timeline(&self, id: IncidentId, limit: usize) -> StoreFuture<'_, Vec<TimelineEntry>>;
+    /// Pages and updates about it, in the order in which they were decided.
+    fn notifications(&self, id: IncidentId) -> StoreFuture<'_, Vec<Notification>>;
+    /// Removes what is older than `keep` allows, at most [`RETAIN_ROWS_MAX`] incidents and as many outbox rows per call.
+    /// Returns how many of these two went; a full count means that there may be more.
+    fn retain(&self, keep: Retention) -> StoreFuture<'_, u64>;
+}
+
+/// A store that others hold.
+pub type SharedStore = Arc<dyn Store>;

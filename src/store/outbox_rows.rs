@@ -1,0 +1,259 @@
+//! The body of an outbox row: a notification and its message, as JSON.
+//! In: [`Notification`]s, taken apart field by field. Out: the same notifications.
+//! Never: renders a message or talks to a database.
+//! Start at [`NotificationBody`].
+
+use super::contract::StoreError;
+use super::rows::{LabelsBody, fingerprints, known, millis, moment, numbers};
+use crate::model::notification::{
+    Message, MessageAlert, MessageIncident, Notification, NotificationKind, NotificationState,
+};
+use crate::model::{Fingerprint, IncidentId, IncidentStatus, NotificationKey, Severity, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+
+/// What moves about a notification, and its keys, are columns.
+#[derive(Serialize, Deserialize)]
+pub(super) struct NotificationBody {
+    kind: KindBody,
+    receiver: Arc<str>,
+    integration: usize,
+    integration_kind: Arc<str>,
+    message: MessageBody,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum KindBody {
+    Announcement { group_key: Arc<str>, firing: Vec<u64>, resolved: Vec<u64>, log_expires_at: i64 },
+    Page { incident: u64, round: u32, step: u32 },
+    Update { incident: u64 },
+}
+
+#[derive(Serialize, Deserialize)]
+struct MessageBody {
+    firing: bool,
+    receiver: Arc<str>,
+    group_key: Arc<str>,
+    group_labels: LabelsBody,
+    common_labels: LabelsBody,
+    common_annotations: LabelsBody,
+    external_url: Arc<str>,
+    alerts: Vec<MessageAlertBody>,
+    truncated_alerts: usize,
+    incident: Option<MessageIncidentBody>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MessageAlertBody {
+    fingerprint: u64,
+    labels: LabelsBody,
+    annotations: LabelsBody,
+    generator_url: Arc<str>,
+    starts_at: i64,
+    ended_at: Option<i64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct MessageIncidentBody {
+    id: u64,
+    url: String,
+    status: String,
+    severity: String,
+    title: String,
+    step: u32,
+    round: u32,
+    reason: String,
+    held_back: u32,
+    acknowledged_by: Option<Arc<str>>,
+}
+
+/// The columns of an outbox row that are not its body.
+pub(super) struct NotificationColumns {
+    pub key: NotificationKey,
+    pub created_at: Timestamp,
+    pub state: NotificationState,
+    pub attempts: u32,
+    pub sent_at: Option<Timestamp>,
+    pub error: Option<String>,
+    pub external_ref: Option<Arc<str>>,
+}
+
+impl NotificationBody {
+    pub(super) fn of(row: &Notification) -> (NotificationColumns, Self) {
+        let Notification {
+            key,
+            kind,
+            receiver,
+            integration,
+            integration_kind,
+            message,
+            created_at,
+            state,
+            attempts,
+            sent_at,
+            error,
+            external_ref,
+        } = row.clone();
+        let columns = NotificationColumns { key, created_at, state, attempts, sent_at, error, external_ref };
+        let body = Self {
+            kind: KindBody::of(kind),
+            receiver,
+            integration,
+            integration_kind,
+            message: MessageBody::of(&message),
+        };
+        (columns, body)
+    }
+
+    pub(super) fn into_notification(self, columns: NotificationColumns) -> Result<Notification, StoreError> {
+        let NotificationColumns { key, created_at, state, attempts, sent_at, error, external_ref } = columns;
+        Ok(Notification {
+            key,
+            kind: self.kind.into_kind(),
+            receiver: self.receiver,
+            integration: self.integration,
+            integration_kind: self.integration_kind,
+            message: Arc::new(self.message.into_message()?),
+            created_at,
+            state,
+            attempts,
+            sent_at,
+            error,
+            external_ref,
+        })
+    }
+}
+
+impl KindBody {
+    fn of(kind: NotificationKind) -> Self {
+        match kind {
+            NotificationKind::Announcement { group_key, firing, resolved, log_expires_at } => Self::Announcement {
+                group_key,
+                firing: numbers(&firing),
+                resolved: numbers(&resolved),
+                log_expires_at: log_expires_at.as_millis(),
+            },
+            NotificationKind::Page { incident, round, step } => Self::Page { incident: incident.0, round, step },
+            NotificationKind::Update { incident } => Self::Update { incident: incident.0 },
+        }
+    }
+
+    fn into_kind(self) -> NotificationKind {
+        match self {
+            Self::Announcement { group_key, firing, resolved, log_expires_at } => NotificationKind::Announcement {
+                group_key,
+                firing: fingerprints(firing),
+                resolved: fingerprints(resolved),
+                log_expires_at: Timestamp::from_millis(log_expires_at),
+            },
+            Self::Page { incident, round, step } => {
+                NotificationKind::Page { incident: IncidentId(incident), round, step }
+            }
+            Self::Update { incident } => NotificationKind::Update { incident: IncidentId(incident) },
+        }
+    }
+}
+
+impl MessageBody {
+    fn of(message: &Message) -> Self {
+        let Message {
+            firing,
+            receiver,
+            group_key,
+            group_labels,
+            common_labels,
+            common_annotations,
+            external_url,
+            alerts,
+            truncated_alerts,
+            incident,
+        } = message;
+        Self {
+            firing: *firing,
+            receiver: Arc::clone(receiver),
+            group_key: Arc::clone(group_key),
+            group_labels: LabelsBody(group_labels.clone()),
+            common_labels: LabelsBody(common_labels.clone()),
+            common_annotations: LabelsBody(common_annotations.clone()),
+            external_url: Arc::clone(external_url),
+            alerts: alerts.iter().map(MessageAlertBody::of).collect(),
+            truncated_alerts: *truncated_alerts,
+            incident: incident.as_ref().map(MessageIncidentBody::of),
+        }
+    }
+
+    fn into_message(self) -> Result<Message, StoreError> {
+        Ok(Message {
+            firing: self.firing,
+            receiver: self.receiver,
+            group_key: self.group_key,
+            group_labels: self.group_labels.0,
+            common_labels: self.common_labels.0,
+            common_annotations: self.common_annotations.0,
+            external_url: self.external_url,
+            alerts: self.alerts.into_iter().map(MessageAlertBody::into_alert).collect(),
+            truncated_alerts: self.truncated_alerts,
+            incident: self.incident.map(MessageIncidentBody::into_incident).transpose()?,
+        })
+    }
+}
+
+impl MessageAlertBody {
+    fn of(alert: &MessageAlert) -> Self {
+        let MessageAlert { fingerprint, labels, annotations, generator_url, starts_at, ended_at } = alert;
+        Self {
+            fingerprint: fingerprint.0,
+            labels: LabelsBody(labels.clone()),
+            annotations: LabelsBody(annotations.clone()),
+            generator_url: Arc::clone(generator_url),
+            starts_at: starts_at.as_millis(),
+            ended_at: millis(*ended_at),
+        }
+    }
+
+    fn into_alert(self) -> MessageAlert {
+        MessageAlert {
+            fingerprint: Fingerprint(self.fingerprint),
+            labels: self.labels.0,
+            annotations: self.annotations.0,
+            generator_url: self.generator_url,
+            starts_at: Timestamp::from_millis(self.starts_at),
+            ended_at: moment(self.ended_at),
+        }
+    }
+}
+
+impl MessageIncidentBody {
+    fn of(incident: &MessageIncident) -> Self {
+        let MessageIncident { id, url, status, severity, title, step, round, reason, held_back, acknowledged_by } =
+            incident.clone();
+        Self {
+            id: id.0,
+            url,
+            status: status.as_str().to_owned(),
+            severity: severity.as_str().to_owned(),
+            title,
+            step,
+            round,
+            reason,
+            held_back,
+            acknowledged_by,
+        }
+    }
+
+    fn into_incident(self) -> Result<MessageIncident, StoreError> {
+        Ok(MessageIncident {
+            id: IncidentId(self.id),
+            url: self.url,
+            status: known("notification", &self.status, IncidentStatus::parse(&self.status))?,
+            severity: known("notification", &self.severity, Severity::parse(&self.severity))?,
+            title: self.title,
+            step: self.step,
+            round: self.round,
+            reason: self.reason,
+            held_back: self.held_back,
+            acknowledged_by: self.acknowledged_by,
+        })
+    }
+}

@@ -1,0 +1,483 @@
+//! The bodies of stored rows: mirrors of the model that can be written as JSON and read back.
+//! In: model structs, taken apart field by field so that a new field does not compile until it is stored. Out: the same structs.
+//! Never: talks to a database. A field added later has a default, so that rows written before it still read.
+//! Start at [`encode`], [`decode`] and [`AlertBody`].
+
+use super::contract::StoreError;
+use crate::model::alert::{AlertRecord, Door, Lease, SourceKey};
+use crate::model::incident::{Escalation, EscalationTarget, Incident, IncidentStatus, Severity};
+use crate::model::write::{NflogEntry, NflogKey, RuleAlertRecord, RuleAlertState};
+use crate::model::{Fingerprint, IncidentId, Labels, MatchOp, Matcher, Silence, Timestamp};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use std::fmt;
+use std::sync::Arc;
+
+/// A body for its column. Fails only if a map had keys that are not text, which no body has.
+pub(super) fn encode<T: Serialize>(body: &T) -> Result<String, StoreError> {
+    serde_json::to_string(body).map_err(|e| StoreError::Fatal(format!("a row cannot be written: {e}")))
+}
+
+pub(super) fn decode<T: DeserializeOwned>(table: &str, text: &str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|e| unreadable(table, &e.to_string()))
+}
+
+/// A row that this version cannot understand: starting without it would lose hard state.
+pub(super) fn unreadable(table: &str, why: &str) -> StoreError {
+    StoreError::Fatal(format!("a row of table {table} cannot be read: {why}"))
+}
+
+pub(super) fn known<T>(table: &str, word: &str, parsed: Option<T>) -> Result<T, StoreError> {
+    parsed.ok_or_else(|| unreadable(table, &format!("unknown word {word:?}")))
+}
+
+/// Labels as a JSON object.
+#[derive(Clone, Debug)]
+pub(super) struct LabelsBody(pub Labels);
+
+impl Serialize for LabelsBody {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter())
+    }
+}
+
+struct LabelsVisitor;
+
+impl<'de> Visitor<'de> for LabelsVisitor {
+    type Value = LabelsBody;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object of label values")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<LabelsBody, A::Error> {
+        let mut pairs: Vec<(String, String)> = Vec::with_capacity(map.size_hint().unwrap_or(8));
+        while let Some(pair) = map.next_entry()? {
+            pairs.push(pair);
+        }
+        Ok(LabelsBody(Labels::from_pairs(pairs)))
+    }
+}
+
+impl<'de> Deserialize<'de> for LabelsBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(LabelsVisitor)
+    }
+}
+
+pub(super) fn millis(at: Option<Timestamp>) -> Option<i64> {
+    at.map(Timestamp::as_millis)
+}
+
+pub(super) fn moment(ms: Option<i64>) -> Option<Timestamp> {
+    ms.map(Timestamp::from_millis)
+}
+
+pub(super) fn numbers(fingerprints: &[Fingerprint]) -> Vec<u64> {
+    fingerprints.iter().map(|f| f.0).collect()
+}
+
+pub(super) fn fingerprints(numbers: Vec<u64>) -> Vec<Fingerprint> {
+    numbers.into_iter().map(Fingerprint).collect()
+}
+
+/// `fingerprint` is the row's key, `ended_at` a column.
+#[derive(Serialize, Deserialize)]
+pub(super) struct AlertBody {
+    labels: LabelsBody,
+    annotations: LabelsBody,
+    generator_url: Arc<str>,
+    starts_at: i64,
+    updated_at: i64,
+    leases: Vec<LeaseBody>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct LeaseBody {
+    door: String,
+    sender: Arc<str>,
+    starts_at: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    ends_at: Option<i64>,
+    #[serde(default)]
+    ends_by_timeout: bool,
+    updated_at: i64,
+}
+
+impl AlertBody {
+    pub(super) fn of(record: &AlertRecord) -> Self {
+        let AlertRecord {
+            fingerprint: _,
+            labels,
+            annotations,
+            generator_url,
+            starts_at,
+            ended_at: _,
+            updated_at,
+            leases,
+        } = record;
+        Self {
+            labels: LabelsBody(labels.clone()),
+            annotations: LabelsBody(annotations.clone()),
+            generator_url: Arc::clone(generator_url),
+            starts_at: starts_at.as_millis(),
+            updated_at: updated_at.as_millis(),
+            leases: leases.iter().map(LeaseBody::of).collect(),
+        }
+    }
+
+    pub(super) fn into_record(
+        self,
+        fingerprint: Fingerprint,
+        ended_at: Option<Timestamp>,
+    ) -> Result<AlertRecord, StoreError> {
+        Ok(AlertRecord {
+            fingerprint,
+            labels: self.labels.0,
+            annotations: self.annotations.0,
+            generator_url: self.generator_url,
+            starts_at: Timestamp::from_millis(self.starts_at),
+            ended_at,
+            updated_at: Timestamp::from_millis(self.updated_at),
+            leases: self.leases.into_iter().map(LeaseBody::into_lease).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+impl LeaseBody {
+    fn of(lease: &Lease) -> Self {
+        let Lease { source: SourceKey { door, sender }, starts_at, ends_at, ends_by_timeout, updated_at } = lease;
+        Self {
+            door: door.as_str().to_owned(),
+            sender: Arc::clone(sender),
+            starts_at: starts_at.as_millis(),
+            ends_at: millis(*ends_at),
+            ends_by_timeout: *ends_by_timeout,
+            updated_at: updated_at.as_millis(),
+        }
+    }
+
+    fn into_lease(self) -> Result<Lease, StoreError> {
+        Ok(Lease {
+            source: SourceKey { door: known("alert", &self.door, Door::parse(&self.door))?, sender: self.sender },
+            starts_at: Timestamp::from_millis(self.starts_at),
+            ends_at: moment(self.ends_at),
+            ends_by_timeout: self.ends_by_timeout,
+            updated_at: Timestamp::from_millis(self.updated_at),
+        })
+    }
+}
+
+/// `id`, `status`, `severity`, `opened_at` and `resolved_at` are columns.
+#[derive(Serialize, Deserialize)]
+pub(super) struct IncidentBody {
+    title: String,
+    labels: LabelsBody,
+    cluster: Option<Arc<str>>,
+    environment: Option<Arc<str>>,
+    last_attached_at: i64,
+    acknowledged_at: Option<i64>,
+    acknowledged_by: Option<Arc<str>>,
+    resolved_by: Option<Arc<str>>,
+    snoozed_until: Option<i64>,
+    correlation_rule: Option<Arc<str>>,
+    correlation_key: Option<Arc<str>>,
+    alert_count: u32,
+    firing_count: u32,
+    doors: Vec<String>,
+    escalation: EscalationBody,
+    paged: Vec<Arc<str>>,
+    merged_into: Option<u64>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct EscalationBody {
+    policy: Option<Arc<str>>,
+    step: u32,
+    round: u32,
+    round_started_at: Option<i64>,
+    next_at: Option<i64>,
+    exhausted: bool,
+    assigned_to: Option<TargetBody>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum TargetBody {
+    User(Arc<str>),
+    Schedule(Arc<str>),
+    Receiver(Arc<str>),
+}
+
+/// The columns of an incident's row that are not its body.
+pub(super) struct IncidentColumns {
+    pub id: IncidentId,
+    pub status: IncidentStatus,
+    pub severity: Severity,
+    pub opened_at: Timestamp,
+    pub resolved_at: Option<Timestamp>,
+}
+
+impl IncidentBody {
+    pub(super) fn of(incident: &Incident) -> (IncidentColumns, Self) {
+        let Incident {
+            id,
+            title,
+            status,
+            severity,
+            labels,
+            cluster,
+            environment,
+            opened_at,
+            last_attached_at,
+            acknowledged_at,
+            acknowledged_by,
+            resolved_at,
+            resolved_by,
+            snoozed_until,
+            correlation_rule,
+            correlation_key,
+            alert_count,
+            firing_count,
+            doors,
+            escalation,
+            paged,
+            merged_into,
+        } = incident.clone();
+        let columns = IncidentColumns { id, status, severity, opened_at, resolved_at };
+        let body = Self {
+            title,
+            labels: LabelsBody(labels),
+            cluster,
+            environment,
+            last_attached_at: last_attached_at.as_millis(),
+            acknowledged_at: millis(acknowledged_at),
+            acknowledged_by,
+            resolved_by,
+            snoozed_until: millis(snoozed_until),
+            correlation_rule,
+            correlation_key,
+            alert_count,
+            firing_count,
+            doors: doors.into_iter().map(|d| d.as_str().to_owned()).collect(),
+            escalation: EscalationBody::of(escalation),
+            paged: paged.into_iter().collect(),
+            merged_into: merged_into.map(|id| id.0),
+        };
+        (columns, body)
+    }
+
+    pub(super) fn into_incident(self, columns: IncidentColumns) -> Result<Incident, StoreError> {
+        let IncidentColumns { id, status, severity, opened_at, resolved_at } = columns;
+        Ok(Incident {
+            id,
+            title: self.title,
+            status,
+            severity,
+            labels: self.labels.0,
+            cluster: self.cluster,
+            environment: self.environment,
+            opened_at,
+            last_attached_at: Timestamp::from_millis(self.last_attached_at),
+            acknowledged_at: moment(self.acknowledged_at),
+            acknowledged_by: self.acknowledged_by,
+            resolved_at,
+            resolved_by: self.resolved_by,
+            snoozed_until: moment(self.snoozed_until),
+            correlation_rule: self.correlation_rule,
+            correlation_key: self.correlation_key,
+            alert_count: self.alert_count,
+            firing_count: self.firing_count,
+            doors: self.doors.iter().map(|d| known("incident", d, Door::parse(d))).collect::<Result<_, _>>()?,
+            escalation: self.escalation.into_escalation(),
+            paged: self.paged.into_iter().collect(),
+            merged_into: self.merged_into.map(IncidentId),
+        })
+    }
+}
+
+impl EscalationBody {
+    fn of(escalation: Escalation) -> Self {
+        let Escalation { policy, step, round, round_started_at, next_at, exhausted, assigned_to } = escalation;
+        Self {
+            policy,
+            step,
+            round,
+            round_started_at: millis(round_started_at),
+            next_at: millis(next_at),
+            exhausted,
+            assigned_to: assigned_to.map(|target| match target {
+                EscalationTarget::User(name) => TargetBody::User(name),
+                EscalationTarget::Schedule(name) => TargetBody::Schedule(name),
+                EscalationTarget::Receiver(name) => TargetBody::Receiver(name),
+            }),
+        }
+    }
+
+    fn into_escalation(self) -> Escalation {
+        Escalation {
+            policy: self.policy,
+            step: self.step,
+            round: self.round,
+            round_started_at: moment(self.round_started_at),
+            next_at: moment(self.next_at),
+            exhausted: self.exhausted,
+            assigned_to: self.assigned_to.map(|target| match target {
+                TargetBody::User(name) => EscalationTarget::User(name),
+                TargetBody::Schedule(name) => EscalationTarget::Schedule(name),
+                TargetBody::Receiver(name) => EscalationTarget::Receiver(name),
+            }),
+        }
+    }
+}
+
+/// `id` is the row's key.
+#[derive(Serialize, Deserialize)]
+pub(super) struct SilenceBody {
+    /// Name, operator, value.
+    matchers: Vec<(String, String, String)>,
+    starts_at: i64,
+    ends_at: i64,
+    updated_at: i64,
+    created_by: String,
+    comment: String,
+    annotations: LabelsBody,
+}
+
+impl SilenceBody {
+    pub(super) fn of(silence: &Silence) -> Self {
+        let Silence { id: _, matchers, starts_at, ends_at, updated_at, created_by, comment, annotations } = silence;
+        let parts = |m: &Matcher| (m.name.clone(), m.op.as_str().to_owned(), m.value.clone());
+        Self {
+            matchers: matchers.iter().map(parts).collect(),
+            starts_at: starts_at.as_millis(),
+            ends_at: ends_at.as_millis(),
+            updated_at: updated_at.as_millis(),
+            created_by: created_by.clone(),
+            comment: comment.clone(),
+            annotations: LabelsBody(annotations.clone()),
+        }
+    }
+
+    pub(super) fn into_silence(self, id: Arc<str>) -> Result<Silence, StoreError> {
+        Ok(Silence {
+            id,
+            matchers: self.matchers.iter().map(matcher).collect::<Result<_, _>>()?,
+            starts_at: Timestamp::from_millis(self.starts_at),
+            ends_at: Timestamp::from_millis(self.ends_at),
+            updated_at: Timestamp::from_millis(self.updated_at),
+            created_by: self.created_by,
+            comment: self.comment,
+            annotations: self.annotations.0,
+        })
+    }
+}
+
+fn matcher((name, op, value): &(String, String, String)) -> Result<Matcher, StoreError> {
+    const OPS: [MatchOp; 4] = [MatchOp::Equal, MatchOp::NotEqual, MatchOp::Regex, MatchOp::NotRegex];
+    let op = known("silence", op, OPS.into_iter().find(|o| o.as_str() == op))?;
+    Matcher::new(name, op, value).map_err(|e| unreadable("silence", &e))
+}
+
+/// The three parts of its key are columns.
+#[derive(Serialize, Deserialize)]
+pub(super) struct NflogBody {
+    firing: Vec<u64>,
+    resolved: Vec<u64>,
+    at: i64,
+    expires_at: i64,
+}
+
+impl NflogBody {
+    pub(super) fn of(entry: &NflogEntry) -> Self {
+        let NflogEntry { key: _, firing, resolved, at, expires_at } = entry;
+        Self {
+            firing: numbers(firing),
+            resolved: numbers(resolved),
+            at: at.as_millis(),
+            expires_at: expires_at.as_millis(),
+        }
+    }
+
+    pub(super) fn into_entry(self, key: NflogKey) -> NflogEntry {
+        NflogEntry {
+            key,
+            firing: fingerprints(self.firing),
+            resolved: fingerprints(self.resolved),
+            at: Timestamp::from_millis(self.at),
+            expires_at: Timestamp::from_millis(self.expires_at),
+        }
+    }
+}
+
+/// `rule` and `fingerprint` are the row's key.
+#[derive(Serialize, Deserialize)]
+pub(super) struct RuleAlertBody {
+    labels: LabelsBody,
+    annotations: LabelsBody,
+    state: RuleStateBody,
+    /// The bits of the value: JSON has neither NaN nor infinities, and rules have both.
+    value_bits: u64,
+    active_at: i64,
+    fired_at: Option<i64>,
+    resolved_at: Option<i64>,
+    keep_firing_since: Option<i64>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RuleStateBody {
+    Pending,
+    Firing,
+    Inactive,
+}
+
+impl RuleAlertBody {
+    pub(super) fn of(record: &RuleAlertRecord) -> Self {
+        let RuleAlertRecord {
+            rule: _,
+            fingerprint: _,
+            labels,
+            annotations,
+            state,
+            value,
+            active_at,
+            fired_at,
+            resolved_at,
+            keep_firing_since,
+        } = record;
+        Self {
+            labels: LabelsBody(labels.clone()),
+            annotations: LabelsBody(annotations.clone()),
+            state: match state {
+                RuleAlertState::Pending => RuleStateBody::Pending,
+                RuleAlertState::Firing => RuleStateBody::Firing,
+                RuleAlertState::Inactive => RuleStateBody::Inactive,
+            },
+            value_bits: value.to_bits(),
+            active_at: active_at.as_millis(),
+            fired_at: millis(*fired_at),
+            resolved_at: millis(*resolved_at),
+            keep_firing_since: millis(*keep_firing_since),
+        }
+    }
+
+    pub(super) fn into_record(self, rule: Arc<str>, fingerprint: Fingerprint) -> RuleAlertRecord {
+        RuleAlertRecord {
+            rule,
+            fingerprint,
+            labels: self.labels.0,
+            annotations: self.annotations.0,
+            state: match self.state {
+                RuleStateBody::Pending => RuleAlertState::Pending,
+                RuleStateBody::Firing => RuleAlertState::Firing,
+                RuleStateBody::Inactive => RuleAlertState::Inactive,
+            },
+            value: f64::from_bits(self.value_bits),
+            active_at: Timestamp::from_millis(self.active_at),
+            fired_at: moment(self.fired_at),
+            resolved_at: moment(self.resolved_at),
+            keep_firing_since: moment(self.keep_firing_since),
+        }
+    }
+}

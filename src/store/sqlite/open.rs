@@ -1,0 +1,131 @@
+//! Opening the data folder: the lock, the file, its schema, and an error that says what to do.
+//! In: a folder. Out: the writer's connection and a pool of readers.
+//! Never: repairs, or opens what a newer version wrote.
+//! Start at [`open`].
+
+use super::fault::fault;
+use crate::store::StoreError;
+use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions, Row, SqlSafeStr, SqliteConnection, SqlitePool};
+use std::fs::{File, OpenOptions, TryLockError};
+use std::path::Path;
+use std::time::Duration;
+
+const DATABASE_FILE: &str = "watchfire.db";
+const LOCK_FILE: &str = "watchfire.lock";
+/// Forward only: a file is never changed once released; the next change is the next number.
+const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "hard state", include_str!("migrations/0001_hard_state.sql"))];
+
+/// Readers are the API and the pages; more would only queue on the same disk.
+const READERS_MAX: u32 = 4;
+/// How long a reader waits for a connection before it answers 503.
+const READER_WAIT: Duration = Duration::from_secs(5);
+/// How long SQLite waits for a lock that a backup tool holds.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+/// The journal is folded into the database at this many pages (16 MiB): rarely enough that a storm's pages are
+/// written back once, often enough that a start after a crash reads little.
+const CHECKPOINT_PAGES: &str = "4096";
+/// What the journal file shrinks back to after a storm.
+const JOURNAL_KEPT_BYTES: &str = "33554432";
+/// 32 MiB of pages for the writer, so that the indexes of 100,000 alerts stay in memory (negative: KiB).
+const WRITER_CACHE: &str = "-32768";
+/// Each chunked statement is kept prepared: four sizes of ten tables, and the single ones.
+const STATEMENTS_KEPT: usize = 128;
+/// Larger files are not checked page by page at each start: that would take longer than a restart may.
+const QUICK_CHECK_BYTES_MAX: u64 = 512 * 1024 * 1024;
+
+pub(super) struct Opened {
+    pub writer: SqliteConnection,
+    pub readers: SqlitePool,
+    pub lock: File,
+}
+
+pub(super) async fn open(folder: &Path) -> Result<Opened, StoreError> {
+    let lock = take_lock(folder)?;
+    let file = folder.join(DATABASE_FILE);
+    let name = |e| named(&file, e);
+    let options = SqliteConnectOptions::new().filename(&file).busy_timeout(BUSY_WAIT).foreign_keys(false);
+
+    let mut writer = options
+        .clone()
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full)
+        .statement_cache_capacity(STATEMENTS_KEPT)
+        .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+        .pragma("journal_size_limit", JOURNAL_KEPT_BYTES)
+        .pragma("cache_size", WRITER_CACHE)
+        .connect()
+        .await
+        .map_err(|e| name(fault(e)))?;
+    check(&mut writer, &file).await.map_err(name)?;
+    migrate(&mut writer).await.map_err(name)?;
+
+    let readers = SqlitePoolOptions::new()
+        .max_connections(READERS_MAX)
+        .acquire_timeout(READER_WAIT)
+        .connect_lazy_with(options.read_only(true));
+    Ok(Opened { writer, readers, lock })
+}
+
+fn take_lock(folder: &Path) -> Result<File, StoreError> {
+    let at = folder.display();
+    let fatal = |text: String| StoreError::Fatal(text);
+    std::fs::create_dir_all(folder).map_err(|e| fatal(format!("data folder {at} cannot be created: {e}")))?;
+    let lock = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(folder.join(LOCK_FILE))
+        .map_err(|e| fatal(format!("data folder {at} cannot be written to: {e}")))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(lock),
+        Err(TryLockError::WouldBlock) => Err(fatal(format!("data folder {at} is in use by another watchfire process"))),
+        Err(TryLockError::Error(e)) => Err(fatal(format!("data folder {at} cannot be locked: {e}"))),
+    }
+}
+
+/// An error of opening never calls for waiting: nothing has been promised yet, and the operator is looking.
+fn named(file: &Path, error: StoreError) -> StoreError {
+    let at = file.display();
+    match error {
+        StoreError::Unavailable(text) => StoreError::Fatal(format!("{at} cannot be opened: {text}")),
+        StoreError::Fatal(text) if text.contains("(code: 26)") => StoreError::Fatal(format!(
+            "{at} is not a database, or is damaged; move it away to start anew, or put a backup in its place"
+        )),
+        StoreError::Fatal(text) => StoreError::Fatal(format!("{at}: {text}")),
+    }
+}
+
+async fn check(writer: &mut SqliteConnection, file: &Path) -> Result<(), StoreError> {
+    if std::fs::metadata(file).is_ok_and(|m| m.len() > QUICK_CHECK_BYTES_MAX) {
+        return Ok(());
+    }
+    let row = sqlx::query("PRAGMA quick_check(1)").fetch_one(writer).await.map_err(fault)?;
+    let verdict: String = row.try_get(0).map_err(fault)?;
+    if verdict == "ok" {
+        return Ok(());
+    }
+    Err(StoreError::Fatal(format!("the database is damaged ({verdict}); put a backup in its place")))
+}
+
+async fn migrate(writer: &mut SqliteConnection) -> Result<(), StoreError> {
+    let step = |(version, about, sql): (i64, &'static str, &'static str)| {
+        Migration::new(version, about.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    };
+    let newest = MIGRATIONS.len();
+    Migrator::with_migrations(MIGRATIONS.into_iter().map(step).collect()).run(writer).await.map_err(
+        |e| match e {
+            MigrateError::VersionMissing(version) => StoreError::Fatal(format!(
+                "written by a newer watchfire (schema {version}, this one knows {newest}); start that version, or restore a \
+                 backup made before the upgrade"
+            )),
+            MigrateError::VersionMismatch(version) => {
+                StoreError::Fatal(format!("schema {version} was made by a build that was never released"))
+            }
+            MigrateError::Execute(e) | MigrateError::ExecuteMigration(e, _) => fault(e),
+            other => StoreError::Fatal(other.to_string()),
+        },
+    )
+}

@@ -1,0 +1,247 @@
+//! Reading rows back: everything at start, pages for readers.
+//! In: queries. Out: model structs.
+//! Never: writes; its connections are read-only, and a long read does not hold the writer up.
+//! Start at [`load`] and [`incidents`].
+
+use super::fault::fault;
+use crate::model::write::{NflogEntry, NflogKey, RuleAlertRecord};
+use crate::model::{
+    AlertRecord, Fingerprint, Incident, IncidentId, IncidentStatus, Member, Notification, NotificationKey,
+    NotificationState, Severity, Silence, TimelineEntry, TimelineKind, Timestamp,
+};
+use crate::store::outbox_rows::{NotificationBody, NotificationColumns};
+use crate::store::rows::{
+    AlertBody, IncidentBody, IncidentColumns, NflogBody, RuleAlertBody, SilenceBody, decode, encode, known, moment,
+};
+use crate::store::{INCIDENTS_PAGE_MAX, IncidentQuery, RESOLVED_KEPT_IN_MEMORY, Snapshot, StoreError, TIMELINE_MAX};
+use sqlx::sqlite::SqliteRow;
+use sqlx::{Decode, Row, Sqlite, SqliteConnection, SqlitePool, Type};
+use std::sync::Arc;
+
+/// Rows read at once while loading: the driver's rows are large, the model's are not.
+const LOAD_PAGE: i64 = 4096;
+
+/// Open ones, those resolved since ?1, and those that a firing alert still belongs to.
+const LOADED_INCIDENTS: &str = "SELECT id FROM incident WHERE status <> 'resolved' OR resolved_at >= ?1 \
+     UNION SELECT member.incident FROM alert JOIN member ON member.fingerprint = alert.fingerprint \
+     WHERE alert.ended_at IS NULL AND alert.dropped = 0 AND member.detached = 0";
+
+// Each pages by its first column, the row's number: ?1 the last one seen, ?2 the size of the page, ?3 the loaded incidents.
+const LOAD_ALERTS: &str =
+    "SELECT id, fingerprint, ended_at, body FROM alert WHERE id > ?1 AND dropped = 0 ORDER BY id LIMIT ?2";
+const LOAD_INCIDENTS: &str = "SELECT id, status, severity, opened_at, resolved_at, body FROM incident \
+     WHERE id > ?1 AND id IN (SELECT value FROM json_each(?3)) ORDER BY id LIMIT ?2";
+/// The `+` keeps the index on `incident` out of it, which would gather and sort all members for each page.
+const LOAD_MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached FROM member \
+     WHERE id > ?1 AND +incident IN (SELECT value FROM json_each(?3)) ORDER BY id LIMIT ?2";
+const LOAD_SILENCES: &str = "SELECT rowid, id, body FROM silence WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
+const LOAD_NFLOG: &str = "SELECT rowid, group_key, receiver, integration, body FROM nflog \
+     WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
+const LOAD_OUTBOX: &str = "SELECT id, key, created_at, state, attempts, sent_at, error, external_ref, body \
+     FROM notification WHERE id > ?1 AND state = 'pending' ORDER BY id LIMIT ?2";
+const LOAD_RULE_ALERTS: &str = "SELECT id, rule, fingerprint, body FROM rule_alert WHERE id > ?1 ORDER BY id LIMIT ?2";
+const RESOLVED_FLOOR: &str = "SELECT max(resolved_at) FROM incident";
+const LAST_NUMBERS: &str = "SELECT \
+     max((SELECT value FROM counter WHERE name = 'incident'), (SELECT coalesce(max(id), 0) FROM incident)), \
+     max((SELECT value FROM counter WHERE name = 'timeline'), (SELECT coalesce(max(seq), 0) FROM timeline))";
+
+const INCIDENTS: &str = "SELECT id, status, severity, opened_at, resolved_at, body FROM incident \
+     WHERE id < ?1 AND status IN (SELECT value FROM json_each(?2)) AND severity IN (SELECT value FROM json_each(?3)) \
+     ORDER BY id DESC LIMIT ?4";
+const INCIDENT: &str = "SELECT id, status, severity, opened_at, resolved_at, body FROM incident WHERE id = ?1";
+const MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached FROM member \
+     WHERE incident = ?1";
+const ALERTS_OF: &str = "SELECT alert.id, alert.fingerprint, alert.ended_at, alert.body FROM member \
+     JOIN alert ON alert.fingerprint = member.fingerprint WHERE member.incident = ?1";
+const TIMELINE: &str = "SELECT seq, incident, at, kind, text, actor, reason FROM timeline \
+     WHERE incident = ?1 ORDER BY seq DESC LIMIT ?2";
+const NOTIFICATIONS: &str = "SELECT id, key, created_at, state, attempts, sent_at, error, external_ref, body \
+     FROM notification WHERE incident = ?1 ORDER BY created_at, key";
+
+fn get<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(row: &'r SqliteRow, column: usize) -> Result<T, StoreError> {
+    row.try_get(column).map_err(fault)
+}
+
+fn time(row: &SqliteRow, column: usize) -> Result<Timestamp, StoreError> {
+    get::<i64>(row, column).map(Timestamp::from_millis)
+}
+
+fn text(row: &SqliteRow, column: usize) -> Result<Arc<str>, StoreError> {
+    get::<&str>(row, column).map(Arc::from)
+}
+
+fn maybe_text(row: &SqliteRow, column: usize) -> Result<Option<Arc<str>>, StoreError> {
+    get::<Option<&str>>(row, column).map(|text| text.map(Arc::from))
+}
+
+fn fingerprint(row: &SqliteRow, column: usize) -> Result<Fingerprint, StoreError> {
+    get::<i64>(row, column).map(|bits| Fingerprint(bits as u64))
+}
+
+fn incident_id(row: &SqliteRow, column: usize) -> Result<IncidentId, StoreError> {
+    get::<i64>(row, column).map(|id| IncidentId(id as u64))
+}
+
+fn alert(row: &SqliteRow) -> Result<AlertRecord, StoreError> {
+    decode::<AlertBody>("alert", get(row, 3)?)?.into_record(fingerprint(row, 1)?, moment(get(row, 2)?))
+}
+
+fn incident_row(row: &SqliteRow) -> Result<Incident, StoreError> {
+    let (status, severity) = (get(row, 1)?, get(row, 2)?);
+    let columns = IncidentColumns {
+        id: incident_id(row, 0)?,
+        status: known("incident", status, IncidentStatus::parse(status))?,
+        severity: known("incident", severity, Severity::parse(severity))?,
+        opened_at: time(row, 3)?,
+        resolved_at: moment(get(row, 4)?),
+    };
+    decode::<IncidentBody>("incident", get(row, 5)?)?.into_incident(columns)
+}
+
+fn member(row: &SqliteRow) -> Result<Member, StoreError> {
+    Ok(Member {
+        incident: incident_id(row, 1)?,
+        fingerprint: fingerprint(row, 2)?,
+        attached_at: time(row, 3)?,
+        reason: get(row, 4)?,
+        runner_up: get(row, 5)?,
+        detached: get(row, 6)?,
+    })
+}
+
+fn timeline_entry(row: &SqliteRow) -> Result<TimelineEntry, StoreError> {
+    let kind = get(row, 3)?;
+    Ok(TimelineEntry {
+        seq: get::<i64>(row, 0)? as u64,
+        incident: incident_id(row, 1)?,
+        at: time(row, 2)?,
+        kind: known("timeline", kind, TimelineKind::parse(kind))?,
+        text: get(row, 4)?,
+        actor: maybe_text(row, 5)?,
+        reason: get(row, 6)?,
+    })
+}
+
+fn silence(row: &SqliteRow) -> Result<Silence, StoreError> {
+    decode::<SilenceBody>("silence", get(row, 2)?)?.into_silence(text(row, 1)?)
+}
+
+fn nflog_entry(row: &SqliteRow) -> Result<NflogEntry, StoreError> {
+    let key = NflogKey { group_key: text(row, 1)?, receiver: text(row, 2)?, integration: get::<i64>(row, 3)? as usize };
+    Ok(decode::<NflogBody>("nflog", get(row, 4)?)?.into_entry(key))
+}
+
+fn notification(row: &SqliteRow) -> Result<Notification, StoreError> {
+    let state = get(row, 3)?;
+    let columns = NotificationColumns {
+        key: NotificationKey(text(row, 1)?),
+        created_at: time(row, 2)?,
+        state: known("notification", state, NotificationState::parse(state))?,
+        attempts: get(row, 4)?,
+        sent_at: moment(get(row, 5)?),
+        error: get(row, 6)?,
+        external_ref: maybe_text(row, 7)?,
+    };
+    decode::<NotificationBody>("notification", get(row, 8)?)?.into_notification(columns)
+}
+
+fn rule_alert(row: &SqliteRow) -> Result<RuleAlertRecord, StoreError> {
+    Ok(decode::<RuleAlertBody>("rule_alert", get(row, 3)?)?.into_record(text(row, 1)?, fingerprint(row, 2)?))
+}
+
+fn all<T>(rows: &[SqliteRow], read: fn(&SqliteRow) -> Result<T, StoreError>) -> Result<Vec<T>, StoreError> {
+    rows.iter().map(read).collect()
+}
+
+/// All rows of a `LOAD_…` statement, page by page.
+async fn pages<T>(
+    conn: &mut SqliteConnection,
+    statement: &'static str,
+    incidents: &str,
+    read: fn(&SqliteRow) -> Result<T, StoreError>,
+) -> Result<Vec<T>, StoreError> {
+    let (mut out, mut last) = (Vec::new(), i64::MIN);
+    loop {
+        let query = sqlx::query(statement).bind(last).bind(LOAD_PAGE).bind(incidents);
+        let rows = query.fetch_all(&mut *conn).await.map_err(fault)?;
+        for row in &rows {
+            out.push(read(row)?);
+        }
+        match rows.last() {
+            Some(row) if rows.len() as i64 == LOAD_PAGE => last = get(row, 0)?,
+            _ => return Ok(out),
+        }
+    }
+}
+
+/// Everything, as of one moment.
+pub(super) async fn load(readers: &SqlitePool) -> Result<Snapshot, StoreError> {
+    let mut tx = readers.begin().await.map_err(fault)?;
+    let conn: &mut SqliteConnection = &mut tx;
+    let newest: Option<i64> = get(&sqlx::query(RESOLVED_FLOOR).fetch_one(&mut *conn).await.map_err(fault)?, 0)?;
+    let floor = newest.map_or(i64::MIN, |ms| (Timestamp::from_millis(ms) - RESOLVED_KEPT_IN_MEMORY).as_millis());
+    let ids = sqlx::query(LOADED_INCIDENTS).bind(floor).fetch_all(&mut *conn).await.map_err(fault)?;
+    let ids = encode(&ids.iter().map(|row| get(row, 0)).collect::<Result<Vec<i64>, _>>()?)?;
+    let numbers = sqlx::query(LAST_NUMBERS).fetch_one(&mut *conn).await.map_err(fault)?;
+    Ok(Snapshot {
+        alerts: pages(conn, LOAD_ALERTS, &ids, alert).await?,
+        incidents: pages(conn, LOAD_INCIDENTS, &ids, incident_row).await?,
+        members: pages(conn, LOAD_MEMBERS, &ids, member).await?,
+        silences: pages(conn, LOAD_SILENCES, &ids, silence).await?,
+        nflog: pages(conn, LOAD_NFLOG, &ids, nflog_entry).await?,
+        outbox: pages(conn, LOAD_OUTBOX, &ids, notification).await?,
+        rule_alerts: pages(conn, LOAD_RULE_ALERTS, &ids, rule_alert).await?,
+        last_incident: get::<i64>(&numbers, 0)? as u64,
+        last_timeline_seq: get::<i64>(&numbers, 1)? as u64,
+    })
+}
+
+pub(super) async fn incidents(readers: &SqlitePool, query: IncidentQuery) -> Result<Vec<Incident>, StoreError> {
+    let IncidentQuery { statuses, severities, before, limit } = query;
+    let statuses = if statuses.is_empty() { IncidentStatus::ALL.to_vec() } else { statuses };
+    let severities = if severities.is_empty() { Severity::ALL.to_vec() } else { severities };
+    let rows = sqlx::query(INCIDENTS)
+        .bind(before.map_or(i64::MAX, |id| i64::try_from(id.0).unwrap_or(i64::MAX)))
+        .bind(encode(&statuses.iter().map(|s| s.as_str()).collect::<Vec<_>>())?)
+        .bind(encode(&severities.iter().map(|s| s.as_str()).collect::<Vec<_>>())?)
+        .bind(limit.min(INCIDENTS_PAGE_MAX) as i64)
+        .fetch_all(readers)
+        .await
+        .map_err(fault)?;
+    all(&rows, incident_row)
+}
+
+pub(super) async fn incident(readers: &SqlitePool, id: IncidentId) -> Result<Option<Incident>, StoreError> {
+    let row = sqlx::query(INCIDENT).bind(id.0 as i64).fetch_optional(readers).await.map_err(fault)?;
+    row.as_ref().map(incident_row).transpose()
+}
+
+pub(super) async fn members(readers: &SqlitePool, id: IncidentId) -> Result<Vec<Member>, StoreError> {
+    let rows = sqlx::query(MEMBERS).bind(id.0 as i64).fetch_all(readers).await.map_err(fault)?;
+    let mut members = all(&rows, member)?;
+    members.sort_by_key(|m| (m.attached_at, m.fingerprint));
+    Ok(members)
+}
+
+pub(super) async fn alerts_of(readers: &SqlitePool, id: IncidentId) -> Result<Vec<AlertRecord>, StoreError> {
+    let rows = sqlx::query(ALERTS_OF).bind(id.0 as i64).fetch_all(readers).await.map_err(fault)?;
+    let mut alerts = all(&rows, alert)?;
+    alerts.sort_by_key(|a| a.fingerprint);
+    Ok(alerts)
+}
+
+pub(super) async fn timeline(
+    readers: &SqlitePool,
+    id: IncidentId,
+    limit: usize,
+) -> Result<Vec<TimelineEntry>, StoreError> {
+    let query = sqlx::query(TIMELINE).bind(id.0 as i64).bind(limit.min(TIMELINE_MAX) as i64);
+    let mut lines = all(&query.fetch_all(readers).await.map_err(fault)?, timeline_entry)?;
+    lines.reverse();
+    Ok(lines)
+}
+
+pub(super) async fn notifications(readers: &SqlitePool, id: IncidentId) -> Result<Vec<Notification>, StoreError> {
+    let rows = sqlx::query(NOTIFICATIONS).bind(id.0 as i64).fetch_all(readers).await.map_err(fault)?;
+    all(&rows, notification)
+}

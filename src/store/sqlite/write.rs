@@ -1,0 +1,285 @@
+//! One batch, one transaction: many rows per statement, each statement prepared once.
+//! In: a [`Batch`]. Out: rows on the disk, fsynced, or an error and nothing changed.
+//! Never: one round trip per row of a table that a storm fills.
+//! Start at [`commit`].
+
+use super::fault::fault;
+use crate::model::{
+    AlertRecord, Fingerprint, IncidentId, Member, NflogEntry, NflogKey, NotificationKey, RuleAlertRecord, Silence,
+    TimelineEntry, Timestamp,
+};
+use crate::store::StoreError;
+use crate::store::batch::{AlertOp, Batch, Moved, NotificationOp};
+use crate::store::outbox_rows::NotificationBody;
+use crate::store::rows::{AlertBody, IncidentBody, NflogBody, RuleAlertBody, SilenceBody, encode, millis};
+use sqlx::sqlite::SqliteArguments;
+use sqlx::{Arguments, Connection, Encode, Sqlite, SqliteConnection, Type};
+use std::sync::{Arc, OnceLock};
+
+/// Rows per statement: full chunks of the largest first, then smaller ones, so that four prepared statements serve all counts.
+const CHUNKS: [usize; 4] = [512, 64, 8, 1];
+
+/// `INSERT` of any number of rows into one table.
+struct Upsert {
+    /// `INSERT INTO t (a, b) VALUES `.
+    head: &'static str,
+    columns: usize,
+    /// `ON CONFLICT …`.
+    tail: &'static str,
+    /// The texts for [`CHUNKS`], made when first needed.
+    texts: [OnceLock<String>; 4],
+}
+
+impl Upsert {
+    const fn new(head: &'static str, columns: usize, tail: &'static str) -> Self {
+        Self { head, columns, tail, texts: [const { OnceLock::new() }; 4] }
+    }
+
+    fn text(&'static self, chunk: usize) -> &'static str {
+        self.texts[chunk].get_or_init(|| {
+            let row = format!("({})", vec!["?"; self.columns].join(","));
+            format!("{} VALUES {} {}", self.head, vec![row; CHUNKS[chunk]].join(","), self.tail)
+        })
+    }
+}
+
+static ALERT: Upsert = Upsert::new(
+    "INSERT INTO alert (fingerprint, dropped, ended_at, body)",
+    4,
+    "ON CONFLICT (fingerprint) DO UPDATE SET dropped = excluded.dropped, ended_at = excluded.ended_at, \
+     body = excluded.body",
+);
+static INCIDENT: Upsert = Upsert::new(
+    "INSERT INTO incident (id, status, severity, opened_at, resolved_at, body)",
+    6,
+    "ON CONFLICT (id) DO UPDATE SET status = excluded.status, severity = excluded.severity, \
+     opened_at = excluded.opened_at, resolved_at = excluded.resolved_at, body = excluded.body",
+);
+static MEMBER: Upsert = Upsert::new(
+    "INSERT INTO member (incident, fingerprint, attached_at, reason, runner_up, detached)",
+    6,
+    "ON CONFLICT (fingerprint, incident) DO UPDATE SET attached_at = excluded.attached_at, reason = excluded.reason, \
+     runner_up = excluded.runner_up, detached = excluded.detached",
+);
+static TIMELINE: Upsert =
+    Upsert::new("INSERT OR REPLACE INTO timeline (seq, incident, at, kind, text, actor, reason)", 7, "");
+static SILENCE: Upsert = Upsert::new("INSERT OR REPLACE INTO silence (id, body)", 2, "");
+static NOTIFICATION: Upsert = Upsert::new(
+    "INSERT INTO notification (key, incident, created_at, state, attempts, sent_at, error, external_ref, body)",
+    9,
+    "ON CONFLICT (key) DO UPDATE SET incident = excluded.incident, created_at = excluded.created_at, \
+     state = excluded.state, attempts = excluded.attempts, sent_at = excluded.sent_at, error = excluded.error, \
+     external_ref = excluded.external_ref, body = excluded.body",
+);
+static NFLOG: Upsert = Upsert::new("INSERT OR REPLACE INTO nflog (group_key, receiver, integration, body)", 4, "");
+static RULE_ALERT: Upsert = Upsert::new(
+    "INSERT INTO rule_alert (rule, fingerprint, body)",
+    3,
+    "ON CONFLICT (rule, fingerprint) DO UPDATE SET body = excluded.body",
+);
+
+// Keys that go come as one JSON array: one statement whatever their number.
+const DROP_ALERTS: &str = "UPDATE alert SET dropped = 1 WHERE fingerprint IN (SELECT value FROM json_each(?1))";
+/// A dropped alert that no incident holds has nobody left to ask for it.
+const FORGET_ALERTS: &str = "DELETE FROM alert WHERE fingerprint IN (SELECT value FROM json_each(?1)) \
+     AND NOT EXISTS (SELECT 1 FROM member WHERE member.fingerprint = alert.fingerprint)";
+const DROP_SILENCES: &str = "DELETE FROM silence WHERE id IN (SELECT value FROM json_each(?1))";
+const DROP_NFLOG: &str = "DELETE FROM nflog WHERE (group_key, receiver, integration) IN \
+     (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))";
+const DROP_RULE_ALERTS: &str = "DELETE FROM rule_alert WHERE (rule, fingerprint) IN \
+     (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
+const MOVE_NOTIFICATION: &str = "UPDATE notification SET state = ?2, attempts = ?3, sent_at = ?4, error = ?5, \
+     external_ref = ?6 WHERE key = ?1";
+
+/// Writes all of it or nothing. One fsync; a single row needs no transaction around it.
+pub(super) async fn commit(conn: &mut SqliteConnection, batch: Batch) -> Result<(), StoreError> {
+    match batch.len() {
+        0 => Ok(()),
+        1 if batch.alerts.is_empty() => write(conn, batch).await,
+        _ => {
+            let mut tx = conn.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
+            write(&mut tx, batch).await?;
+            tx.commit().await.map_err(fault)
+        }
+    }
+}
+
+async fn write(conn: &mut SqliteConnection, batch: Batch) -> Result<(), StoreError> {
+    let Batch { alerts, incidents, members, timeline, silences, notifications, nflog, rule_alerts } = batch;
+
+    put(conn, &INCIDENT, &values(incidents), |incident, row| {
+        let (columns, body) = IncidentBody::of(incident);
+        row.add(columns.id.0 as i64)?;
+        row.add(columns.status.as_str())?;
+        row.add(columns.severity.as_str())?;
+        row.add(columns.opened_at.as_millis())?;
+        row.add(millis(columns.resolved_at))?;
+        row.add(encode(&body)?)
+    })
+    .await?;
+    put(conn, &MEMBER, &values(members), |member: &Arc<Member>, row| {
+        let Member { incident, fingerprint, attached_at, reason, runner_up, detached } = &**member;
+        row.add(incident.0 as i64)?;
+        row.add(fingerprint.0 as i64)?;
+        row.add(attached_at.as_millis())?;
+        row.add(reason.as_str())?;
+        row.add(runner_up.as_str())?;
+        row.add(*detached)
+    })
+    .await?;
+    put(conn, &TIMELINE, &values(timeline), |entry: &Arc<TimelineEntry>, row| {
+        let TimelineEntry { incident, seq, at, kind, text, actor, reason } = &**entry;
+        row.add(*seq as i64)?;
+        row.add(incident.0 as i64)?;
+        row.add(at.as_millis())?;
+        row.add(kind.as_str())?;
+        row.add(text.as_str())?;
+        row.add(actor.as_deref())?;
+        row.add(reason.as_str())
+    })
+    .await?;
+    write_alerts(conn, alerts.into_iter().collect()).await?;
+
+    let (puts, drops) = split(silences);
+    put(conn, &SILENCE, &puts, |silence: &Arc<Silence>, row| {
+        row.add(&*silence.id)?;
+        row.add(encode(&SilenceBody::of(silence))?)
+    })
+    .await?;
+    remove(conn, DROP_SILENCES, &drops).await?;
+
+    write_outbox(conn, notifications.into_iter().collect()).await?;
+
+    let (puts, drops) = split(nflog);
+    put(conn, &NFLOG, &puts, |entry: &Arc<NflogEntry>, row| {
+        let NflogKey { group_key, receiver, integration } = &entry.key;
+        row.add(&**group_key)?;
+        row.add(&**receiver)?;
+        row.add(*integration as i64)?;
+        row.add(encode(&NflogBody::of(entry))?)
+    })
+    .await?;
+    let drops: Vec<_> = drops.into_iter().map(|k: NflogKey| (k.group_key, k.receiver, k.integration)).collect();
+    remove(conn, DROP_NFLOG, &drops).await?;
+
+    let (puts, drops) = split(rule_alerts);
+    put(conn, &RULE_ALERT, &puts, |record: &Arc<RuleAlertRecord>, row| {
+        row.add(&*record.rule)?;
+        row.add(record.fingerprint.0 as i64)?;
+        row.add(encode(&RuleAlertBody::of(record))?)
+    })
+    .await?;
+    let drops: Vec<_> = drops.into_iter().map(|(rule, f): (Arc<str>, Fingerprint)| (rule, f.0 as i64)).collect();
+    remove(conn, DROP_RULE_ALERTS, &drops).await
+}
+
+async fn write_alerts(conn: &mut SqliteConnection, ops: Vec<(Fingerprint, AlertOp)>) -> Result<(), StoreError> {
+    let drops: Vec<i64> = ops.iter().filter(|(_, op)| op.dropped).map(|(f, _)| f.0 as i64).collect();
+    let puts: Vec<(Arc<AlertRecord>, bool)> =
+        ops.into_iter().filter_map(|(_, op)| op.record.map(|record| (record, op.dropped))).collect();
+    put(conn, &ALERT, &puts, |(record, dropped), row| {
+        row.add(record.fingerprint.0 as i64)?;
+        row.add(*dropped)?;
+        row.add(millis(record.ended_at))?;
+        row.add(encode(&AlertBody::of(record))?)
+    })
+    .await?;
+    remove(conn, DROP_ALERTS, &drops).await?;
+    remove(conn, FORGET_ALERTS, &drops).await
+}
+
+async fn write_outbox(
+    conn: &mut SqliteConnection,
+    ops: Vec<(NotificationKey, NotificationOp)>,
+) -> Result<(), StoreError> {
+    let (mut puts, mut moves) = (Vec::new(), Vec::new());
+    for (key, op) in ops {
+        match op {
+            NotificationOp::Put(row) => puts.push(row),
+            NotificationOp::Move(moved) => moves.push((key, moved)),
+        }
+    }
+    put(conn, &NOTIFICATION, &puts, |notification, row| {
+        let (columns, body) = NotificationBody::of(notification);
+        row.add(&*columns.key.0)?;
+        row.add(notification.incident().map(|IncidentId(id)| id as i64))?;
+        row.add(columns.created_at.as_millis())?;
+        row.add(columns.state.as_str())?;
+        row.add(columns.attempts)?;
+        row.add(millis(columns.sent_at))?;
+        row.add(columns.error)?;
+        row.add(columns.external_ref.as_deref())?;
+        row.add(encode(&body)?)
+    })
+    .await?;
+    for (key, Moved { state, attempts, sent_at, error, external_ref }) in moves {
+        sqlx::query(MOVE_NOTIFICATION)
+            .bind(&*key.0)
+            .bind(state.as_str())
+            .bind(attempts)
+            .bind(sent_at.map(Timestamp::as_millis))
+            .bind(error)
+            .bind(external_ref.as_deref())
+            .execute(&mut *conn)
+            .await
+            .map_err(fault)?;
+    }
+    Ok(())
+}
+
+fn values<K, V>(table: impl IntoIterator<Item = (K, V)>) -> Vec<V> {
+    table.into_iter().map(|(_, value)| value).collect()
+}
+
+fn split<K, V>(table: impl IntoIterator<Item = (K, Option<V>)>) -> (Vec<V>, Vec<K>) {
+    let (mut puts, mut drops) = (Vec::new(), Vec::new());
+    for (key, value) in table {
+        match value {
+            Some(value) => puts.push(value),
+            None => drops.push(key),
+        }
+    }
+    (puts, drops)
+}
+
+/// The values of one statement, in order.
+#[derive(Default)]
+struct Bound(SqliteArguments);
+
+impl Bound {
+    fn add<'a, T: Encode<'a, Sqlite> + Type<Sqlite>>(&mut self, value: T) -> Result<(), StoreError> {
+        self.0.add(value).map_err(|e| StoreError::Fatal(format!("a value cannot be bound: {e}")))
+    }
+}
+
+/// Writes rows in chunks; encoding a chunk and running it alternate, so that no task is held for long.
+async fn put<T>(
+    conn: &mut SqliteConnection,
+    table: &'static Upsert,
+    rows: &[T],
+    bind: impl Fn(&T, &mut Bound) -> Result<(), StoreError>,
+) -> Result<(), StoreError> {
+    let mut rest = rows;
+    while !rest.is_empty() {
+        let chunk = CHUNKS.iter().position(|size| *size <= rest.len()).unwrap_or(CHUNKS.len() - 1);
+        let (now, later) = rest.split_at(CHUNKS[chunk]);
+        let mut bound = Bound::default();
+        bound.0.reserve(now.len() * table.columns, 0);
+        now.iter().try_for_each(|row| bind(row, &mut bound))?;
+        sqlx::query_with(table.text(chunk), bound.0).execute(&mut *conn).await.map_err(fault)?;
+        rest = later;
+    }
+    Ok(())
+}
+
+async fn remove<K: serde::Serialize>(
+    conn: &mut SqliteConnection,
+    statement: &'static str,
+    keys: &[K],
+) -> Result<(), StoreError> {
+    if keys.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(statement).bind(encode(&keys)?).execute(conn).await.map_err(fault)?;
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Metrics that other rooms hold and that are read when somebody scrapes.
+//! In: closures over handles, given by `app`. Out: gauges and counters under the names listed here.
+//! Never: counts by itself.
+//! Start at [`Reading`].
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, MetricEncoder};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use std::fmt;
+
+/// Label sets and their values, as a closure gives them.
+pub type Values = Vec<(Vec<(&'static str, String)>, f64)>;
+
+/// A name, what it says, and of which kind it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Reading {
+    /// Without the `_total` that a counter's samples carry.
+    pub name: &'static str,
+    pub help: &'static str,
+    is_counter: bool,
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Reading {
+    Reading { name, help, is_counter: false }
+}
+
+const fn counter(name: &'static str, help: &'static str) -> Reading {
+    Reading { name, help, is_counter: true }
+}
+
+pub const HEAD_SERIES: Reading = gauge("watchfire_head_series", "Series in the window");
+pub const HEAD_SAMPLES: Reading = gauge("watchfire_head_samples", "Samples in the window");
+pub const HEAD_BYTES: Reading = gauge("watchfire_head_bytes", "Memory of the window by its own account");
+/// Label `state`: `firing`, `ended`.
+pub const ALERTS_ACTIVE: Reading = gauge("watchfire_alerts_active", "Alerts held at the door, by state");
+/// Label `status`: `triggered`, `acknowledged`, `resolved`.
+pub const INCIDENTS: Reading = gauge("watchfire_incidents", "Incidents in memory, by status");
+pub const SILENCES: Reading = gauge("watchfire_silences", "Silences, by state");
+/// Labels `receiver`, `integration`.
+pub const NOTIFICATIONS_QUEUE: Reading = gauge("watchfire_notifications_queue", "Messages waiting, by destination");
+/// Labels `receiver`, `integration`.
+pub const NOTIFICATIONS_BREAKER_OPEN: Reading =
+    gauge("watchfire_notifications_breaker_open", "1 while a destination is only probed");
+pub const INBOX_DEPTH: Reading = gauge("watchfire_inbox_depth", "Inputs waiting for the writer");
+pub const INBOX_REFUSED: Reading =
+    counter("watchfire_inbox_refused", "Inputs refused because the inbox was full or the store away");
+pub const BUILD_INFO: Reading = gauge("watchfire_build_info", "This build");
+pub const ALERTMANAGER_BUILD_INFO: Reading =
+    gauge("alertmanager_build_info", "The Alertmanager whose API is spoken here");
+
+pub(super) struct Reader {
+    pub of: Reading,
+    pub values: Box<dyn Fn() -> Values + Send + Sync>,
+}
+
+impl fmt::Debug for Reader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reader").field("of", &self.of).finish_non_exhaustive()
+    }
+}
+
+impl Reading {
+    fn kind(self) -> MetricType {
+        if self.is_counter { MetricType::Counter } else { MetricType::Gauge }
+    }
+
+    fn encode(self, value: f64, encoder: MetricEncoder<'_>) -> Result<(), fmt::Error> {
+        if self.is_counter { ConstCounter::new(value).encode(encoder) } else { ConstGauge::new(value).encode(encoder) }
+    }
+}
+
+impl Collector for Reader {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let mut metric = encoder.encode_descriptor(self.of.name, self.of.help, None, self.of.kind())?;
+        let values = (self.values)();
+        if let [(labels, value)] = &values[..]
+            && labels.is_empty()
+        {
+            return self.of.encode(*value, metric);
+        }
+        values.into_iter().try_for_each(|(labels, value)| {
+            let labels: Vec<(String, String)> = labels.into_iter().map(|(name, v)| (name.to_owned(), v)).collect();
+            self.of.encode(value, metric.encode_family(&labels)?)
+        })
+    }
+}

@@ -1,0 +1,139 @@
+//! The first page: what is open, worst first, and what was resolved lately.
+//! In: incidents from the store. Out: the list.
+//! Never: hides an open incident; the list is as long as it must be up to [`OPEN_MAX`].
+//! Start at [`list`].
+
+use super::frame::{Frame, page, problem};
+use super::text;
+use crate::api::context::{Context, Shared};
+use crate::api::error::ApiError;
+use crate::model::{Incident, IncidentStatus, Timestamp};
+use crate::store::IncidentQuery;
+use askama::Template;
+use axum::extract::State;
+use axum::response::Response;
+
+/// Open incidents on one page.
+const OPEN_MAX: usize = 500;
+/// Resolved ones below them.
+const CLOSED_MAX: usize = 20;
+/// Labels shown with one incident.
+const CHIPS_MAX: usize = 6;
+
+/// An incident as a row.
+pub struct Row {
+    pub id: String,
+    pub title: String,
+    pub status: &'static str,
+    pub severity: &'static str,
+    pub labels: Vec<(String, String)>,
+    pub acknowledged_by: Option<String>,
+    pub merged_into: Option<String>,
+    pub alerts: u32,
+    pub firing: u32,
+    pub sources: String,
+    pub opened_at: String,
+    pub opened_ago: String,
+    pub resolved_ago: String,
+    pub resolved_by: String,
+    pub next: String,
+    pub escalation: String,
+}
+
+impl Row {
+    pub fn new(incident: &Incident, now: Timestamp) -> Self {
+        Self {
+            id: incident.id.to_string(),
+            title: incident.title.clone(),
+            status: incident.status.as_str(),
+            severity: incident.severity.as_str(),
+            labels: incident
+                .labels
+                .iter()
+                .filter(|(name, _)| !matches!(*name, "alertname" | "severity"))
+                .take(CHIPS_MAX)
+                .map(|(n, v)| (n.to_owned(), v.to_owned()))
+                .collect(),
+            acknowledged_by: incident.acknowledged_by.as_deref().map(str::to_owned),
+            merged_into: incident.merged_into.map(|id| id.to_string()),
+            alerts: incident.alert_count,
+            firing: incident.firing_count,
+            sources: incident.doors.iter().map(|d| d.as_str().replace('_', " ")).collect::<Vec<_>>().join(", "),
+            opened_at: incident.opened_at.to_rfc3339(),
+            opened_ago: text::ago(incident.opened_at, now),
+            resolved_ago: incident.resolved_at.map_or(String::new(), |at| text::ago(at, now)),
+            resolved_by: match (&incident.resolved_at, &incident.resolved_by) {
+                (None, _) => String::new(),
+                (Some(_), Some(by)) => format!("resolved by {by}"),
+                (Some(_), None) => "resolved by itself".to_owned(),
+            },
+            next: next(incident, now),
+            escalation: escalation(incident, now),
+        }
+    }
+}
+
+/// What happens next, in a few words.
+fn next(incident: &Incident, now: Timestamp) -> String {
+    let escalation = &incident.escalation;
+    if let Some(until) = incident.snoozed_until.filter(|until| *until > now) {
+        return format!("snoozed, {}", text::ago(until, now));
+    }
+    match (incident.status, escalation.next_at, escalation.exhausted) {
+        (IncidentStatus::Triggered, Some(at), _) => format!("next step {}", text::ago(at, now)),
+        (IncidentStatus::Triggered, None, true) => "nobody answered".to_owned(),
+        (IncidentStatus::Triggered, None, false) if escalation.policy.is_none() => "pages nobody".to_owned(),
+        (IncidentStatus::Acknowledged, Some(at), _) => format!("pages again {}", text::ago(at, now)),
+        _ => String::new(),
+    }
+}
+
+fn escalation(incident: &Incident, now: Timestamp) -> String {
+    let escalation = &incident.escalation;
+    let Some(policy) = &escalation.policy else {
+        return "No escalation policy: this incident pages nobody.".to_owned();
+    };
+    let mut said = format!("Policy {policy}, round {}, step {}.", escalation.round.max(1), escalation.step);
+    let next = next(incident, now);
+    if !next.is_empty() {
+        said.push(' ');
+        said.push_str(&next[..1].to_uppercase());
+        said.push_str(&next[1..]);
+        said.push('.');
+    }
+    said
+}
+
+#[derive(Template)]
+#[template(path = "incidents.html", config = "src/ui/askama.toml")]
+struct Page {
+    frame: Frame,
+    open: Vec<Row>,
+    closed: Vec<Row>,
+    triggered: usize,
+    acknowledged: usize,
+    alerts_firing: usize,
+}
+
+async fn build(context: &Context) -> Result<Response, ApiError> {
+    let now = context.clock.now();
+    let wanted = |statuses: &[IncidentStatus], limit| IncidentQuery { statuses: statuses.to_vec(), limit, ..IncidentQuery::default() };
+    let mut open =
+        context.store.incidents(wanted(&[IncidentStatus::Triggered, IncidentStatus::Acknowledged], OPEN_MAX)).await?;
+    let closed = context.store.incidents(wanted(&[IncidentStatus::Resolved], CLOSED_MAX)).await?;
+    // Those that wait come first, then the worst, then the newest.
+    open.sort_by(|a, b| a.status.cmp(&b.status).then(b.severity.cmp(&a.severity)).then(b.id.cmp(&a.id)));
+    let counts = context.engine.read().counts();
+    Ok(page(&Page {
+        frame: Frame::new(context, "incidents"),
+        open: open.iter().map(|i| Row::new(i, now)).collect(),
+        closed: closed.iter().map(|i| Row::new(i, now)).collect(),
+        triggered: counts.incidents_triggered,
+        acknowledged: counts.incidents_acknowledged,
+        alerts_firing: counts.alerts_firing,
+    }))
+}
+
+pub async fn list(State(context): Shared) -> Response {
+    build(&context).await.unwrap_or_else(|error| problem(&context, &error))
+}

@@ -1,0 +1,57 @@
+//! Times and lengths as people read them.
+//! In: moments. Out: short text.
+//! Never: asks the clock; `now` is an argument.
+//! Start at [`ago`].
+
+use crate::model::Timestamp;
+use std::time::Duration;
+
+/// `45 s`, `12 min`, `3 h 5 min`, `2 d 4 h`.
+pub fn length(duration: Duration) -> String {
+    let seconds = duration.as_secs();
+    match seconds {
+        0..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", seconds / 60),
+        3600..86_400 => match seconds / 60 % 60 {
+            0 => format!("{} h", seconds / 3600),
+            minutes => format!("{} h {minutes} min", seconds / 3600),
+        },
+        _ => match seconds / 3600 % 24 {
+            0 => format!("{} d", seconds / 86_400),
+            hours => format!("{} d {hours} h", seconds / 86_400),
+        },
+    }
+}
+
+/// `just now`, `12 min ago`; a moment ahead is `in 5 min`.
+pub fn ago(at: Timestamp, now: Timestamp) -> String {
+    if at > now {
+        return format!("in {}", length(at.since(now)));
+    }
+    match now.since(at) {
+        short if short < Duration::from_secs(2) => "just now".to_owned(),
+        long => format!("{} ago", length(long)),
+    }
+}
+
+/// `2026-01-02 03:04:05 UTC`.
+pub fn clock(at: Timestamp) -> String {
+    let text = at.to_rfc3339();
+    format!("{} {} UTC", &text[..10], &text[11..19])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_are_short() {
+        for (seconds, text) in [(5, "5 s"), (60, "1 min"), (3661, "1 h 1 min"), (7200, "2 h"), (90_000, "1 d 1 h")] {
+            assert_eq!(length(Duration::from_secs(seconds)), text);
+        }
+        let now = Timestamp::from_millis(1_000_000);
+        assert_eq!(ago(now, now), "just now");
+        assert_eq!(ago(now + Duration::from_secs(300), now), "in 5 min");
+        assert_eq!(clock(Timestamp::EPOCH), "1970-01-01 00:00:00 UTC");
+    }
+}

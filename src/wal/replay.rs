@@ -1,0 +1,100 @@
+//! Reads the log back: at start, and to repair it.
+//! In: a folder. Out: its records in order, a torn tail cut off.
+//! Never: steps over a damaged record in silence; only [`repair`] does, when asked.
+//! Start at [`replay`].
+
+use super::record::{Record, read};
+use super::segment::{self, Scan};
+use super::{WalError, record::SEGMENT_MAGIC};
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+/// What a replay found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Replayed {
+    pub segments: usize,
+    pub records: usize,
+    pub bytes: u64,
+    /// Bytes of a torn tail that were cut off: a write that was never answered.
+    pub torn_bytes: u64,
+}
+
+/// What a repair dropped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Repaired {
+    pub segments: usize,
+    pub dropped_bytes: u64,
+}
+
+/// Calls `each` for every record since `since_ms`, oldest first. A folder that does not exist is an empty log.
+/// Call it before [`super::Wal::open`]: the newest segment's torn tail is cut off here.
+pub fn replay(dir: &Path, since_ms: i64, mut each: impl FnMut(Record<'_>)) -> Result<Replayed, WalError> {
+    let mut found = Replayed::default();
+    let numbers = segment::list(dir)?;
+    let mut firsts: Vec<Option<i64>> =
+        numbers.iter().map(|n| segment::first_received_ms(&segment::path(dir, *n))).collect();
+    firsts.push(None);
+    for (i, number) in numbers.iter().enumerate() {
+        // All of a segment was received before the next one begins.
+        if firsts.get(i + 1).copied().flatten().is_some_and(|next| next < since_ms) {
+            continue;
+        }
+        let path = segment::path(dir, *number);
+        let bytes = std::fs::read(&path).map_err(WalError::io(&path))?;
+        let Scan { good, damaged_at, good_after } = segment::scan(&bytes);
+        if let Some(offset) = damaged_at {
+            // Each process writes new segments, so any segment may end where one was killed; what matters is that
+            // nothing good comes after the damage.
+            if good_after {
+                return Err(WalError::Corrupt { path, offset: offset as u64 });
+            }
+            cut(&path, offset)?;
+            found.torn_bytes += (bytes.len() - offset) as u64;
+        }
+        found.segments += 1;
+        for (record, len) in good.into_iter().filter_map(|range| read(&bytes[range])) {
+            found.bytes += len as u64;
+            if record.received_ms >= since_ms {
+                found.records += 1;
+                each(record);
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn cut(path: &Path, offset: usize) -> Result<(), WalError> {
+    let file = OpenOptions::new().write(true).open(path).map_err(WalError::io(path))?;
+    file.set_len(offset as u64).and_then(|()| file.sync_all()).map_err(WalError::io(path))
+}
+
+/// Drops every damaged stretch and keeps all good records; each segment is replaced as a whole or not at all.
+pub fn repair(dir: &Path) -> Result<Repaired, WalError> {
+    let mut done = Repaired::default();
+    for number in segment::list(dir)? {
+        let path = segment::path(dir, number);
+        let bytes = std::fs::read(&path).map_err(WalError::io(&path))?;
+        let scan = segment::scan(&bytes);
+        if scan.damaged_at.is_none() {
+            continue;
+        }
+        let beside = path.with_extension("repair");
+        let write = || -> std::io::Result<u64> {
+            let mut file = File::create(&beside)?;
+            file.write_all(SEGMENT_MAGIC)?;
+            let mut kept = SEGMENT_MAGIC.len() as u64;
+            for range in scan.good {
+                kept += range.len() as u64;
+                file.write_all(&bytes[range])?;
+            }
+            file.sync_all()?;
+            std::fs::rename(&beside, &path)?;
+            Ok(kept)
+        };
+        let kept = write().map_err(WalError::io(&path))?;
+        done.segments += 1;
+        done.dropped_bytes += (bytes.len() as u64).saturating_sub(kept);
+    }
+    Ok(done)
+}

@@ -1,0 +1,116 @@
+//! The log as a whole: what is written, killed, damaged and repaired.
+//! In: temporary folders. Out: the records that come back.
+//! Never: sleeps.
+//! Start at the first test.
+
+use super::*;
+use bytes::Bytes;
+use std::time::Duration;
+
+fn bodies(dir: &Path) -> Result<(Vec<(u8, i64, Vec<u8>)>, Replayed), WalError> {
+    let mut out = Vec::new();
+    let found = replay(dir, i64::MIN, |r| out.push((r.version, r.received_ms, r.body.to_vec())))?;
+    Ok((out, found))
+}
+
+async fn write(dir: &Path, config: WalConfig, range: std::ops::Range<i64>) {
+    let wal = Wal::open(dir, config, range.start * 1000).unwrap();
+    for i in range {
+        wal.append(1, i * 1000, Bytes::from(vec![i as u8; 100])).await.unwrap();
+    }
+}
+
+fn only_segments(dir: &Path) -> Vec<PathBuf> {
+    segment::list(dir).unwrap().into_iter().map(|n| segment::path(dir, n)).collect()
+}
+
+#[tokio::test]
+async fn what_was_written_comes_back_in_order() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = WalConfig { segment_bytes: 1000, ..WalConfig::default() };
+    write(dir.path(), config.clone(), 0..25).await;
+    write(dir.path(), config, 25..50).await;
+    let (got, found) = bodies(dir.path()).unwrap();
+    let expect: Vec<_> = (0..50_i64).map(|i| (1, i * 1000, vec![i as u8; 100])).collect();
+    assert_eq!(got, expect);
+    assert!(found.segments > 4 && found.records == 50 && found.torn_bytes == 0, "{found:?}");
+    let mut late = Vec::new();
+    replay(dir.path(), 40_000, |r| late.push(r.received_ms)).unwrap();
+    assert_eq!(late, (40..50).map(|i| i * 1000).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
+async fn segments_older_than_the_window_leave() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = WalConfig { segment_bytes: 200, window: Duration::from_secs(10), ..WalConfig::default() };
+    write(dir.path(), config.clone(), 0..60).await;
+    write(dir.path(), config, 60..61).await;
+    let (got, _) = bodies(dir.path()).unwrap();
+    let oldest = got.first().unwrap().1;
+    assert!((47_000..=50_000).contains(&oldest), "{oldest}");
+    assert_eq!(got.last().unwrap().1, 60_000);
+}
+
+/// A kill may cut the last write at any byte: all records before it are there, and the next start works.
+#[tokio::test]
+async fn a_torn_tail_is_cut() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), WalConfig::default(), 0..3).await;
+    let path = only_segments(dir.path()).pop().unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    for len in 0..whole.len() {
+        std::fs::write(&path, &whole[..len]).unwrap();
+        let (got, found) = bodies(dir.path()).unwrap();
+        let records = len.saturating_sub(8) / 121;
+        assert_eq!(got.len(), records, "cut at {len}");
+        let rest = if len < 8 { len } else { (len - 8) % 121 };
+        assert_eq!(found.torn_bytes, rest as u64, "cut at {len}");
+        assert_eq!(std::fs::metadata(&path).unwrap().len() as usize, len - rest, "cut at {len}");
+    }
+    // Zeros at the end are what power loss leaves of a file that had grown.
+    std::fs::write(&path, [&whole[..], &[0; 500]].concat()).unwrap();
+    assert_eq!(bodies(dir.path()).unwrap().0.len(), 3);
+}
+
+#[tokio::test]
+async fn damage_in_the_middle_is_refused_until_repaired() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), WalConfig::default(), 0..5).await;
+    let path = only_segments(dir.path()).pop().unwrap();
+    let whole = std::fs::read(&path).unwrap();
+    for at in 8..whole.len() - 121 {
+        let mut damaged = whole.clone();
+        damaged[at] ^= 0x10;
+        std::fs::write(&path, &damaged).unwrap();
+        let error = bodies(dir.path()).unwrap_err();
+        let record = 8 + (at - 8) / 121 * 121;
+        assert!(matches!(&error, WalError::Corrupt { offset, .. } if *offset == record as u64), "{at}: {error}");
+        let text = error.to_string();
+        assert!(text.contains("00000001.wal") && text.contains("watchfire repair"), "{text}");
+        let repaired = repair(dir.path()).unwrap();
+        assert_eq!(repaired, Repaired { segments: 1, dropped_bytes: 121 }, "{at}");
+        assert_eq!(bodies(dir.path()).unwrap().0.len(), 4, "{at}");
+    }
+}
+
+#[tokio::test]
+async fn a_failed_write_is_an_error_and_not_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let wal = Wal::open(dir.path(), WalConfig { segment_bytes: 1, ..WalConfig::default() }, 0).unwrap();
+    wal.append(1, 0, Bytes::from_static(b"a")).await.unwrap();
+    // The next append opens a new segment, and there its name is taken by a folder.
+    let taken = segment::path(dir.path(), 2);
+    std::fs::create_dir(&taken).unwrap();
+    assert!(matches!(wal.append(1, 1, Bytes::from_static(b"b")).await, Err(WalError::Busy(_))));
+    std::fs::remove_dir(&taken).unwrap();
+    wal.append(1, 2, Bytes::from_static(b"c")).await.unwrap();
+    drop(wal);
+    let (got, _) = bodies(dir.path()).unwrap();
+    assert_eq!(got.iter().map(|r| r.2.clone()).collect::<Vec<_>>(), [b"a".to_vec(), b"c".to_vec()]);
+}
+
+#[test]
+fn a_folder_that_is_missing_is_an_empty_log() {
+    let dir = tempfile::tempdir().unwrap();
+    assert_eq!(bodies(&dir.path().join("none")).unwrap().1, Replayed::default());
+}

@@ -1,0 +1,321 @@
+//! Takes bodies and writes them, many with one call.
+//! In: bodies from the door. Out: "written", after `write(2)` and before the sender hears 2xx.
+//! Never: retries a failed sync, or leaves half a record before the next one.
+//! Start at [`Wal::open`] and [`Wal::append`].
+
+use super::record::{BODY_BYTES_MAX, Record, SEGMENT_MAGIC, header};
+use super::{WalError, segment};
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Weak};
+use std::thread::JoinHandle;
+use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Bodies that wait for the writer at most; the door bounds their bytes.
+const QUEUE_MAX: usize = 1024;
+/// Bytes that one write gathers at most.
+const GROUP_BYTES_MAX: usize = 4 << 20;
+
+#[derive(Clone, Debug)]
+pub struct WalConfig {
+    /// A segment is closed when it is this long.
+    pub segment_bytes: u64,
+    /// Segments whose records are all older than this are deleted; the head's window.
+    pub window: Duration,
+    /// How often what was written is made safe against power loss.
+    pub sync_interval: Duration,
+}
+
+impl Default for WalConfig {
+    fn default() -> Self {
+        Self { segment_bytes: 64 << 20, window: Duration::from_secs(3600), sync_interval: Duration::from_secs(1) }
+    }
+}
+
+enum Job {
+    Append { version: u8, received_ms: i64, body: Bytes, done: oneshot::Sender<Result<(), WalError>> },
+    Stop,
+}
+
+/// Shared with the thread that syncs, so that a slow disk does not hold up writes.
+#[derive(Debug, Default)]
+struct Health {
+    /// Set once a sync failed: nothing is accepted any more.
+    failed: AtomicBool,
+    bytes: AtomicU64,
+    segments: AtomicU64,
+}
+
+/// The open log. Dropping it syncs and ends its threads.
+#[derive(Debug)]
+pub struct Wal {
+    jobs: SyncSender<Job>,
+    health: Arc<Health>,
+    writer: Option<JoinHandle<()>>,
+}
+
+impl Wal {
+    /// Starts a new segment in `dir`, which is made if it is missing. `now_ms` bounds the age of segments found there.
+    pub fn open(dir: &Path, config: WalConfig, now_ms: i64) -> Result<Self, WalError> {
+        std::fs::create_dir_all(dir).map_err(WalError::io(dir))?;
+        let health = Arc::new(Health::default());
+        let mut log = Log::new(dir, config, health.clone(), now_ms)?;
+        log.rotate(now_ms)?;
+        let (jobs, queue) = sync_channel(QUEUE_MAX);
+        let writer = std::thread::Builder::new().name("wal-write".into()).spawn(move || log.run(&queue));
+        let writer = writer.map_err(WalError::io(dir))?;
+        Ok(Self { jobs, health, writer: Some(writer) })
+    }
+
+    /// Returns once the operating system has the body. After an error nothing of it is in the log.
+    pub async fn append(&self, version: u8, received_ms: i64, body: Bytes) -> Result<(), WalError> {
+        let failed = || WalError::Failed("a sync failed, or the writer has stopped".to_owned());
+        if self.health.failed.load(Ordering::Acquire) {
+            return Err(failed());
+        }
+        let (done, written) = oneshot::channel();
+        match self.jobs.try_send(Job::Append { version, received_ms, body, done }) {
+            Ok(()) => written.await.unwrap_or_else(|_| Err(failed())),
+            Err(TrySendError::Full(_)) => Err(WalError::Busy("its queue is full".to_owned())),
+            Err(TrySendError::Disconnected(_)) => Err(failed()),
+        }
+    }
+
+    /// Whether appends can work at all.
+    pub fn is_healthy(&self) -> bool {
+        !self.health.failed.load(Ordering::Acquire)
+    }
+
+    /// Bytes written since the start.
+    pub fn written_bytes(&self) -> u64 {
+        self.health.bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn segments(&self) -> u64 {
+        self.health.segments.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Wal {
+    fn drop(&mut self) {
+        // A blocking send: the writer drains its queue, so this ends. If the writer is gone there is nothing to stop.
+        if self.jobs.send(Job::Stop).is_ok()
+            && let Some(writer) = self.writer.take()
+            && writer.join().is_err()
+        {
+            tracing::error!("the write-ahead log's writer ended by a panic");
+        }
+    }
+}
+
+/// A closed segment and a bound of its newest record's time.
+struct Closed {
+    path: PathBuf,
+    newest_ms: i64,
+}
+
+struct Log {
+    dir: PathBuf,
+    config: WalConfig,
+    health: Arc<Health>,
+    closed: VecDeque<Closed>,
+    next: u64,
+    file: Option<Arc<File>>,
+    path: PathBuf,
+    len: u64,
+    opened_ms: i64,
+    newest_ms: i64,
+    dirty: Arc<AtomicBool>,
+    buffer: Vec<u8>,
+}
+
+impl Log {
+    fn new(dir: &Path, config: WalConfig, health: Arc<Health>, now_ms: i64) -> Result<Self, WalError> {
+        let numbers = segment::list(dir)?;
+        let mut closed = VecDeque::new();
+        let mut newest_ms = now_ms;
+        // From the newest back: all of a segment was received before the next one begins.
+        for number in numbers.iter().rev() {
+            let path = segment::path(dir, *number);
+            let first = segment::first_received_ms(&path);
+            closed.push_front(Closed { path, newest_ms });
+            newest_ms = first.unwrap_or(newest_ms);
+        }
+        let next = numbers.last().map_or(1, |n| n + 1);
+        Ok(Self {
+            dir: dir.to_owned(),
+            config,
+            health,
+            closed,
+            next,
+            file: None,
+            path: PathBuf::new(),
+            len: 0,
+            opened_ms: now_ms,
+            newest_ms: now_ms,
+            dirty: Arc::default(),
+            buffer: Vec::new(),
+        })
+    }
+
+    /// Closes the segment, opens the next, and deletes what is older than the window.
+    fn rotate(&mut self, now_ms: i64) -> Result<(), WalError> {
+        self.sync();
+        let path = segment::path(&self.dir, self.next);
+        let open = || -> std::io::Result<File> {
+            let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
+            file.write_all(SEGMENT_MAGIC)?;
+            file.sync_all()?;
+            // The name itself must survive power loss, too.
+            File::open(&self.dir)?.sync_all()?;
+            Ok(file)
+        };
+        let file = open().map_err(|e| {
+            // Half a file would be in the way of the next attempt.
+            drop(std::fs::remove_file(&path));
+            WalError::io(&path)(e)
+        })?;
+        if self.file.is_some() {
+            self.closed.push_back(Closed { path: self.path.clone(), newest_ms: self.newest_ms });
+        }
+        (self.file, self.path, self.len) = (Some(Arc::new(file)), path, SEGMENT_MAGIC.len() as u64);
+        (self.next, self.opened_ms) = (self.next + 1, now_ms);
+        let cutoff = now_ms.saturating_sub(self.config.window.as_millis() as i64);
+        while self.closed.front().is_some_and(|c| c.newest_ms < cutoff) {
+            if let Some(old) = self.closed.pop_front()
+                && let Err(error) = std::fs::remove_file(&old.path)
+            {
+                tracing::warn!(path = %old.path.display(), %error, "an old segment cannot be deleted");
+            }
+        }
+        self.health.segments.store(self.closed.len() as u64 + 1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Until the door closes: waits for bodies, writes all that wait, answers.
+    fn run(mut self, queue: &Receiver<Job>) {
+        let file = Arc::new(parking_lot::Mutex::new(self.file.clone()));
+        let syncer = self.spawn_syncer(&file);
+        let mut waiting = Vec::new();
+        'life: loop {
+            let mut next = match queue.recv() {
+                Ok(job) => Some(job),
+                Err(_) => break,
+            };
+            self.buffer.clear();
+            let mut stop = false;
+            let mut newest_ms = self.newest_ms;
+            while let Some(job) = next.take() {
+                let Job::Append { version, received_ms, body, done } = job else {
+                    stop = true;
+                    break;
+                };
+                if body.len() > BODY_BYTES_MAX {
+                    drop(done.send(Err(WalError::Busy("the body is too long for a record".to_owned()))));
+                } else {
+                    let record = Record { version, received_ms, body: &body };
+                    self.buffer.extend_from_slice(&header(&record));
+                    self.buffer.extend_from_slice(&body);
+                    newest_ms = newest_ms.max(received_ms);
+                    waiting.push(done);
+                }
+                if self.buffer.len() < GROUP_BYTES_MAX {
+                    next = queue.try_recv().ok();
+                }
+            }
+            self.newest_ms = newest_ms;
+            let result = self.write();
+            *file.lock() = self.file.clone();
+            for done in waiting.drain(..) {
+                // A sender that has hung up needs no answer.
+                drop(done.send(result.as_ref().map(|()| ()).map_err(|e| WalError::Busy(e.to_string()))));
+            }
+            self.buffer.shrink_to(GROUP_BYTES_MAX);
+            if stop {
+                break 'life;
+            }
+        }
+        self.sync();
+        drop(syncer);
+    }
+
+    fn write(&mut self) -> Result<(), WalError> {
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        if self.health.failed.load(Ordering::Acquire) {
+            return Err(WalError::Failed("a sync failed".to_owned()));
+        }
+        let age = self.newest_ms.saturating_sub(self.opened_ms);
+        // Time closes segments too, so that a quiet log does not keep hours.
+        if self.file.is_none()
+            || self.len >= self.config.segment_bytes
+            || age > self.config.window.as_millis() as i64 / 4
+        {
+            self.rotate(self.newest_ms)?;
+        }
+        let Some(file) = &self.file else { return Err(WalError::Busy("no segment is open".to_owned())) };
+        if let Err(error) = (&**file).write_all(&self.buffer) {
+            // Take back what was written of it, so that the next record follows a whole one; failing that, leave this segment.
+            let taken_back = file.set_len(self.len).and_then(|()| {
+                use std::io::Seek;
+                (&**file).seek(std::io::SeekFrom::Start(self.len)).map(drop)
+            });
+            if taken_back.is_err() {
+                self.closed.push_back(Closed { path: self.path.clone(), newest_ms: self.newest_ms });
+                self.file = None;
+            }
+            return Err(WalError::io(&self.path)(error));
+        }
+        self.len += self.buffer.len() as u64;
+        self.health.bytes.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
+        self.dirty.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    fn sync(&self) {
+        if let Some(file) = &self.file
+            && self.dirty.swap(false, Ordering::AcqRel)
+        {
+            sync_or_fail(file, &self.health);
+        }
+    }
+
+    /// A thread that syncs once an interval, until the returned sender is dropped.
+    fn spawn_syncer(&self, file: &Arc<parking_lot::Mutex<Option<Arc<File>>>>) -> Option<SyncSender<()>> {
+        let (alive, ended) = sync_channel::<()>(1);
+        let (interval, health, dirty) = (self.config.sync_interval, self.health.clone(), self.dirty.clone());
+        let file: Weak<_> = Arc::downgrade(file);
+        let spawned = std::thread::Builder::new().name("wal-sync".into()).spawn(move || {
+            while ended.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
+                let Some(shared) = file.upgrade() else { return };
+                let current = shared.lock().clone();
+                if let Some(file) = current
+                    && dirty.swap(false, Ordering::AcqRel)
+                {
+                    sync_or_fail(&file, &health);
+                }
+            }
+        });
+        if let Err(error) = spawned {
+            tracing::error!(%error, "the write-ahead log cannot be synced");
+            self.health.failed.store(true, Ordering::Release);
+            return None;
+        }
+        Some(alive)
+    }
+}
+
+/// After a failed sync the kernel may have dropped the pages; a second sync that succeeds would be a lie.
+fn sync_or_fail(file: &File, health: &Health) {
+    if let Err(error) = file.sync_data() {
+        tracing::error!(%error, "syncing the write-ahead log failed: no more samples are accepted until a restart");
+        health.failed.store(true, Ordering::Release);
+    }
+}

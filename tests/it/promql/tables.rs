@@ -1,0 +1,136 @@
+//! Tables of expressions: which are accepted, how they print, and the expressions of real rule files.
+//! In: JSON and YAML files of the conformance folder; without it, cases of our own. Out: counts, and a verdict.
+//! Never: passes with fewer cases than it passed before.
+//! Start at the tests.
+
+use super::{conformance, files_below};
+use serde_json::Value as Json;
+use watchfire::promql::{Plan, parse};
+
+/// How many of the parser's cases were judged as Prometheus judges them when this number was last set.
+const PARSE_FLOOR: usize = 0;
+/// How many expressions printed as Prometheus prints them when this number was last set.
+const PRINT_FLOOR: usize = 0;
+
+/// Accepted and refused expressions of our own, for when there is no conformance folder.
+const OWN_CASES: &str = r#"[
+    {"input": "1 + 2 / (3 * 1)", "valid": true},
+    {"input": "sum without (a, b) (rate(x{y=~\"z.*\"}[5m] offset 1h)) > bool 0", "valid": true},
+    {"input": "a / on (b) group_left (c) d", "valid": true},
+    {"input": "max_over_time(rate(a[1m])[1h:5m] @ end())", "valid": true},
+    {"input": "histogram_quantile(0.9, sum by (le) (rate(x_bucket[5m])))", "valid": true},
+    {"input": "a and on () b unless ignoring (c) d", "valid": true},
+    {"input": "1+", "valid": false},
+    {"input": "sum(a", "valid": false},
+    {"input": "rate(a)", "valid": false},
+    {"input": "a[5m][5m]", "valid": false},
+    {"input": "a offset", "valid": false},
+    {"input": "topk(a, b)", "valid": false},
+    {"input": "a{b=c}", "valid": false}
+]"#;
+
+fn cases(file: &str, key: Option<&str>, own: &str) -> Vec<Json> {
+    let text = match conformance() {
+        Some(folder) => std::fs::read_to_string(folder.join("promql-parser").join(file)).unwrap(),
+        None => own.to_owned(),
+    };
+    let mut json: Json = serde_json::from_str(&text).unwrap();
+    match key.and_then(|key| json.get_mut(key)) {
+        Some(inner) => inner.take().as_array().unwrap().clone(),
+        None => json.as_array().unwrap().clone(),
+    }
+}
+
+#[test]
+fn accepts_and_refuses_as_prometheus() {
+    let (mut passed, mut failed) = (0, Vec::new());
+    for case in cases("parse_cases.json", Some("expressions"), OWN_CASES) {
+        // Inputs that are not UTF-8 cannot reach a parser of text.
+        let Some(input) = case["input"].as_str() else {
+            passed += 1;
+            continue;
+        };
+        let result = parse(input);
+        if result.is_ok() == case["valid"].as_bool().unwrap() {
+            passed += 1;
+        } else {
+            failed.push(format!("{input}: {:?}", result.err()));
+        }
+    }
+    println!("parser: {passed} pass, {} fail", failed.len());
+    failed.iter().for_each(|f| println!("  {f}"));
+    let floor = if conformance().is_some() { PARSE_FLOOR } else { passed + failed.len() };
+    assert!(passed >= floor, "{passed} pass, {floor} did before");
+}
+
+const OWN_PRINTS: &str = r#"[
+    {"in": "sum  by()  (a)", "canonical": "sum(a)"},
+    {"in": "a{b='c'}[90s]", "canonical": "a{b=\"c\"}[1m30s]"},
+    {"in": "a +on(b)group_right(c) d", "canonical": "a + on (b) group_right (c) d"}
+]"#;
+
+#[test]
+fn prints_as_prometheus() {
+    let (mut passed, mut failed) = (0, Vec::new());
+    for case in cases("canonical_printing.json", None, OWN_PRINTS) {
+        let (input, canonical) = (case["in"].as_str().unwrap(), case["canonical"].as_str().unwrap());
+        match parse(input).map(|e| e.to_string()) {
+            Ok(printed) if printed == canonical => passed += 1,
+            other => failed.push(format!("{input}: {other:?}, expected {canonical}")),
+        }
+    }
+    println!("printing: {passed} pass, {} fail", failed.len());
+    failed.iter().for_each(|f| println!("  {f}"));
+    let floor = if conformance().is_some() { PRINT_FLOOR } else { passed + failed.len() };
+    assert!(passed >= floor, "{passed} pass, {floor} did before");
+}
+
+const OWN_RULES: &str = "groups:
+- name: own
+  rules:
+  - alert: Down
+    expr: up == 0
+  - record: job:errors:rate5m
+    expr: sum by (job) (rate(errors_total[5m])) / sum by (job) (rate(requests_total[5m]))
+  - alert: Full
+    expr: |
+      predict_linear(node_filesystem_avail_bytes[6h], 4 * 60 * 60) < 0
+        and node_filesystem_readonly == 0
+";
+
+#[test]
+fn every_rule_expression_plans() {
+    let texts: Vec<(String, String)> = match conformance() {
+        Some(folder) => files_below(&folder.join("rule-corpora"), &[".yml", ".yaml"])
+            .into_iter()
+            .map(|path| (path.display().to_string(), std::fs::read_to_string(&path).unwrap()))
+            .collect(),
+        None => vec![("own".to_owned(), OWN_RULES.to_owned())],
+    };
+    let (mut planned, mut failed) = (0, Vec::new());
+    for (name, text) in texts {
+        let Ok(yaml) = serde_saphyr::from_str::<Json>(&text) else { continue };
+        for group in yaml["groups"].as_array().into_iter().flatten() {
+            for rule in group["rules"].as_array().into_iter().flatten() {
+                let expr = match &rule["expr"] {
+                    Json::String(s) => s.clone(),
+                    other => other.to_string(),
+                };
+                match parse(&expr) {
+                    Ok(expr) => {
+                        let plan = Plan::new(&expr);
+                        assert!(plan.experimental().is_none(), "{expr}");
+                        let printed = expr.to_string();
+                        assert_eq!(parse(&printed).as_ref(), Ok(&expr), "{printed} does not go round");
+                        planned += 1;
+                    }
+                    Err(e) => failed.push(format!("{name}: {expr}: {e}")),
+                }
+            }
+        }
+    }
+    println!("rules: {planned} plan, {} fail", failed.len());
+    failed.iter().for_each(|f| println!("  {f}"));
+    assert!(failed.is_empty(), "{} expressions do not parse", failed.len());
+    assert!(planned >= 3, "only {planned} rules were found");
+}
