@@ -10,6 +10,7 @@ mod e2e;
 mod notify;
 mod promql;
 mod remote_write;
+mod rules;
 mod sim;
 mod store;
 mod stories;

@@ -1,0 +1,171 @@
+//! Rule files and their unit tests: the shipped ones, and the public ones when `WATCHFIRE_CONFORMANCE` names their folder.
+//! In: YAML files. Out: each loads or is refused, passes or fails, as it should.
+//! Never: copies the public files.
+//! Start at [`shipped_rules_pass_their_tests`].
+
+use std::path::{Path, PathBuf};
+use watchfire::rules::{RuleFile, file, unittest};
+
+fn yaml_files(dir: &Path, out: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            yaml_files(&path, out);
+        } else if path.extension().is_some_and(|e| e == "yml" || e == "yaml") {
+            out.push(path);
+        }
+    }
+    out.sort();
+}
+
+/// `*` in the last part of a path only: all that the tests use.
+fn glob(base: &Path, pattern: &str) -> Vec<PathBuf> {
+    let path = base.join(pattern);
+    let name = path.file_name().unwrap().to_string_lossy().into_owned();
+    let Some((head, tail)) = name.split_once('*') else { return vec![path] };
+    let mut all = Vec::new();
+    yaml_files(path.parent().unwrap(), &mut all);
+    all.retain(|p| {
+        let name = p.file_name().unwrap().to_string_lossy().into_owned();
+        p.parent() == path.parent() && name.starts_with(head) && name.ends_with(tail)
+    });
+    all
+}
+
+fn load(path: &Path) -> Result<RuleFile, String> {
+    let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
+    let said = |errors: Vec<_>| errors.iter().map(|e: &file::RuleFileError| e.to_string()).collect::<Vec<_>>().join("\n");
+    file::parse(&text, &path.display().to_string()).map_err(said)
+}
+
+/// What `watchfire test rules FILE` does: the failures, or why it could not run.
+fn run(path: &Path) -> Result<(), String> {
+    let test = unittest::parse(&std::fs::read_to_string(path).unwrap())?;
+    let mut rules = Vec::new();
+    for pattern in &test.rule_files {
+        for file in glob(path.parent().unwrap(), pattern) {
+            rules.push(load(&file)?);
+        }
+    }
+    let report = unittest::run(&test, &rules, &|_| true);
+    if report.passed() { Ok(()) } else { Err(report.failures.join("\n")) }
+}
+
+#[test]
+fn shipped_rules_pass_their_tests() {
+    let mut files = Vec::new();
+    yaml_files(Path::new("rules"), &mut files);
+    let is_test = |p: &Path| p.to_string_lossy().ends_with(".test.yml");
+    let rules: Vec<&PathBuf> = files.iter().filter(|p| !is_test(p)).collect();
+    assert!(rules.len() >= 3);
+    for rule in rules {
+        let test = rule.with_extension("test.yml");
+        load(rule).unwrap();
+        run(&test).unwrap_or_else(|e| panic!("{}:\n{e}", test.display()));
+        // Every alert of the file is expected to fire somewhere in its test.
+        let text = std::fs::read_to_string(&test).unwrap();
+        for group in load(rule).unwrap().groups {
+            for rule in group.rules {
+                assert!(text.contains(rule.name.as_ref()), "{} has no test", rule.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_spoiled_expectation_fails_and_says_where() {
+    let text = std::fs::read_to_string("rules/node.test.yml").unwrap().replace("value: 0.95", "value: 0.94");
+    let test = unittest::parse(&text).unwrap();
+    let report = unittest::run(&test, &[load(Path::new("rules/node.yml")).unwrap()], &|_| true);
+    assert!(!report.passed());
+    let said = report.failures.join("\n");
+    let want = "expr: \"instance:node_cpu_busy:ratio_rate5m\", time: 10m,\n        exp: {__name__=\"instance:node_cpu_busy:ratio_rate5m\", instance=\"a\"} 0.94\n        got:";
+    assert!(said.contains("name: a busy machine") && said.contains(want), "{said}");
+}
+
+fn conformance() -> Option<PathBuf> {
+    std::env::var_os("WATCHFIRE_CONFORMANCE").map(PathBuf::from)
+}
+
+#[test]
+fn rule_fixtures() {
+    // Without the folder, the refusals are checked beside the code and the shipped files here.
+    let Some(root) = conformance().map(|r| r.join("rules-fixtures")) else { return shipped_rules_pass_their_tests() };
+    let table: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(root.join("rulefmt_errors.json")).unwrap()).unwrap();
+    let table = table.as_array().unwrap();
+    let mut files = Vec::new();
+    yaml_files(&root, &mut files);
+    for path in files {
+        let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
+        // Refused only under the legacy names, which are not the default.
+        let bad = name.contains(".bad.") && !name.contains("legacy") || name.contains("invalid_rules");
+        match load(&path) {
+            Ok(_) => assert!(!bad, "{name} was accepted"),
+            Err(e) => {
+                assert!(bad, "{name}: {e}");
+                for case in table.iter().filter(|c| c["file"] == name.as_str()) {
+                    assert!(e.contains(case["error_contains"].as_str().unwrap()), "{name}: {e}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn rule_corpora_load_and_pass() {
+    let Some(root) = conformance() else { return shipped_rules_pass_their_tests() };
+    let mut files = Vec::new();
+    yaml_files(&root.join("rule-corpora"), &mut files);
+    let (mut loaded, mut passed, mut failures) = (0, 0, Vec::new());
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        if text.contains("\nkind: ") || text.starts_with("kind: ") || text.contains("apiVersion:") {
+            continue;
+        }
+        let result = if text.contains("rule_files:") {
+            run(&path).inspect(|()| passed += 1)
+        } else if text.contains("groups:") {
+            load(&path).map(|_| loaded += 1)
+        } else {
+            continue;
+        };
+        if let Err(e) = result {
+            let e: String = e.chars().take(1500).collect();
+            failures.push(format!("{}:\n{e}", path.strip_prefix(&root).unwrap().display()));
+        }
+    }
+    println!("{loaded} rule files loaded, {passed} unit-test files passed, {} failed", failures.len());
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+    assert!(loaded > 100 && passed > 50);
+}
+
+#[test]
+fn promtool_unit_tests() {
+    let Some(root) = conformance().map(|r| r.join("promtool-unittests/testdata")) else {
+        return a_spoiled_expectation_fails_and_says_where();
+    };
+    let mut failures = Vec::new();
+    let positive = [
+        "unittest.yml",
+        "long-period.yml",
+        "rules_run_fuzzy.yml",
+        "at-modifier-test.yml",
+        "negative-offset-test.yml",
+        "start-time-test.yml",
+        "no-test-group-interval.yml",
+    ];
+    for name in positive {
+        if let Err(e) = run(&root.join(name)) {
+            failures.push(format!("{name}:\n{}", e.chars().take(2500).collect::<String>()));
+        }
+    }
+    let negative =
+        ["failing.yml", "bad-input-series.yml", "bad-promql.yml", "bad-rules-error-test.yml", "bad-rules-syntax-test.yml", "rules_run_no_fuzzy.yml", "rules_extrafields.yml", "rules_run_extrafields.yml"];
+    for name in negative {
+        if run(&root.join(name)).is_ok() {
+            failures.push(format!("{name} passed"));
+        }
+    }
+    assert!(failures.is_empty(), "{}", failures.join("\n\n"));
+}
