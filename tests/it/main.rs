@@ -1,7 +1,7 @@
 //! The one integration binary: a module per subject. Start at the module of your subject.
 
-#[cfg(feature = "e2e")]
-mod e2e;
 mod alerts;
 mod config;
+#[cfg(feature = "e2e")]
+mod e2e;
 mod tidy;
