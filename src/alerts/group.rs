@@ -115,6 +115,14 @@ impl Groups {
         })
     }
 
+    /// The group has nothing new to say: only its next time is set, one group interval from now.
+    pub fn skip(&mut self, group: GroupId, now: Timestamp) {
+        let Some(held) = self.groups.get_mut(&group) else { return };
+        self.due.remove(&(held.next_flush, group));
+        held.next_flush = now + held.interval;
+        self.due.insert((held.next_flush, group));
+    }
+
     /// The flush came through: every receiver was told or need not be. Ended alerts leave unless they changed
     /// meanwhile, and an empty group with them. Not called after a failure: the next flush has them still.
     pub fn done(&mut self, flush: &Flush) {

@@ -94,6 +94,14 @@ pub struct Escalation {
     pub exhausted: bool,
     /// An operator gave the incident to this target; the policy's steps page it instead of their own targets.
     pub assigned_to: Option<EscalationTarget>,
+    /// How often the policy was started: 1 from the opening on, one more after each un-acknowledge, ack time-out, snooze, reassign.
+    pub run: u32,
+    /// A page of the last step taken was delivered, so a failure of its others does not hurry the next step.
+    pub reached: bool,
+    /// Receivers whose page waits for the page limit.
+    pub held: BTreeSet<Arc<str>>,
+    /// Receivers and integrations that heard of the incident, or may have: exactly these hear of its end.
+    pub heard: BTreeSet<(Arc<str>, usize)>,
 }
 
 /// Whom a step tells.
@@ -133,7 +141,7 @@ pub struct Incident {
     /// Doors its alerts were heard through.
     pub doors: BTreeSet<super::alert::Door>,
     pub escalation: Escalation,
-    /// Receivers that were paged for it and shall hear of its end: (receiver, reason of the page).
+    /// Receivers that were paged for it, delivered or not (`escalation.heard` says who heard).
     pub paged: BTreeSet<Arc<str>>,
     /// Set when operators merged it into another; it is resolved then and its page redirects.
     pub merged_into: Option<IncidentId>,
@@ -151,6 +159,8 @@ pub struct Member {
     pub runner_up: String,
     /// Left it again: split off, detached, or merged away.
     pub detached: bool,
+    /// When it was taken out, or, for an alert that fired again elsewhere, when that was noticed. `None`: its place is still here.
+    pub left_at: Option<Timestamp>,
 }
 
 /// What a timeline line is about; the API's `kind`.

@@ -4,4 +4,7 @@ mod alerts;
 mod config;
 #[cfg(feature = "e2e")]
 mod e2e;
+mod sim;
+mod stories;
 mod tidy;
+mod world;
