@@ -1,1 +1,31 @@
-//! (to be written)
+//! PromQL: an expression, the held window and a time give a value, as in Prometheus 3.
+//! In: text, [`crate::series::Head`]. Out: [`Evaluated`], with warnings and infos.
+//! Never: parses, compiles or searches during an evaluation; exceeds its budget; panics on data.
+//! Start at [`parse()`], then [`Plan::new`], [`Plan::attach`], [`Plan::eval`].
+
+pub mod ast;
+
+mod aggregate;
+mod binary;
+mod eval;
+mod functions;
+mod histogram;
+mod kahan;
+mod parse;
+mod plan;
+mod print;
+mod projection;
+mod quantile;
+mod range;
+mod shim;
+mod value;
+mod window;
+
+pub use ast::{Expr, Type};
+pub use functions::Function;
+pub use parse::{ParseError, parse, parse_selector};
+pub use plan::{Plan, PlanClass, PlanSelector};
+pub use value::{
+    Element, EvalContext, EvalError, Evaluated, LOOKBACK_DEFAULT, SAMPLES_MAX_DEFAULT, STEPS_MAX_DEFAULT, SeriesPoints,
+    Value,
+};

@@ -1,1 +1,20 @@
-//! (to be written)
+//! Rules: what fires, and what is recorded, from the samples in the head.
+//! In: rule files, the head, `now`. Out: [`Evaluation`]: alerts that started or ended, and state to store.
+//! Never: reads a file or a clock, sends anything, or decides whom an alert concerns.
+//! Start at [`file::parse`] and [`RuleSet::evaluate`].
+
+pub mod file;
+pub mod unittest;
+
+mod alerting;
+mod expand;
+mod group;
+mod outputs;
+mod recording;
+mod set;
+mod view;
+mod warm;
+
+pub use file::{GroupSpec, RuleBody, RuleFile, RuleFileError, RuleSpec};
+pub use set::{Evaluation, EvaluationError, RuleSet, RuleSetConfig, Stopwatch};
+pub use view::{AlertView, GroupView, Health, RuleKindView, RuleView, RulesView};

@@ -3,6 +3,24 @@
 //! Never: does IO, or reads a clock (`now` is an argument).
 //! Start at [`Head::append`] and [`Head::watch`].
 
+mod batch;
+mod chunk;
+mod error;
+pub mod ha;
+mod hash;
 mod head;
+mod index;
+mod metadata;
+#[allow(clippy::module_inception)] // the room is named for what it holds
+mod series;
+#[cfg(test)]
+mod tests;
+mod watch;
 
-pub use head::{AppendError, Head, HeadConfig, Point, Series, Watch};
+pub use batch::{AHEAD_MAX, Appended, Batch};
+pub use error::AppendError;
+pub use hash::Hasher;
+pub use head::{Head, HeadConfig, LabelLimits};
+pub use metadata::{Metadata, MetadataBook};
+pub use series::{Point, Series};
+pub use watch::Watch;

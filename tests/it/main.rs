@@ -6,5 +6,6 @@ mod config;
 mod e2e;
 mod sim;
 mod stories;
+mod template;
 mod tidy;
 mod world;

@@ -1,0 +1,390 @@
+//! Evaluation at one moment: a walk over the plan.
+//! In: a plan, series, a time. Out: a value with its warnings.
+//! Never: touches more samples than the context's budget.
+//! Start at [`Eval::run`].
+
+use super::ast::{At, Type};
+use super::functions::{Kind, RangeCall};
+use super::plan::{CallNode, Node, Plan, SelectorNode, SubqueryNode};
+use super::projection::has_duplicates;
+use super::value::{Element, EvalContext, EvalError, Evaluated, SeriesPoints, Value};
+use super::window::Window;
+use super::{aggregate, binary, histogram};
+use crate::model::labels::METRIC_NAME;
+use crate::model::{Labels, SampleValue, Timestamp};
+use crate::series::{Head, Point, Series};
+use foldhash::fast::FixedState;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+pub(super) type Result<T> = std::result::Result<T, EvalError>;
+
+/// One element on its way. The name is dropped at the very end (`drop_name`), so that `by (__name__)` still sees it.
+#[derive(Clone, Debug)]
+pub(super) struct Elem {
+    pub labels: Labels,
+    pub value: SampleValue,
+    pub drop_name: bool,
+}
+
+impl Elem {
+    pub fn float(&self) -> Option<f64> {
+        match self.value {
+            SampleValue::Float(v) => Some(v),
+            SampleValue::Histogram(_) => None,
+        }
+    }
+}
+
+pub(super) enum Val {
+    Scalar(f64),
+    String(Arc<str>),
+    Vector(Vec<Elem>),
+}
+
+/// What is to be said about a result.
+#[derive(Default)]
+pub(super) struct Notes {
+    warnings: BTreeSet<String>,
+    infos: BTreeSet<String>,
+}
+
+/// How many different notes one evaluation keeps: they repeat, and a hostile label set must not fill memory.
+const NOTES_MAX: usize = 64;
+
+impl Notes {
+    pub fn warn(&mut self, text: String) {
+        if self.warnings.len() < NOTES_MAX {
+            self.warnings.insert(format!("PromQL warning: {text}"));
+        }
+    }
+
+    pub fn info(&mut self, text: String) {
+        if self.infos.len() < NOTES_MAX {
+            self.infos.insert(format!("PromQL info: {text}"));
+        }
+    }
+}
+
+/// One evaluation at one moment, or one step of a range query.
+pub(super) struct Eval<'a> {
+    plan: &'a Plan,
+    head: Option<&'a Head>,
+    only: Option<&'a [Arc<Series>]>,
+    pub ctx: &'a EvalContext,
+    pub at: i64,
+    /// First and last moment of the whole query, and its step.
+    pub start: i64,
+    pub end: i64,
+    pub step: i64,
+    pub samples_left: Cell<usize>,
+    pub notes: RefCell<Notes>,
+}
+
+fn millis(d: std::time::Duration) -> i64 {
+    i64::try_from(d.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+impl<'a> Eval<'a> {
+    pub fn instant(
+        plan: &'a Plan,
+        head: Option<&'a Head>,
+        only: Option<&'a [Arc<Series>]>,
+        at: Timestamp,
+        ctx: &'a EvalContext,
+    ) -> Self {
+        let at = at.as_millis();
+        let samples_left = Cell::new(ctx.samples_max);
+        Self { plan, head, only, ctx, at, start: at, end: at, step: 0, samples_left, notes: RefCell::default() }
+    }
+
+    /// Evaluates the whole plan at its moment.
+    pub fn run(self) -> Result<Evaluated> {
+        let value = match &self.plan.root {
+            node @ (Node::Range(_) | Node::Subquery(_)) => Value::Matrix(self.matrix(node)?),
+            node => self.finish(self.eval(node, self.at)?)?,
+        };
+        let (warnings, infos) = self.into_notes();
+        Ok(Evaluated { value, warnings, infos })
+    }
+
+    pub fn into_notes(self) -> (Vec<String>, Vec<String>) {
+        let notes = self.notes.into_inner();
+        (notes.warnings.into_iter().collect(), notes.infos.into_iter().collect())
+    }
+
+    /// One step of a range query: drops the names that are to be dropped.
+    pub fn finish(&self, val: Val) -> Result<Value> {
+        Ok(match val {
+            Val::Scalar(v) => Value::Scalar(v),
+            Val::String(s) => Value::String(s),
+            Val::Vector(elems) => {
+                let dropped = elems.iter().any(|e| e.drop_name);
+                let elements: Vec<Element> = elems
+                    .into_iter()
+                    .map(|e| Element { labels: named(e.labels, e.drop_name), value: e.value })
+                    .collect();
+                if dropped && has_duplicates(elements.iter().map(|e| &e.labels)) {
+                    return Err(duplicate_labels());
+                }
+                Value::Vector(elements)
+            }
+        })
+    }
+
+    fn matrix(&self, node: &Node) -> Result<Vec<SeriesPoints>> {
+        let mut all = Vec::new();
+        self.each_window(node, self.at, |labels, drop_name, window| {
+            all.push(SeriesPoints { labels: named(labels.clone(), drop_name), points: window.points() });
+            Ok(())
+        })?;
+        all.sort_by(|a, b| a.labels.cmp(&b.labels));
+        if has_duplicates(all.iter().map(|s| &s.labels)) {
+            return Err(duplicate_labels());
+        }
+        Ok(all)
+    }
+
+    pub fn spend(&self, samples: usize) -> Result<()> {
+        match self.samples_left.get().checked_sub(samples) {
+            Some(left) => {
+                self.samples_left.set(left);
+                Ok(())
+            }
+            None => Err(EvalError::Budget("samples", self.ctx.samples_max)),
+        }
+    }
+
+    pub fn warn(&self, text: String) {
+        self.notes.borrow_mut().warn(text);
+    }
+
+    pub fn info(&self, text: String) {
+        self.notes.borrow_mut().info(text);
+    }
+
+    pub fn eval(&self, node: &Node, at: i64) -> Result<Val> {
+        match node {
+            Node::Number(v) => Ok(Val::Scalar(*v)),
+            Node::String(s) => Ok(Val::String(s.clone())),
+            Node::Selector(s) => self.select_instant(s, at).map(Val::Vector),
+            Node::Range(_) | Node::Subquery(_) | Node::Pattern(_) => {
+                Err(EvalError::Unsupported("a range vector has no value at one moment".to_owned()))
+            }
+            Node::Negate(inner) => Ok(match self.eval(inner, at)? {
+                Val::Vector(mut elems) => {
+                    for e in &mut elems {
+                        e.value = histogram::negated(&e.value);
+                        e.drop_name = true;
+                    }
+                    Val::Vector(elems)
+                }
+                Val::Scalar(v) => Val::Scalar(-v),
+                other @ Val::String(_) => other,
+            }),
+            Node::Binary(b) => binary::eval(self, b, at),
+            Node::Aggregate(a) => aggregate::eval(self, a, at).map(Val::Vector),
+            Node::Call(call) => self.call(call, at),
+        }
+    }
+
+    pub fn vector(&self, node: &Node, at: i64) -> Result<Vec<Elem>> {
+        match self.eval(node, at)? {
+            Val::Vector(elems) => Ok(elems),
+            Val::Scalar(_) | Val::String(_) => Err(EvalError::Unsupported("expected an instant vector".to_owned())),
+        }
+    }
+
+    pub fn scalar(&self, node: &Node, at: i64) -> Result<f64> {
+        match self.eval(node, at)? {
+            Val::Scalar(v) => Ok(v),
+            Val::Vector(_) | Val::String(_) => Err(EvalError::Unsupported("expected a scalar".to_owned())),
+        }
+    }
+
+    pub fn string(&self, node: &Node, at: i64) -> Result<Arc<str>> {
+        match self.eval(node, at)? {
+            Val::String(s) => Ok(s),
+            Val::Vector(_) | Val::Scalar(_) => Err(EvalError::Unsupported("expected a string".to_owned())),
+        }
+    }
+
+    fn call(&self, call: &CallNode, at: i64) -> Result<Val> {
+        match call.function.kind {
+            Kind::Constant(v) => Ok(Val::Scalar(v)),
+            Kind::Special(function) => function(self, &call.args, at),
+            Kind::Math(function) => {
+                let mut elems = self.vector(&call.args[0], at)?;
+                elems.retain_mut(|e| {
+                    let Some(v) = e.float() else { return false };
+                    e.value = SampleValue::Float(function(v));
+                    e.drop_name = true;
+                    true
+                });
+                Ok(Val::Vector(elems))
+            }
+            Kind::Range { function, keeps_name } => {
+                let mut scalars = smallvec::SmallVec::<[f64; 2]>::new();
+                let mut range = None;
+                for (node, arg) in call.args.iter().zip(call.function.args) {
+                    match arg {
+                        Type::Scalar => scalars.push(self.scalar(node, at)?),
+                        _ => range = Some(node),
+                    }
+                }
+                let range = range.ok_or_else(|| EvalError::Unsupported("expected a range vector".to_owned()))?;
+                let mut out = Vec::new();
+                self.each_window(range, at, |labels, drop_name, window| {
+                    let called = RangeCall { eval: self, labels, scalars: &scalars, at };
+                    if let Some(value) = function(&called, window) {
+                        out.push(Elem { labels: labels.clone(), value, drop_name: drop_name || !keeps_name });
+                    }
+                    Ok(())
+                })?;
+                Ok(Val::Vector(out))
+            }
+        }
+    }
+
+    /// The series that a selector selects, now.
+    pub fn series(&self, index: usize) -> Vec<Arc<Series>> {
+        if let Some(only) = self.only {
+            return only.to_vec();
+        }
+        match (self.plan.watches.get(index), self.head) {
+            (Some(watch), _) => watch.series(),
+            (None, Some(head)) => head.select(&self.plan.selectors[index].matchers),
+            (None, None) => Vec::new(),
+        }
+    }
+
+    pub fn matchers(&self, index: usize) -> &[crate::model::Matcher] {
+        &self.plan.selectors[index].matchers
+    }
+
+    /// The moment that a selector looks back from.
+    pub fn moment(&self, pinned: Option<At>, offset_ms: i64, at: i64) -> i64 {
+        let base = match pinned {
+            Some(At::Time(t)) => t.as_millis(),
+            Some(At::Start) => self.start,
+            Some(At::End) => self.end,
+            None => at,
+        };
+        base.saturating_sub(offset_ms)
+    }
+
+    fn select_instant(&self, s: &SelectorNode, at: i64) -> Result<Vec<Elem>> {
+        let series = self.series(s.index);
+        let mut out = Vec::with_capacity(series.len());
+        self.each_latest(&series, s, at, |series, point| {
+            out.push(Elem { labels: series.labels().clone(), value: point.v, drop_name: false });
+        })?;
+        Ok(out)
+    }
+
+    /// Visits the newest live sample of each series.
+    pub fn each_latest(
+        &self,
+        series: &[Arc<Series>],
+        s: &SelectorNode,
+        at: i64,
+        mut visit: impl FnMut(&Series, Point),
+    ) -> Result<()> {
+        let until = self.moment(s.at, s.offset_ms, at);
+        let after = Timestamp::from_millis(until.saturating_sub(millis(self.ctx.lookback)));
+        let until = Timestamp::from_millis(until);
+        let mut count = 0;
+        for one in series {
+            if let Some(point) = one.latest(after, until).filter(|p| !p.v.is_stale()) {
+                count += 1;
+                visit(one, point);
+            }
+        }
+        self.spend(count)
+    }
+
+    /// Visits each series' samples in a range selector or sub-query; series without samples are left out.
+    pub fn each_window(
+        &self,
+        node: &Node,
+        at: i64,
+        mut visit: impl FnMut(&Labels, bool, &mut Window) -> Result<()>,
+    ) -> Result<()> {
+        match node {
+            Node::Range(s) => {
+                let end = self.moment(s.at, s.offset_ms, at);
+                let start = end.saturating_sub(s.range_ms);
+                let mut window = Window::new(start, end);
+                let mut points = Vec::new();
+                for series in self.series(s.index) {
+                    points.clear();
+                    series.range(Timestamp::from_millis(start), Timestamp::from_millis(end), &mut points);
+                    window.fill(&mut points);
+                    if window.is_empty() {
+                        continue;
+                    }
+                    self.spend(window.len())?;
+                    visit(series.labels(), false, &mut window)?;
+                }
+                Ok(())
+            }
+            Node::Subquery(s) => {
+                let end = self.moment(s.at, s.offset_ms, at);
+                let mut window = Window::new(end.saturating_sub(s.range_ms), end);
+                for (labels, drop_name, mut points) in self.subquery(s, window.start, end)? {
+                    window.fill(&mut points);
+                    visit(&labels, drop_name, &mut window)?;
+                }
+                Ok(())
+            }
+            _ => Err(EvalError::Unsupported("expected a range vector".to_owned())),
+        }
+    }
+
+    /// Steps are multiples of the step since the epoch, in `(start, end]`.
+    fn subquery(&self, s: &SubqueryNode, start: i64, end: i64) -> Result<Vec<(Labels, bool, Vec<Point>)>> {
+        let step = s.step_ms.unwrap_or_else(|| millis(self.ctx.subquery_step)).max(1);
+        // As in Prometheus the division cuts towards zero, so before the epoch the first step may lie a step early.
+        let mut at = step * (start / step);
+        if at <= start {
+            at += step;
+        }
+        if (end.saturating_sub(at) / step) as i128 > self.ctx.steps_max as i128 * SUBQUERY_STEPS_FACTOR {
+            return Err(EvalError::Budget("steps", self.ctx.steps_max));
+        }
+        let mut by_labels: HashMap<Labels, usize, FixedState> = HashMap::default();
+        let mut all: Vec<(Labels, bool, Vec<Point>)> = Vec::new();
+        while at <= end {
+            let t = Timestamp::from_millis(at);
+            match self.eval(&s.inner, at)? {
+                Val::Vector(elems) => {
+                    self.spend(elems.len())?;
+                    for e in elems {
+                        let index = *by_labels.entry(e.labels).or_insert_with_key(|labels| {
+                            all.push((labels.clone(), e.drop_name, Vec::new()));
+                            all.len() - 1
+                        });
+                        all[index].2.push(Point { t, v: e.value });
+                    }
+                }
+                Val::Scalar(_) | Val::String(_) => {
+                    return Err(EvalError::Unsupported("expected an instant vector".to_owned()));
+                }
+            }
+            at += step;
+        }
+        Ok(all)
+    }
+}
+
+/// A sub-query may have more steps than a range query: Prometheus bounds it by samples alone.
+const SUBQUERY_STEPS_FACTOR: i128 = 100;
+
+fn named(labels: Labels, drop_name: bool) -> Labels {
+    if drop_name && labels.get(METRIC_NAME).is_some() { labels.without(METRIC_NAME) } else { labels }
+}
+
+pub(super) fn duplicate_labels() -> EvalError {
+    EvalError::Data("vector cannot contain metrics with the same labelset".to_owned())
+}

@@ -1,0 +1,207 @@
+//! How fast, how often: rate and its kin.
+//! In: the samples of one series in a range. Out: a value per second, or a count of events.
+//! Never: extrapolates otherwise than Prometheus: at most half an interval beyond the outer samples, never below zero.
+//! Start at [`extrapolated`].
+
+use super::super::histogram as native;
+use super::super::window::{HistogramPoint, Window};
+use super::{Function, RangeCall};
+use crate::model::sample::ResetHint;
+use crate::model::{Histogram, SampleValue};
+use std::sync::Arc;
+
+pub(super) static FUNCTIONS: &[Function] = &[
+    Function::range("rate", |c, w| extrapolated(c, w, true, true)),
+    Function::range("increase", |c, w| extrapolated(c, w, true, false)),
+    Function::range("delta", |c, w| extrapolated(c, w, false, false)),
+    Function::range("irate", |c, w| instant(c, w, true)),
+    Function::range("idelta", |c, w| instant(c, w, false)),
+    Function::range("changes", changes),
+    Function::range("resets", resets),
+];
+
+/// Prometheus' `extrapolatedRate`.
+fn extrapolated(c: &RangeCall<'_>, w: &Window, is_counter: bool, is_rate: bool) -> Option<SampleValue> {
+    if is_counter && !w.floats.is_empty() {
+        note_if_no_counter(c);
+    }
+    if c.is_mixed(w) {
+        return None;
+    }
+    let [first, .., last] = w.floats.as_slice() else {
+        return extrapolated_histogram(c, w, is_counter, is_rate);
+    };
+    let mut increase = last.v - first.v;
+    if is_counter {
+        // Each fall is a reset: what was counted before it is added back, in order, as Prometheus does.
+        for pair in w.floats.windows(2).filter(|pair| pair[1].v < pair[0].v) {
+            increase += pair[0].v;
+        }
+    }
+    let ends = Ends { first_ms: first.t, last_ms: last.t, count: w.floats.len() };
+    let start_value = (is_counter && increase > 0.0 && first.v >= 0.0).then(|| first.v / increase);
+    let factor = ends.factor(w, start_value) / if is_rate { w.seconds() } else { 1.0 };
+    Some(SampleValue::Float(increase * factor))
+}
+
+fn extrapolated_histogram(c: &RangeCall<'_>, w: &Window, is_counter: bool, is_rate: bool) -> Option<SampleValue> {
+    let [first, .., last] = w.histograms.as_slice() else { return None };
+    let increase = histogram_increase(c, &w.histograms, is_counter)?;
+    let ends = Ends { first_ms: first.t, last_ms: last.t, count: w.histograms.len() };
+    let start_value =
+        (is_counter && increase.count > 0.0 && first.h.count >= 0.0).then(|| first.h.count / increase.count);
+    let factor = ends.factor(w, start_value) / if is_rate { w.seconds() } else { 1.0 };
+    Some(SampleValue::Histogram(Arc::new(native::scaled(&increase, factor))))
+}
+
+struct Ends {
+    first_ms: i64,
+    last_ms: i64,
+    count: usize,
+}
+
+impl Ends {
+    /// By how much the difference between the outer samples grows when it is stretched over the range.
+    /// `start_value`: the first value in units of the increase, for counters, which cannot have been below zero.
+    fn factor(&self, w: &Window, start_value: Option<f64>) -> f64 {
+        let sampled = (self.last_ms - self.first_ms) as f64 / 1000.0;
+        let average = sampled / (self.count - 1) as f64;
+        // A gap longer than this at an end means that the series begins or ends there.
+        let threshold = average * 1.1;
+        let mut to_start = (self.first_ms - w.start) as f64 / 1000.0;
+        let mut to_end = (w.end - self.last_ms) as f64 / 1000.0;
+        if to_start >= threshold {
+            to_start = average / 2.0;
+        }
+        if let Some(start_value) = start_value {
+            to_start = to_start.min(sampled * start_value);
+        }
+        if to_end >= threshold {
+            to_end = average / 2.0;
+        }
+        (sampled + to_start + to_end) / sampled
+    }
+}
+
+fn note_if_no_counter(c: &RangeCall<'_>) {
+    let name = c.labels.metric_name();
+    let looks_like_one = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix));
+    if !name.is_empty() && !looks_like_one {
+        c.eval
+            .info(format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name:?}"));
+    }
+}
+
+/// Prometheus' `histogramRate`: the difference of the outer histograms, resets added back.
+fn histogram_increase(c: &RangeCall<'_>, points: &[HistogramPoint], is_counter: bool) -> Option<Histogram> {
+    let name = c.labels.metric_name();
+    let [first, middle @ .., last] = points else { return None };
+    let is_gauge = |p: &HistogramPoint| p.h.reset_hint == ResetHint::Gauge;
+    if is_counter && points.iter().any(is_gauge) {
+        c.eval.warn(format!("this native histogram metric is not a counter: {name:?}"));
+    }
+    let mut before = Arc::clone(&first.h);
+    if is_counter && native::is_reset(&points[1].h, &before) {
+        // The first histogram is not needed then, nor need its layout fit.
+        before = Arc::new(native::empty_like(&points[1].h));
+    }
+    let custom = native::is_custom(&before);
+    if native::is_custom(&last.h) != custom || middle.iter().any(|p| native::is_custom(&p.h) != custom) {
+        c.warn("vector contains a mix of histograms with exponential and custom buckets schemas");
+        return None;
+    }
+    let schema = points[1..].iter().map(|p| p.h.schema).fold(before.schema, i32::min);
+    let coarse = if custom { (*last.h).clone() } else { native::at_schema(&last.h, schema) };
+    let subtracted = native::sub(&coarse, &before)?;
+    let mut reconciled = subtracted.reconciled;
+    let mut increase = subtracted.histogram;
+    if is_counter {
+        for point in &points[1..] {
+            if native::is_reset(&point.h, &before) {
+                let added = native::add(&increase, &before)?;
+                reconciled |= added.reconciled;
+                increase = added.histogram;
+            }
+            before = Arc::clone(&point.h);
+        }
+    } else if !is_gauge(first) || !is_gauge(last) {
+        c.eval.warn(format!("this native histogram metric is not a gauge: {name:?}"));
+    }
+    if reconciled {
+        c.eval.info("mismatched custom buckets were reconciled during subtraction".to_owned());
+    }
+    increase.reset_hint = ResetHint::Gauge;
+    Some(increase)
+}
+
+/// The last two samples alone.
+fn instant(c: &RangeCall<'_>, w: &Window, is_rate: bool) -> Option<SampleValue> {
+    let points = w.points();
+    let [.., before, last] = points.as_slice() else { return None };
+    let seconds = (last.t.as_millis() - before.t.as_millis()) as f64 / 1000.0;
+    if seconds == 0.0 {
+        return None;
+    }
+    let per = if is_rate { seconds } else { 1.0 };
+    match (&before.v, &last.v) {
+        (SampleValue::Float(a), SampleValue::Float(b)) => {
+            if is_rate {
+                note_if_no_counter(c);
+            }
+            let difference = if is_rate && b < a { *b } else { b - a };
+            Some(SampleValue::Float(difference / per))
+        }
+        (SampleValue::Histogram(a), SampleValue::Histogram(b)) => {
+            let gauges = [a, b].iter().filter(|h| h.reset_hint == ResetHint::Gauge).count();
+            if is_rate && gauges > 0 {
+                c.eval.warn(format!("this native histogram metric is not a counter: {:?}", c.labels.metric_name()));
+            } else if !is_rate && gauges < 2 {
+                c.eval.warn(format!("this native histogram metric is not a gauge: {:?}", c.labels.metric_name()));
+            }
+            let mut difference = (**b).clone();
+            if !is_rate || !native::is_reset(b, a) {
+                let Some(subtracted) = native::sub(b, a) else {
+                    c.warn("vector contains a mix of histograms with exponential and custom buckets schemas");
+                    return None;
+                };
+                if subtracted.reconciled {
+                    c.eval.info("mismatched custom buckets were reconciled during subtraction".to_owned());
+                }
+                difference = subtracted.histogram;
+            }
+            difference.reset_hint = ResetHint::Gauge;
+            Some(SampleValue::Histogram(Arc::new(native::divided(&difference, per))))
+        }
+        _ => {
+            c.warn("encountered a mix of histograms and floats");
+            None
+        }
+    }
+}
+
+/// Counts neighbours for which `is_event` holds; a change between float and histogram always is one.
+fn count_events(
+    w: &Window,
+    of_floats: impl Fn(f64, f64) -> bool,
+    of_histograms: impl Fn(&Histogram, &Histogram) -> bool,
+) -> f64 {
+    if w.histograms.is_empty() {
+        return w.floats.windows(2).filter(|pair| of_floats(pair[0].v, pair[1].v)).count() as f64;
+    }
+    let points = w.points();
+    let is_event = |a: &SampleValue, b: &SampleValue| match (a, b) {
+        (SampleValue::Float(a), SampleValue::Float(b)) => of_floats(*a, *b),
+        (SampleValue::Histogram(a), SampleValue::Histogram(b)) => of_histograms(a, b),
+        _ => true,
+    };
+    points.windows(2).filter(|pair| is_event(&pair[0].v, &pair[1].v)).count() as f64
+}
+
+fn changes(_: &RangeCall<'_>, w: &Window) -> Option<SampleValue> {
+    let differ = |a: f64, b: f64| a != b && !(a.is_nan() && b.is_nan());
+    Some(SampleValue::Float(count_events(w, differ, |a, b| !native::equal(a, b))))
+}
+
+fn resets(_: &RangeCall<'_>, w: &Window) -> Option<SampleValue> {
+    Some(SampleValue::Float(count_events(w, |a, b| b < a, |a, b| native::is_reset(b, a))))
+}

@@ -1,0 +1,298 @@
+//! A rule group: its slots, and its rules in order, each seeing what those before it wrote.
+//! In: a time. Out: the evaluation of every rule.
+//! Never: runs a missed slot twice, or lets one failing rule stop the others.
+//! Start at [`Group::evaluate`].
+
+use super::alerting::{AlertingRule, Occasion, Round};
+use super::expand::Surroundings;
+use super::file::{GroupSpec, RuleBody, RuleSpec};
+use super::recording::Recorder;
+use super::set::{Evaluation, EvaluationError, RuleSetConfig};
+use super::warm::Warmth;
+use crate::model::{Fingerprint, Labels, SampleValue, Timestamp};
+use crate::promql::{Element, EvalContext, Plan, PlanClass, Value};
+use crate::series::{Head, Series};
+use crate::template::prometheus::table_link;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) enum Work {
+    Alerting(AlertingRule),
+    Recording(Recorder),
+}
+
+pub(super) struct Rule {
+    pub(super) name: Arc<str>,
+    pub(super) query: Arc<str>,
+    pub(super) labels: Labels,
+    pub(super) plan: Plan,
+    pub(super) warmth: Warmth,
+    pub(super) work: Work,
+    pub(super) error: Option<Arc<str>>,
+    pub(super) last_evaluation: Option<Timestamp>,
+    pub(super) evaluation_time: Duration,
+    /// A joining rule that an arrival touched is evaluated then.
+    pub(super) settles_at: Option<Timestamp>,
+}
+
+impl Rule {
+    fn new(spec: &RuleSpec, group: &str, ordinal: usize, head: &Head, config: &RuleSetConfig) -> Self {
+        let mut plan = Plan::new(&spec.expr);
+        plan.attach(head);
+        let query: Arc<str> = Arc::from(spec.expr.to_string());
+        let labels = spec.label_set();
+        let url = format!("{}{}", config.external_url, table_link(&query));
+        let id = identity(group, &spec.name, &labels, ordinal);
+        let work = match AlertingRule::new(spec, id, Arc::from(url)) {
+            Some(rule) => Work::Alerting(rule),
+            None => Work::Recording(Recorder::new(spec.name.clone(), spec.labels.clone())),
+        };
+        Self {
+            name: spec.name.clone(),
+            warmth: Warmth::new(&spec.expr, &plan),
+            query,
+            labels,
+            plan,
+            work,
+            error: None,
+            last_evaluation: None,
+            evaluation_time: Duration::ZERO,
+            settles_at: None,
+        }
+    }
+
+    /// Whether arrivals may evaluate this rule for single series.
+    pub(super) fn is_per_series(&self) -> bool {
+        self.plan.class() == PlanClass::PerSeries
+    }
+}
+
+/// `group/alertname/hash of the labels`, with a count where that is not unique. The expression is left out, because
+/// Prometheus keeps the state of a rule whose expression alone was edited.
+fn identity(group: &str, name: &str, labels: &Labels, ordinal: usize) -> Arc<str> {
+    let hash = Fingerprint::of(labels);
+    Arc::from(if ordinal == 0 { format!("{group}/{name}/{hash}") } else { format!("{group}/{name}/{hash}/{ordinal}") })
+}
+
+pub(super) struct Group {
+    pub(super) name: Arc<str>,
+    pub(super) file: Arc<str>,
+    pub(super) interval: Duration,
+    pub(super) query_offset: Duration,
+    pub(super) limit: usize,
+    pub(super) rules: Vec<Rule>,
+    /// The slot that is evaluated next.
+    pub(super) next_slot: Timestamp,
+    pub(super) last_evaluation: Option<Timestamp>,
+    pub(super) evaluation_time: Duration,
+    pub(super) missed_slots: u64,
+}
+
+impl Group {
+    pub(super) fn new(spec: &GroupSpec, head: &Head, config: &RuleSetConfig, now: Timestamp) -> Self {
+        let mut rules: Vec<Rule> = Vec::with_capacity(spec.rules.len());
+        for rule in &spec.rules {
+            let labels = rule.label_set();
+            let is_alert = matches!(rule.body, RuleBody::Alerting { .. });
+            let same = |r: &&Rule| {
+                is_alert && matches!(r.work, Work::Alerting(_)) && r.name == rule.name && r.labels == labels
+            };
+            let ordinal = rules.iter().filter(same).count();
+            rules.push(Rule::new(rule, &spec.name, ordinal, head, config));
+        }
+        let mut group = Self {
+            name: spec.name.clone(),
+            file: spec.file.clone(),
+            interval: spec.interval.unwrap_or(config.interval).max(Duration::from_millis(1)),
+            query_offset: spec.query_offset,
+            limit: spec.limit,
+            rules,
+            next_slot: Timestamp::MIN,
+            last_evaluation: None,
+            evaluation_time: Duration::ZERO,
+            missed_slots: 0,
+        };
+        group.next_slot = group.slot_at_or_after(now);
+        group
+    }
+
+    /// Slots are spread by the hash of the group, as in Prometheus: `t = k * interval + hash mod interval`.
+    fn slot_at_or_after(&self, t: Timestamp) -> Timestamp {
+        let interval = self.interval.as_millis() as i64;
+        let hash = Fingerprint::of(&Labels::from_pairs([("file", self.file.as_ref()), ("name", self.name.as_ref())])).0;
+        let offset = (hash % interval as u64) as i64;
+        let past = (t.as_millis() - offset).rem_euclid(interval);
+        Timestamp::from_millis(t.as_millis() + if past == 0 { 0 } else { interval - past })
+    }
+
+    /// Takes state over from the group of the same name before a reload; rules match by name and labels, in order.
+    pub(super) fn inherit(&mut self, old: &mut Self) {
+        if old.interval == self.interval {
+            self.next_slot = old.next_slot;
+        }
+        (self.last_evaluation, self.evaluation_time) = (old.last_evaluation, old.evaluation_time);
+        self.missed_slots = old.missed_slots;
+        for rule in &mut self.rules {
+            let same = |o: &Rule| {
+                o.name == rule.name
+                    && o.labels == rule.labels
+                    && matches!(
+                        (&o.work, &rule.work),
+                        (Work::Alerting(_), Work::Alerting(_)) | (Work::Recording(_), Work::Recording(_))
+                    )
+            };
+            let Some(i) = old.rules.iter().position(same) else { continue };
+            let old = old.rules.remove(i);
+            rule.last_evaluation = old.last_evaluation;
+            match (&mut rule.work, old.work) {
+                (Work::Alerting(new), Work::Alerting(old)) => new.inherit(old),
+                (Work::Recording(new), Work::Recording(old)) => new.outputs = old.outputs,
+                _ => {}
+            }
+        }
+    }
+
+    /// The latest slot that is due at `now`; earlier ones that were missed are counted and skipped.
+    pub(super) fn due_slot(&mut self, now: Timestamp) -> Option<Timestamp> {
+        if self.next_slot > now {
+            return None;
+        }
+        let behind = now.since(self.next_slot).as_millis() as u64 / self.interval.as_millis() as u64;
+        let slot = self.next_slot + Duration::from_millis(behind * self.interval.as_millis() as u64);
+        self.missed_slots += behind;
+        self.next_slot = slot + self.interval;
+        Some(slot)
+    }
+
+    pub(super) fn next_due(&self) -> Timestamp {
+        self.rules.iter().filter_map(|r| r.settles_at).fold(self.next_slot, Timestamp::min)
+    }
+
+    /// Evaluates all rules at a slot.
+    pub(super) fn evaluate(&mut self, slot: Timestamp, head: &Head, config: &RuleSetConfig, news: &mut Evaluation) {
+        let began = config.elapsed();
+        for i in 0..self.rules.len() {
+            self.rules[i].settles_at = None;
+            self.run(i, slot, None, Occasion::Slot, head, config, news);
+        }
+        self.last_evaluation = Some(slot);
+        self.evaluation_time = config.elapsed().saturating_sub(began);
+    }
+
+    /// Evaluates the joining rules whose inputs have settled.
+    pub(super) fn settle(&mut self, now: Timestamp, head: &Head, config: &RuleSetConfig, news: &mut Evaluation) {
+        for i in 0..self.rules.len() {
+            if self.rules[i].settles_at.is_some_and(|t| t <= now) {
+                self.rules[i].settles_at = None;
+                self.run(i, now, None, Occasion::Arrival, head, config, news);
+            }
+        }
+    }
+
+    /// Evaluates one rule for some series alone.
+    pub(super) fn arrive(
+        &mut self,
+        rule: usize,
+        series: &[Arc<Series>],
+        at: Timestamp,
+        head: &Head,
+        config: &RuleSetConfig,
+        news: &mut Evaluation,
+    ) {
+        self.run(rule, at, Some(series), Occasion::Arrival, head, config, news);
+    }
+
+    #[allow(clippy::too_many_arguments)] // the one place where all of it meets
+    fn run(
+        &mut self,
+        index: usize,
+        at: Timestamp,
+        only: Option<&[Arc<Series>]>,
+        occasion: Occasion,
+        head: &Head,
+        config: &RuleSetConfig,
+        news: &mut Evaluation,
+    ) {
+        let began = config.elapsed();
+        let (query_offset, limit) = (self.query_offset, self.limit);
+        let rule = &mut self.rules[index];
+        let query_at = at - query_offset;
+        let context = &config.context;
+        let done = if rule.warmth.may_start(head, at, config.started_at) {
+            elements(rule, only, query_at, head, context).and_then(|elements| {
+                news.evaluations += 1;
+                let world = Surroundings {
+                    head,
+                    at: query_at,
+                    context,
+                    external_labels: &config.external_labels,
+                    external_url: &config.external_url,
+                };
+                let (warmth, plan) = (&rule.warmth, &rule.plan);
+                let may_end = |alert: &Labels| warmth.may_end(head, plan, alert, at, config.started_at);
+                match &mut rule.work {
+                    Work::Alerting(alerting) => {
+                        let round =
+                            Round { world: &world, at, written_at: query_at, occasion, limit, may_end: &may_end };
+                        alerting.apply(&round, elements, news)
+                    }
+                    Work::Recording(_) if limit > 0 && elements.len() > limit => {
+                        Err(format!("exceeded limit of {limit} with {} series", elements.len()))
+                    }
+                    Work::Recording(recorder) => recorder.record(head, query_at, elements).map(|_| ()),
+                }
+            })
+        } else {
+            Ok(())
+        };
+        rule.error = done.err().map(Arc::from);
+        if let Some(error) = &rule.error {
+            let (group, rule) = (self.name.clone(), rule.name.clone());
+            news.errors.push(EvaluationError { group, rule, text: error.clone() });
+        }
+        if occasion == Occasion::Slot {
+            rule.last_evaluation = Some(at);
+            rule.evaluation_time = config.elapsed().saturating_sub(began);
+        }
+    }
+
+    /// Ends everything that one rule, or the whole group, still holds: it has gone from the configuration.
+    pub(super) fn end(&mut self, now: Timestamp, head: &Head, config: &RuleSetConfig, news: &mut Evaluation) {
+        for rule in &mut self.rules {
+            match &mut rule.work {
+                Work::Recording(recorder) => recorder.outputs.end(head, now),
+                Work::Alerting(alerting) => {
+                    let world = Surroundings {
+                        head,
+                        at: now,
+                        context: &config.context,
+                        external_labels: &config.external_labels,
+                        external_url: &config.external_url,
+                    };
+                    let occasion = Occasion::Slot;
+                    let round =
+                        Round { world: &world, at: now, written_at: now, occasion, limit: 0, may_end: &|_| true };
+                    alerting.clear(&round, news);
+                }
+            }
+        }
+    }
+}
+
+fn elements(
+    rule: &Rule,
+    only: Option<&[Arc<Series>]>,
+    at: Timestamp,
+    head: &Head,
+    context: &EvalContext,
+) -> Result<Vec<Element>, String> {
+    let result = match only {
+        Some(series) => rule.plan.eval_series(series, at, context),
+        None => rule.plan.eval(head, at, context),
+    };
+    match result.map_err(|e| e.to_string())?.value {
+        Value::Vector(elements) => Ok(elements),
+        Value::Scalar(v) => Ok(vec![Element { labels: Labels::empty(), value: SampleValue::Float(v) }]),
+        Value::String(_) | Value::Matrix(_) => Err("rule result is not a vector or scalar".to_owned()),
+    }
+}

@@ -1,0 +1,251 @@
+//! All rule groups together: when the next is due, what arrivals touch, restore and reload.
+//! In: rule files, `now`, the head. Out: [`Evaluation`].
+//! Never: loses a transition; what an evaluation yields is handed out whole.
+//! Start at [`RuleSet::evaluate`].
+
+use super::file::RuleFile;
+use super::group::{Group, Work};
+use super::view::{self, RulesView};
+use crate::model::{Alert, Labels, RuleAlertRecord, Timestamp, Write};
+use crate::promql::EvalContext;
+use crate::series::{Head, Series};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Tells how much time has passed since some fixed moment; only differences are used.
+pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// How far ahead of our clock a sample that just came may be evaluated at.
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(10);
+
+#[derive(Clone)]
+pub struct RuleSetConfig {
+    /// The interval of groups that name none, and the default step of sub-queries.
+    pub interval: Duration,
+    /// Added to alerts that are handed out, where the alert has no such label; also `$externalLabels`.
+    pub external_labels: Labels,
+    /// Under which users reach us, without a slash at its end.
+    pub external_url: Arc<str>,
+    /// When this process began to take samples; [`Timestamp::MIN`] turns the warm gate off.
+    pub started_at: Timestamp,
+    /// How long after its first new sample a joining rule is evaluated.
+    pub settle: Duration,
+    pub context: EvalContext,
+    /// For `evaluationTime`; without it all durations are zero.
+    pub stopwatch: Option<Stopwatch>,
+}
+
+impl Default for RuleSetConfig {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(15),
+            external_labels: Labels::empty(),
+            external_url: Arc::from(""),
+            started_at: Timestamp::MIN,
+            settle: Duration::from_secs(5),
+            context: EvalContext::default(),
+            stopwatch: None,
+        }
+    }
+}
+
+impl RuleSetConfig {
+    pub(super) fn elapsed(&self) -> Duration {
+        self.stopwatch.as_ref().map_or(Duration::ZERO, |s| s())
+    }
+}
+
+/// What went wrong with one rule; the others went on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EvaluationError {
+    pub group: Arc<str>,
+    pub rule: Arc<str>,
+    pub text: Arc<str>,
+}
+
+/// The news of one evaluation.
+#[derive(Debug, Default)]
+pub struct Evaluation {
+    /// Alerts that fire (no end) or have ended. Refreshes are not among them.
+    pub alerts: Vec<Alert>,
+    /// `RuleAlert` and `RuleAlertDropped` rows, in order.
+    pub writes: Vec<Write>,
+    pub errors: Vec<EvaluationError>,
+    /// How many rules were evaluated.
+    pub evaluations: u64,
+}
+
+impl Evaluation {
+    /// Nothing to hand on.
+    pub fn is_empty(&self) -> bool {
+        self.alerts.is_empty() && self.writes.is_empty()
+    }
+
+    /// Adds a later evaluation's news to this one.
+    pub fn append(&mut self, mut later: Self) {
+        self.alerts.append(&mut later.alerts);
+        self.writes.append(&mut later.writes);
+        self.errors.append(&mut later.errors);
+        self.evaluations += later.evaluations;
+    }
+}
+
+/// All groups and their state. One owner; readers get a [`RulesView`].
+pub struct RuleSet {
+    config: RuleSetConfig,
+    groups: Vec<Group>,
+    /// For each watch of the head: the rules (group, rule) that look at it.
+    watchers: HashMap<u32, Vec<(usize, usize)>>,
+    /// Restored rows whose rule is not there; dropped with the next evaluation.
+    orphans: Vec<Write>,
+}
+
+impl RuleSet {
+    pub fn new(config: RuleSetConfig, files: &[RuleFile], head: &Head, now: Timestamp) -> Self {
+        let specs = files.iter().flat_map(|f| &f.groups);
+        let groups = specs.map(|spec| Group::new(spec, head, &config, now)).collect();
+        let mut set = Self { config, groups, watchers: HashMap::new(), orphans: Vec::new() };
+        set.index();
+        set
+    }
+
+    fn index(&mut self) {
+        self.watchers.clear();
+        for (g, group) in self.groups.iter().enumerate() {
+            for (r, rule) in group.rules.iter().enumerate() {
+                // A group with an offset asks to be late; a recording rule keeps to its slots.
+                if !group.query_offset.is_zero() || matches!(rule.work, Work::Recording(_)) {
+                    continue;
+                }
+                for watch in rule.plan.watches() {
+                    let rules = self.watchers.entry(watch.id()).or_default();
+                    if rules.last() != Some(&(g, r)) {
+                        rules.push((g, r));
+                    }
+                }
+            }
+        }
+    }
+
+    pub fn config(&self) -> &RuleSetConfig {
+        &self.config
+    }
+
+    /// Replaces the configuration; state is kept for rules of equal name and labels in a group of equal file and name.
+    /// What is no longer there ends, and the news say so.
+    pub fn reload(&mut self, config: RuleSetConfig, files: &[RuleFile], head: &Head, now: Timestamp) -> Evaluation {
+        let mut old = std::mem::take(&mut self.groups);
+        self.config = config;
+        let mut news = Evaluation::default();
+        for spec in files.iter().flat_map(|f| &f.groups) {
+            let mut group = Group::new(spec, head, &self.config, now);
+            if let Some(before) = old.iter_mut().find(|o| o.name == group.name && o.file == group.file) {
+                group.inherit(before);
+            }
+            self.groups.push(group);
+        }
+        // What was taken over is gone from the old groups; the rest ends.
+        for group in &mut old {
+            group.end(now, head, &self.config, &mut news);
+        }
+        self.index();
+        news
+    }
+
+    /// When [`RuleSet::evaluate`] has something to do next; `None` without rules.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.groups.iter().map(Group::next_due).min()
+    }
+
+    /// Evaluates every group whose slot has come, and every joining rule whose inputs have settled.
+    pub fn evaluate(&mut self, now: Timestamp, head: &Head) -> Evaluation {
+        let mut news = Evaluation { writes: std::mem::take(&mut self.orphans), ..Evaluation::default() };
+        for group in &mut self.groups {
+            if let Some(slot) = group.due_slot(now) {
+                group.evaluate(slot, head, &self.config, &mut news);
+            }
+            group.settle(now, head, &self.config, &mut news);
+        }
+        news
+    }
+
+    /// Evaluates every group at exactly `at`, whatever its slots: for unit tests and replay. `order` names the groups
+    /// that go first.
+    pub fn evaluate_all(&mut self, at: Timestamp, head: &Head, order: &[String]) -> Evaluation {
+        let mut news = Evaluation::default();
+        let mut indexes: Vec<usize> = (0..self.groups.len()).collect();
+        let rank = |i: &usize| order.iter().position(|n| **n == *self.groups[*i].name).unwrap_or(order.len());
+        indexes.sort_by_key(rank);
+        for i in indexes {
+            self.groups[i].evaluate(at, head, &self.config, &mut news);
+        }
+        news
+    }
+
+    /// Evaluates what these series can start: per-series rules at once and for these series alone, joining rules when
+    /// their inputs have settled.
+    pub fn evaluate_arrivals(&mut self, series: &[Arc<Series>], now: Timestamp, head: &Head) -> Evaluation {
+        let mut touched: HashMap<(usize, usize), Vec<Arc<Series>>> = HashMap::new();
+        for one in series {
+            for watch in one.watch_ids() {
+                for rule in self.watchers.get(&watch).into_iter().flatten() {
+                    touched.entry(*rule).or_default().push(one.clone());
+                }
+            }
+        }
+        let newest = series.iter().filter_map(|s| s.newest()).max().unwrap_or(now);
+        let at = now.max(newest.min(now + CLOCK_SKEW_MAX));
+        let mut news = Evaluation::default();
+        let mut touched: Vec<_> = touched.into_iter().collect();
+        touched.sort_unstable_by_key(|(key, _)| *key);
+        for ((g, r), series) in touched {
+            let group = &mut self.groups[g];
+            if group.rules[r].is_per_series() {
+                group.arrive(r, &series, at, head, &self.config, &mut news);
+            } else if group.rules[r].settles_at.is_none() {
+                let settles_at = now + self.config.settle;
+                // A slot that comes first sees the same.
+                if settles_at < group.next_slot {
+                    group.rules[r].settles_at = Some(settles_at);
+                }
+            }
+        }
+        news
+    }
+
+    /// Brings back what the store held, timers exactly as they were. Rows of rules that are gone are dropped with the
+    /// next evaluation.
+    pub fn restore(&mut self, records: Vec<RuleAlertRecord>) {
+        let mut rules = HashMap::new();
+        for group in &mut self.groups {
+            for rule in &mut group.rules {
+                if let Work::Alerting(alerting) = &mut rule.work {
+                    rules.insert(alerting.id.clone(), alerting);
+                }
+            }
+        }
+        for record in records {
+            match rules.get_mut(&record.rule) {
+                Some(rule) => rule.restore(&record),
+                None => {
+                    self.orphans.push(Write::RuleAlertDropped { rule: record.rule, fingerprint: record.fingerprint })
+                }
+            }
+        }
+    }
+
+    /// A picture of everything, for the API and the pages.
+    pub fn view(&self) -> RulesView {
+        view::view(&self.groups)
+    }
+
+    pub fn rule_count(&self) -> usize {
+        self.groups.iter().map(|g| g.rules.len()).sum()
+    }
+
+    /// Slots that came and went without an evaluation, all groups together.
+    pub fn missed_slots(&self) -> u64 {
+        self.groups.iter().map(|g| g.missed_slots).sum()
+    }
+}

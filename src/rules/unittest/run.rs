@@ -1,0 +1,222 @@
+//! Runs unit tests: every group at every evaluation interval, then the comparisons.
+//! In: a test file and its rule files. Out: [`Report`].
+//! Never: stops at the first difference of a test.
+//! Start at [`run`].
+
+use super::file::{AlertCase, ExprCase, TestCase, TestFile};
+use super::notation::by_index;
+use crate::model::{Histogram, Labels, SampleValue, Timestamp, duration};
+use crate::promql::{self, EvalContext, Plan, Value};
+use crate::rules::{RuleFile, RuleSet, RuleSetConfig};
+use crate::series::{Head, HeadConfig};
+use crate::template::{float_g, quote};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Evaluations one test may ask for; a week at one second is less.
+const STEPS_MAX: u64 = 1_000_000;
+/// Longer than every test.
+const WINDOW: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// What a test file came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// One text per failed test, in promtool's layout; empty when all passed.
+    pub failures: Vec<String>,
+    /// How many tests were run.
+    pub tests: usize,
+}
+
+impl Report {
+    pub fn passed(&self) -> bool {
+        self.failures.is_empty()
+    }
+}
+
+/// Runs the tests whose name `wanted` accepts, on the rules of `rule_files`.
+pub fn run(file: &TestFile, rule_files: &[RuleFile], wanted: &dyn Fn(&str) -> bool) -> Report {
+    let mut report = Report::default();
+    for test in file.tests.iter().filter(|t| wanted(&t.name)) {
+        report.tests += 1;
+        let failures = run_test(file, test, rule_files);
+        if !failures.is_empty() {
+            let title = if test.name.is_empty() { String::new() } else { format!("    name: {},\n", test.name) };
+            report.failures.push(title + &failures.join("\n"));
+        }
+    }
+    report
+}
+
+fn run_test(file: &TestFile, test: &TestCase, rule_files: &[RuleFile]) -> Vec<String> {
+    let head = Head::new(HeadConfig { window: WINDOW, out_of_order_window: WINDOW, ..HeadConfig::default() });
+    let context = EvalContext { subquery_step: file.evaluation_interval, experimental: true, ..EvalContext::default() };
+    let config = RuleSetConfig {
+        interval: file.evaluation_interval,
+        external_labels: test.external_labels.clone(),
+        external_url: Arc::from(test.external_url.as_str()),
+        context: context.clone(),
+        ..RuleSetConfig::default()
+    };
+    let mut rules = RuleSet::new(config, rule_files, &head, test.start);
+    let times = test.alerts.iter().map(|a| a.eval_time).chain(test.exprs.iter().map(|e| e.eval_time));
+    let longest = times.max().unwrap_or_default();
+    if longest.as_millis() as u64 / file.evaluation_interval.as_millis().max(1) as u64 > STEPS_MAX {
+        return vec![format!("    more than {STEPS_MAX} evaluations")];
+    }
+    let mut feed = Feed::new(test);
+    let mut cases: Vec<&AlertCase> = test.alerts.iter().collect();
+    cases.sort_by_key(|c| c.eval_time);
+    let (mut failures, mut next, mut elapsed) = (Vec::new(), 0, Duration::ZERO);
+    while elapsed <= longest {
+        let at = test.start + elapsed;
+        if let Err(e) = feed.until(&head, at) {
+            return vec![format!("    {e}")];
+        }
+        let news = rules.evaluate_all(at, &head, &file.group_eval_order);
+        if !news.errors.is_empty() {
+            let errors = news.errors.iter().map(|e| {
+                let time = duration::format(elapsed);
+                format!("    rule: {}, time: {time}, err: {}", e.rule, e.text)
+            });
+            failures.extend(errors);
+            return failures;
+        }
+        elapsed += file.evaluation_interval;
+        while let Some(case) = cases.get(next).filter(|c| c.eval_time < elapsed) {
+            failures.extend(compare_alerts(case, &rules));
+            next += 1;
+        }
+    }
+    if let Err(e) = feed.until(&head, test.start + longest) {
+        failures.push(format!("    {e}"));
+    }
+    failures.extend(
+        test.exprs.iter().filter_map(|case| compare_expr(case, test.start, &head, &context, file.fuzzy_compare)),
+    );
+    failures
+}
+
+/// The input samples in order of time, handed out as time passes.
+struct Feed<'a> {
+    samples: Vec<(Timestamp, &'a Labels, &'a SampleValue)>,
+    next: usize,
+}
+
+impl<'a> Feed<'a> {
+    fn new(test: &'a TestCase) -> Self {
+        let all = test.series.iter().flat_map(|(labels, values)| values.iter().map(move |(t, v)| (*t, labels, v)));
+        let mut samples: Vec<_> = all.collect();
+        samples.sort_by_key(|(t, _, _)| *t);
+        Self { samples, next: 0 }
+    }
+
+    fn until(&mut self, head: &Head, at: Timestamp) -> Result<(), String> {
+        while let Some((t, labels, value)) = self.samples.get(self.next).filter(|(t, _, _)| *t <= at) {
+            head.append(labels, *t, (*value).clone()).map_err(|e| format!("input series {labels}: {e}"))?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+}
+
+fn compare_alerts(case: &AlertCase, rules: &RuleSet) -> Option<String> {
+    let view = rules.view();
+    let firing = view.alerts().filter(|a| a.state == "firing" && a.labels.alert_name() == case.alertname);
+    // A rule of this name may label its alerts otherwise only through alertname, which rules cannot override.
+    let mut got: Vec<(Labels, Labels)> = firing.map(|a| (a.labels.clone(), a.annotations.clone())).collect();
+    let mut expected = case.expected.clone();
+    got.sort();
+    expected.sort();
+    if got == expected {
+        return None;
+    }
+    Some(format!(
+        "    alertname: {}, time: {},\n        exp:{},\n        got:{}",
+        case.alertname,
+        case.time_text,
+        alerts_text(&expected),
+        alerts_text(&got)
+    ))
+}
+
+fn alerts_text(alerts: &[(Labels, Labels)]) -> String {
+    if alerts.is_empty() {
+        return "[]".to_owned();
+    }
+    let mut out = String::from("[");
+    for (i, (labels, annotations)) in alerts.iter().enumerate() {
+        out += &format!("\n            {i}:\n              Labels:{labels}\n              Annotations:{annotations}");
+    }
+    out + "\n            ]"
+}
+
+fn compare_expr(case: &ExprCase, start: Timestamp, head: &Head, context: &EvalContext, fuzzy: bool) -> Option<String> {
+    let failed = |text: String| Some(format!("    expr: {}, time: {},\n{text}", quote(&case.expr), case.time_text));
+    let expr = match promql::parse(&case.expr) {
+        Ok(expr) => expr,
+        Err(e) => return failed(format!("        err: {e}")),
+    };
+    let mut got: Vec<(Labels, SampleValue)> = match Plan::new(&expr).eval(head, start + case.eval_time, context) {
+        Err(e) => return failed(format!("        err: {e}")),
+        Ok(done) => match done.value {
+            Value::Vector(elements) => elements.into_iter().map(|e| (e.labels, e.value)).collect(),
+            Value::Scalar(v) => vec![(Labels::empty(), SampleValue::Float(v))],
+            Value::String(_) | Value::Matrix(_) => return failed("        err: not a vector or scalar".to_owned()),
+        },
+    };
+    let mut expected = case.expected.clone();
+    got.sort_by(|a, b| a.0.cmp(&b.0));
+    expected.sort_by(|a, b| a.0.cmp(&b.0));
+    let same = got.len() == expected.len()
+        && got.iter().zip(&expected).all(|(g, e)| g.0 == e.0 && equal_value(&g.1, &e.1, fuzzy));
+    if same {
+        return None;
+    }
+    failed(format!("        exp: {}\n        got: {}", samples_text(&expected), samples_text(&got)))
+}
+
+fn equal_value(a: &SampleValue, b: &SampleValue, fuzzy: bool) -> bool {
+    match (a, b) {
+        (SampleValue::Float(a), SampleValue::Float(b)) => equal_float(*a, *b, fuzzy),
+        (SampleValue::Histogram(a), SampleValue::Histogram(b)) => equal_histogram(a, b, fuzzy),
+        _ => false,
+    }
+}
+
+/// Exact, or one step of the last bit apart when the file asks for it.
+fn equal_float(a: f64, b: f64, fuzzy: bool) -> bool {
+    a == b || (a.is_nan() && b.is_nan()) || (fuzzy && a.is_finite() && (a.next_up() == b || a.next_down() == b))
+}
+
+fn equal_histogram(a: &Histogram, b: &Histogram, fuzzy: bool) -> bool {
+    let sides = |h: &Histogram| {
+        (by_index(&h.positive_spans, &h.positive_buckets), by_index(&h.negative_spans, &h.negative_buckets))
+    };
+    let same = |a: f64, b: f64| equal_float(a, b, fuzzy);
+    let same_side = |a: &std::collections::BTreeMap<i32, f64>, b: &std::collections::BTreeMap<i32, f64>| {
+        a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && same(*a.1, *b.1))
+    };
+    let ((ap, an), (bp, bn)) = (sides(a), sides(b));
+    a.schema == b.schema
+        && a.custom_values == b.custom_values
+        && same(a.zero_threshold, b.zero_threshold)
+        && same(a.zero_count, b.zero_count)
+        && same(a.count, b.count)
+        && same(a.sum, b.sum)
+        && same_side(&ap, &bp)
+        && same_side(&an, &bn)
+}
+
+fn samples_text(samples: &[(Labels, SampleValue)]) -> String {
+    if samples.is_empty() {
+        return "nil".to_owned();
+    }
+    let parts = samples.iter().map(|(labels, value)| {
+        let value = match value {
+            SampleValue::Float(v) => float_g(*v),
+            SampleValue::Histogram(h) => format!("{h:?}"),
+        };
+        format!("{labels} {value}")
+    });
+    parts.collect::<Vec<_>>().join(", ")
+}

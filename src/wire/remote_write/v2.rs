@@ -1,0 +1,166 @@
+//! Remote-write 2.0, visited in place.
+//! In: a decompressed `Request`. Out: a symbol table and one borrowed view per series.
+//! Never: copies a symbol, or follows a reference outside the table.
+//! Start at [`Symbols::read`], then [`series`].
+
+use super::RawSample;
+use super::cursor::{Cursor, Malformed, repeated_varint};
+use super::histogram::RawMetadata;
+use super::v1::{fields, sample};
+use smallvec::SmallVec;
+
+/// More symbols than this in one request are refused: a usual request has a few thousand, and each costs us 16 bytes.
+pub const SYMBOLS_MAX: usize = 1 << 20;
+
+/// The symbol table as places in the message, with one hash each; the memory is used again for the next request.
+#[derive(Debug, Default)]
+pub struct Symbols {
+    places: Vec<(u32, u32)>,
+    hashes: Vec<u64>,
+}
+
+impl Symbols {
+    /// Reads every symbol of `message`, wherever it stands, and hashes each once.
+    pub fn read(&mut self, message: &[u8], hash: impl Fn(&[u8]) -> u64) -> Result<(), Malformed> {
+        self.places.clear();
+        self.hashes.clear();
+        let mut cursor = Cursor::new(message);
+        while let Some(field) = cursor.field()? {
+            if field.number != 4 {
+                continue;
+            }
+            let symbol = field.bytes()?;
+            if self.places.is_empty() && !symbol.is_empty() {
+                return Err(Malformed::FirstSymbol);
+            }
+            if self.places.len() == SYMBOLS_MAX {
+                return Err(Malformed::TooManySymbols(SYMBOLS_MAX));
+            }
+            let end = message.len() - cursor.left();
+            self.places.push(((end - symbol.len()) as u32, symbol.len() as u32));
+            self.hashes.push(hash(symbol));
+        }
+        Ok(())
+    }
+
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// The text of a symbol; `message` must be the one that was read. `None`: outside of the table.
+    #[inline]
+    pub fn get<'a>(&self, message: &'a [u8], symbol: u32) -> Option<&'a [u8]> {
+        let (start, len) = *self.places.get(symbol as usize)?;
+        message.get(start as usize..start as usize + len as usize)
+    }
+
+    #[inline]
+    pub fn hash(&self, symbol: u32) -> Option<u64> {
+        self.hashes.get(symbol as usize).copied()
+    }
+}
+
+/// The series of the request. After an error nothing more comes.
+pub fn series(message: &[u8]) -> impl Iterator<Item = Result<TimeSeries<'_>, Malformed>> {
+    let mut cursor = Cursor::new(message);
+    let mut broken = false;
+    std::iter::from_fn(move || {
+        if broken {
+            return None;
+        }
+        let next = next_series(&mut cursor).transpose();
+        broken = matches!(next, Some(Err(_)));
+        next
+    })
+}
+
+fn next_series<'a>(cursor: &mut Cursor<'a>) -> Result<Option<TimeSeries<'a>>, Malformed> {
+    while let Some(field) = cursor.field()? {
+        if field.number == 5 {
+            return TimeSeries::parse(field.bytes()?).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+/// A `TimeSeries`, walked once.
+#[derive(Debug)]
+pub struct TimeSeries<'a> {
+    /// Name and value references in the order they were sent; an odd number is the sender's mistake.
+    pub refs: SmallVec<[u32; 64]>,
+    pub samples: usize,
+    pub histograms: usize,
+    pub metadata: Option<RawMetadata<'a>>,
+    exemplars: usize,
+    body: &'a [u8],
+}
+
+impl<'a> TimeSeries<'a> {
+    fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+        let mut series = Self { refs: SmallVec::new(), samples: 0, histograms: 0, metadata: None, exemplars: 0, body };
+        let mut cursor = Cursor::new(body);
+        while let Some(field) = cursor.field()? {
+            match field.number {
+                1 => repeated_varint(field, |v| {
+                    // A reference beyond 32 bits is outside of every table; it is reported as such, not cut to fit.
+                    series.refs.push(u32::try_from(v).unwrap_or(u32::MAX));
+                    Ok(())
+                })?,
+                2 => {
+                    sample(field.bytes()?)?;
+                    series.samples += 1;
+                }
+                3 => {
+                    field.bytes()?;
+                    series.histograms += 1;
+                }
+                4 => {
+                    exemplar_refs(field.bytes()?)?;
+                    series.exemplars += 1;
+                }
+                5 => series.metadata = Some(RawMetadata::parse_v2(field.bytes()?)?),
+                _ => {}
+            }
+        }
+        Ok(series)
+    }
+
+    pub fn samples(&self) -> impl Iterator<Item = RawSample> + use<'a> {
+        fields(self.body, 2).filter_map(|bytes| sample(bytes).ok())
+    }
+
+    /// Each histogram message, for [`super::histogram()`].
+    pub fn histograms(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+        fields(self.body, 3)
+    }
+
+    pub fn exemplars(&self) -> usize {
+        self.exemplars
+    }
+
+    /// The label references of each exemplar.
+    pub fn exemplar_refs(&self) -> impl Iterator<Item = SmallVec<[u32; 8]>> + use<'a> {
+        fields(self.body, 4).filter_map(|bytes| exemplar_refs(bytes).ok())
+    }
+}
+
+fn exemplar_refs(message: &[u8]) -> Result<SmallVec<[u32; 8]>, Malformed> {
+    let mut refs = SmallVec::new();
+    let mut cursor = Cursor::new(message);
+    while let Some(field) = cursor.field()? {
+        match field.number {
+            1 => repeated_varint(field, |v| {
+                refs.push(u32::try_from(v).unwrap_or(u32::MAX));
+                Ok(())
+            })?,
+            2 => drop(field.double()?),
+            3 => drop(field.varint()?),
+            _ => {}
+        }
+    }
+    Ok(refs)
+}
