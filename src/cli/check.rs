@@ -45,8 +45,7 @@ fn configuration(path: &Path, text: &str, args: &CheckArgs) -> bool {
                 out::complain(format!("  warning: {warning}"));
             }
             let c = &loaded.config;
-            let mut routes = 0;
-            c.route.walk(&mut |_| routes += 1);
+            let routes = c.route.nodes().len();
             out::line(format!(
                 "  SUCCESS: {routes} routes, {} receivers, {} inhibit rules, {} time intervals, {} escalation policies found",
                 c.receivers.len(),

@@ -7,19 +7,22 @@ use super::check::Names;
 use super::fields::Fields;
 use super::glob;
 use super::global::{Global, global};
-use super::intervals::{IntervalConfig, intervals};
+use super::intervals::intervals;
 use super::mistakes::{Mistake, Mistakes, Notes, Warning};
 use super::people;
 use super::print;
 use super::receivers::receivers;
-use super::routing::{InhibitConfig, RouteConfig, inhibit_rules, route};
+use super::routing::{inhibit_rules, route};
 use super::server::is_exposed;
 use super::server::{self, Evaluation, Ingest, Paging, Storage, Web};
 use super::yaml::{self, Node, Position, Value};
+use crate::alerts::{InhibitRule, Route, TimeInterval};
+use crate::engine;
 use crate::escalation::{EscalationPolicy, Schedule, User};
 use crate::incidents::CorrelationConfig;
 use crate::model::Labels;
 use crate::notify::ReceiverConfig;
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,14 +50,15 @@ const DEFAULT_RULE_FILES: &str = "rules/*.yml";
 pub struct Config {
     /// The file, when there is one.
     pub path: Option<PathBuf>,
-    tree: Node,
+    tree: Tree,
     /// How long an alert posted without an end lives.
     pub resolve_timeout: Duration,
     /// Files of notification templates.
     pub templates: Vec<PathBuf>,
-    pub route: RouteConfig,
-    pub inhibit_rules: Vec<InhibitConfig>,
-    pub time_intervals: Vec<IntervalConfig>,
+    pub route: Route,
+    pub inhibit_rules: Vec<InhibitRule>,
+    /// By name; one holds when any of its entries does.
+    pub time_intervals: BTreeMap<String, Vec<TimeInterval>>,
     /// Integrations of kinds that cannot deliver are left out; no receiver in use has any.
     pub receivers: Vec<ReceiverConfig>,
     pub policies: Vec<EscalationPolicy>,
@@ -71,6 +75,16 @@ pub struct Config {
     pub ingest: Ingest,
     pub paging: Paging,
     pub external_labels: Labels,
+}
+
+/// The file as it was read, secrets included: `Debug` shows nothing of it.
+#[derive(Clone)]
+struct Tree(Node);
+
+impl std::fmt::Debug for Tree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tree(…)")
+    }
 }
 
 /// A configuration that may be used, and what is odd about it.
@@ -217,14 +231,20 @@ fn read(tree: &Node, notes: &Notes, files: Files) -> Option<Config> {
     if files == Files::Check {
         notes.check_files();
     }
+    if !notes.is_clean() {
+        return None;
+    }
+    let route = route?;
+    // All that `Route` refuses was looked for above, with better places; this is the last word.
+    let route = Route::build(&route.spec()).map_err(|error| notes.mistake(route.at, error.to_string())).ok()?;
     Some(Config {
         path: None,
-        tree: tree.clone(),
+        tree: Tree(tree.clone()),
         resolve_timeout: global.resolve_timeout,
         templates,
-        route: route?,
+        route,
         inhibit_rules,
-        time_intervals,
+        time_intervals: time_intervals.into_iter().map(|i| (i.name.to_string(), i.entries)).collect(),
         receivers: receivers.into_iter().map(|r| r.config).collect(),
         policies,
         schedules,
@@ -293,6 +313,23 @@ impl Config {
         }
     }
 
+    /// What the engine may know of all this: no address, no secret.
+    pub fn engine_settings(&self) -> engine::Settings {
+        let receivers = self.receivers.iter().map(ReceiverConfig::spec).collect();
+        let pages = self.paging.max_pages_per_minute;
+        engine::Settings {
+            inhibit_rules: self.inhibit_rules.clone(),
+            time_intervals: self.time_intervals.clone(),
+            correlation: self.correlation.clone(),
+            policies: self.policies.clone(),
+            schedules: self.schedules.clone(),
+            users: self.users.clone(),
+            external_url: self.external_url(),
+            max_pages_per_minute: (pages > 0).then_some(pages),
+            ..engine::Settings::new(self.route.clone(), receivers)
+        }
+    }
+
     /// How people reach us, without a slash at the end; from the listen address unless it was written.
     pub fn external_url(&self) -> Arc<str> {
         if let Some(url) = &self.web.external_url {
@@ -320,11 +357,11 @@ impl Config {
 
     /// The whole configuration as YAML, secrets shown as `<secret>`.
     pub fn print(&self) -> String {
-        print::print(&self.tree)
+        print::print(&self.tree.0)
     }
 
     /// The part that Alertmanager would read, for `/api/v2/status` and the tools that load it from there.
     pub fn print_alertmanager(&self) -> String {
-        print::print_alertmanager(&self.tree)
+        print::print_alertmanager(&self.tree.0)
     }
 }

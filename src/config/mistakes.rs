@@ -162,6 +162,10 @@ impl Notes {
         }
     }
 
+    pub fn is_clean(&self) -> bool {
+        self.mistakes.borrow().is_empty()
+    }
+
     /// The warnings when nothing is wrong, else all that is.
     pub fn into_result(self) -> Result<Vec<Warning>, Mistakes> {
         let mut mistakes = self.mistakes.into_inner();

@@ -78,7 +78,7 @@ pub fn policies(root: &Fields<'_>, references: &mut References) -> Vec<Escalatio
 fn step(f: Fields<'_>, references: &mut References) -> EscalationStep {
     let after = f.duration("after").map_or(Duration::ZERO, |d| d.value);
     let notify = targets(&f, "notify", references);
-    if notify.is_empty() {
+    if f.list("notify").is_empty() {
         f.notes().mistake_with(
             f.at(),
             "escalation step notifies nobody",
