@@ -24,7 +24,7 @@ const SHARDS: usize = 64;
 /// Arrivals that wait for the evaluate loop at most; beyond, a slot of their group will see them.
 const ARRIVALS_MAX: usize = 1 << 20;
 /// A pause in the samples that is longer than this is a gap (Prometheus' look-back: shorter ones no query sees).
-const CONTINUITY: Duration = Duration::from_secs(300);
+const CONTINUITY: Duration = Duration::from_mins(5);
 
 #[derive(Clone, Debug)]
 pub struct HeadConfig {
@@ -40,8 +40,8 @@ pub struct HeadConfig {
 impl Default for HeadConfig {
     fn default() -> Self {
         Self {
-            window: Duration::from_secs(3600),
-            out_of_order_window: Duration::from_secs(600),
+            window: Duration::from_hours(1),
+            out_of_order_window: Duration::from_mins(10),
             series_max: 2_000_000,
             limits: LabelLimits::default(),
         }

@@ -34,7 +34,7 @@ pub struct WalConfig {
 
 impl Default for WalConfig {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, window: Duration::from_secs(3600), sync_interval: Duration::from_secs(1) }
+        Self { segment_bytes: 64 << 20, window: Duration::from_hours(1), sync_interval: Duration::from_secs(1) }
     }
 }
 
@@ -254,10 +254,8 @@ impl Log {
         }
         let age = self.newest_ms.saturating_sub(self.opened_ms);
         // Time closes segments too, so that a quiet log does not keep hours.
-        if self.file.is_none()
-            || self.len >= self.config.segment_bytes
-            || age > self.config.window.as_millis() as i64 / 4
-        {
+        let over = self.len >= self.config.segment_bytes || age > self.config.window.as_millis() as i64 / 4;
+        if self.file.is_none() || (over && self.len > SEGMENT_MAGIC.len() as u64) {
             self.rotate(self.newest_ms)?;
         }
         let Some(file) = &self.file else { return Err(WalError::Busy("no segment is open".to_owned())) };

@@ -387,7 +387,7 @@ async fn version_one_keeps_the_good_too() {
 async fn the_bits_of_a_value_survive_both_versions() {
     for version in [Version::V1, Version::V2] {
         let Fixture { head, door, .. } = fixture();
-        let bits = [STALE_NAN_BITS, NORMAL_NAN_BITS, f64::INFINITY.to_bits(), (-0.0_f64).to_bits(), 1, u64::MAX];
+        let bits = [STALE_NAN_BITS, NORMAL_NAN_BITS, f64::INFINITY.to_bits(), f64::MIN.to_bits(), 1, u64::MAX];
         let list = bits.iter().enumerate().map(|(i, b)| sample(i as i64, f64::from_bits(*b))).collect();
         let body = encode(version, &[(Labels::from_pairs([("__name__", "m")]), list)]);
         let answer = post(&door, &[("content-type", version.content_type())], body).await;

@@ -254,15 +254,14 @@ impl<'a> Ingest<'a> {
             pairs.sort_unstable_by_key(|(name, _)| *name);
         }
         let known = if has_replica { None } else { self.head.find(hash, |labels| same_pairs(&pairs, labels)) };
-        let (found, origin) = match known {
-            Some(found) => (found, NO_ORIGIN),
-            None => {
-                let Some(resolved) = self.resolve(&pairs, n) else { return Ok(()) };
-                if let Some(metadata) = &series.metadata {
-                    self.metadata(metadata, resolved.0.labels().metric_name().as_bytes(), |r| symbols.get(message, r));
-                }
-                resolved
+        let (found, origin) = if let Some(found) = known {
+            (found, NO_ORIGIN)
+        } else {
+            let Some(resolved) = self.resolve(&pairs, n) else { return Ok(()) };
+            if let Some(metadata) = &series.metadata {
+                self.metadata(metadata, resolved.0.labels().metric_name().as_bytes(), |r| symbols.get(message, r));
             }
+            resolved
         };
         let exemplars = self.v2_exemplars(symbols, series, &pairs);
         let samples: SmallVec<[RawSample; 4]> = series.samples().collect();
@@ -360,7 +359,7 @@ impl<'a> Ingest<'a> {
                 Ok(h) => match self.batch.append(series, t_ms, &SampleValue::Histogram(Arc::new(h))) {
                     Ok(_) => self.report.histograms += 1,
                     Err(e) => {
-                        self.report.reject(e.reason(), 1, format_args!("{e}: {}", Refused::Labels(series.labels())))
+                        self.report.reject(e.reason(), 1, format_args!("{e}: {}", Refused::Labels(series.labels())));
                     }
                 },
                 Err(e) => {
