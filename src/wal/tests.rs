@@ -7,7 +7,10 @@ use super::*;
 use bytes::Bytes;
 use std::time::Duration;
 
-fn bodies(dir: &Path) -> Result<(Vec<(u8, i64, Vec<u8>)>, Replayed), WalError> {
+/// Version, time, body.
+type Body = (u8, i64, Vec<u8>);
+
+fn bodies(dir: &Path) -> Result<(Vec<Body>, Replayed), WalError> {
     let mut out = Vec::new();
     let found = replay(dir, i64::MIN, |r| out.push((r.version, r.received_ms, r.body.to_vec())))?;
     Ok((out, found))

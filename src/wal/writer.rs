@@ -203,7 +203,7 @@ impl Log {
         let file = Arc::new(parking_lot::Mutex::new(self.file.clone()));
         let syncer = self.spawn_syncer(&file);
         let mut waiting = Vec::new();
-        'life: loop {
+        loop {
             let mut next = match queue.recv() {
                 Ok(job) => Some(job),
                 Err(_) => break,
@@ -231,14 +231,22 @@ impl Log {
             }
             self.newest_ms = newest_ms;
             let result = self.write();
-            *file.lock() = self.file.clone();
+            if let Some(open) = &self.file {
+                *file.lock() = Some(open.clone());
+            }
+            // Only now, so that the syncer that takes this note finds the file that was written.
+            self.dirty.store(true, Ordering::Release);
             for done in waiting.drain(..) {
                 // A sender that has hung up needs no answer.
-                drop(done.send(result.as_ref().map(|()| ()).map_err(|e| WalError::Busy(e.to_string()))));
+                let answer = match &result {
+                    Ok(()) => Ok(()),
+                    Err(e) => Err(WalError::Busy(e.to_string())),
+                };
+                drop(done.send(answer));
             }
             self.buffer.shrink_to(GROUP_BYTES_MAX);
             if stop {
-                break 'life;
+                break;
             }
         }
         self.sync();
@@ -273,14 +281,11 @@ impl Log {
         }
         self.len += self.buffer.len() as u64;
         self.health.bytes.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
-        self.dirty.store(true, Ordering::Release);
         Ok(())
     }
 
     fn sync(&self) {
-        if let Some(file) = &self.file
-            && self.dirty.swap(false, Ordering::AcqRel)
-        {
+        if let Some(file) = &self.file {
             sync_or_fail(file, &self.health);
         }
     }
@@ -293,10 +298,9 @@ impl Log {
         let spawned = std::thread::Builder::new().name("wal-sync".into()).spawn(move || {
             while ended.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 let Some(shared) = file.upgrade() else { return };
+                let noted = dirty.swap(false, Ordering::AcqRel);
                 let current = shared.lock().clone();
-                if let Some(file) = current
-                    && dirty.swap(false, Ordering::AcqRel)
-                {
+                if let Some(file) = current.filter(|_| noted) {
                     sync_or_fail(&file, &health);
                 }
             }

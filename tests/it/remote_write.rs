@@ -449,7 +449,7 @@ impl axum::body::HttpBody for Chunks {
         self.pulled.fetch_add(1, Ordering::SeqCst);
         let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
         self.left = left;
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[0; 1 << 20])))))
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![0; 1 << 20])))))
     }
 }
 
@@ -589,8 +589,11 @@ fn any_bits() -> impl Strategy<Value = f64> {
     prop_oneof![any::<u64>().prop_map(f64::from_bits), (-5_i32..5).prop_map(f64::from)]
 }
 
+/// Labels and samples.
+type AnySeries = (Vec<(String, String)>, Vec<(i64, f64)>);
+
 /// Labels with a metric name, and samples in time order.
-fn any_series() -> impl Strategy<Value = (Vec<(String, String)>, Vec<(i64, f64)>)> {
+fn any_series() -> impl Strategy<Value = AnySeries> {
     let labels = proptest::collection::btree_map(text(), text(), 0..6);
     let samples = proptest::collection::vec((0_i64..500_000, any_bits()), 1..5);
     (text(), labels, samples, any::<bool>()).prop_map(|(name, labels, mut samples, reversed)| {
@@ -603,8 +606,6 @@ fn any_series() -> impl Strategy<Value = (Vec<(String, String)>, Vec<(i64, f64)>
         (labels, samples.into_iter().map(|(t, v)| (NOW_MS - 500_000 + t, v)).collect())
     })
 }
-
-type AnySeries = (Vec<(String, String)>, Vec<(i64, f64)>);
 
 fn request_v1(series: &[AnySeries]) -> v1::WriteRequest {
     let timeseries = series.iter().map(|(labels, samples)| v1::TimeSeries {
