@@ -76,10 +76,11 @@ pub struct Ingest<'a> {
     verdict: Verdict,
 }
 
-/// The last origin, its replica's name and whether it is admitted: a request usually has one.
+/// The last origin, its names and whether it is admitted: a request usually has one.
 #[derive(Default)]
 struct Verdict {
     origin: u32,
+    cluster: String,
     replica: String,
     admitted: bool,
 }
@@ -91,7 +92,8 @@ impl Verdict {
             return true;
         }
         if self.origin != origin {
-            *self = Self { origin, replica: ha.replica(origin).unwrap_or_default(), admitted: ha.admit(origin, now) };
+            let (cluster, replica) = ha.names(origin).unwrap_or_default();
+            *self = Self { origin, cluster, replica, admitted: ha.admit(origin, now) };
         }
         self.admitted
     }
@@ -150,6 +152,7 @@ impl<'a> Ingest<'a> {
         let Some((found, origin)) = self.resolve(&series.labels, n) else { return Ok(()) };
         if let Some((span, _, hash)) = tail
             && series.label_span() == Some(span)
+            && self.is_canonical(span, found.labels(), origin)
         {
             self.head.alias(hash, &found, origin);
         }
@@ -186,6 +189,13 @@ impl<'a> Ingest<'a> {
         appended
     }
 
+    /// Whether these bytes can be recognised next time; others would only fill the table.
+    fn is_canonical(&self, span: &[u8], labels: &Labels, origin: u32) -> bool {
+        let replica = self.ha.replica(origin);
+        let extra = replica.as_deref().map(|replica| (self.ha.config().replica_label.as_str(), replica));
+        v1::span_equals(span, labels.iter(), extra)
+    }
+
     fn v2(&mut self, message: &[u8], symbols: &mut Symbols) -> Result<(), Malformed> {
         let hasher = self.head.hasher();
         symbols.read(message, |text| hasher.bytes(text))?;
@@ -206,7 +216,7 @@ impl<'a> Ingest<'a> {
         let n = (series.samples + series.histograms) as u64;
         let mut pairs = Pairs::new();
         let mut hash = 0_u64;
-        let mut has_replica = false;
+        let mut replica_pair = None;
         let (refs, odd) = series.refs.as_chunks::<2>();
         for [name, value] in refs {
             let (Some(n_text), Some(v_text), Some(n_hash), Some(v_hash)) =
@@ -219,9 +229,10 @@ impl<'a> Ingest<'a> {
                 );
                 return Ok(());
             };
-            has_replica |= replica.contains(name);
-            if !v_text.is_empty() {
-                hash = hash.wrapping_add(Hasher::pair(n_hash, v_hash));
+            let pair_hash = if v_text.is_empty() { 0 } else { Hasher::pair(n_hash, v_hash) };
+            hash = hash.wrapping_add(pair_hash);
+            if replica.contains(name) {
+                replica_pair = Some((v_text, pair_hash));
             }
             pairs.push((n_text, v_text));
         }
@@ -253,9 +264,17 @@ impl<'a> Ingest<'a> {
         if !pairs.is_sorted_by_key(|(name, _)| *name) {
             pairs.sort_unstable_by_key(|(name, _)| *name);
         }
-        let known = if has_replica { None } else { self.head.find(hash, |labels| same_pairs(&pairs, labels)) };
+        let mut origin = NO_ORIGIN;
+        if let Some((replica, pair_hash)) = replica_pair {
+            origin = self.origin(&pairs, replica);
+            if origin != NO_ORIGIN {
+                hash = hash.wrapping_sub(pair_hash);
+            }
+        }
+        let left_out = (origin != NO_ORIGIN).then_some(self.ha.config().replica_label.as_bytes());
+        let known = self.head.find(hash, |labels| same_pairs(&pairs, left_out, labels));
         let (found, origin) = if let Some(found) = known {
-            (found, NO_ORIGIN)
+            (found, origin)
         } else {
             let Some(resolved) = self.resolve(&pairs, n) else { return Ok(()) };
             if let Some(metadata) = &series.metadata {
@@ -267,6 +286,19 @@ impl<'a> Ingest<'a> {
         let samples: SmallVec<[RawSample; 4]> = series.samples().collect();
         let histograms: SmallVec<[&[u8]; 2]> = series.histograms().collect();
         self.append(&found, origin, &samples, &histograms, exemplars)
+    }
+
+    /// Who writes this, by the last one's memory if it is the same.
+    fn origin(&self, pairs: &Pairs<'_>, replica: &[u8]) -> u32 {
+        let label = self.ha.config().cluster_label.as_bytes();
+        let cluster = pairs.iter().find(|(name, _)| *name == label).map_or(&[][..], |(_, value)| *value);
+        if self.verdict.cluster.as_bytes() == cluster && self.verdict.replica.as_bytes() == replica {
+            return self.verdict.origin;
+        }
+        match (std::str::from_utf8(cluster), std::str::from_utf8(replica)) {
+            (Ok(cluster), Ok(replica)) => self.ha.origin(cluster, replica),
+            _ => NO_ORIGIN,
+        }
     }
 
     /// How many exemplars are good; the others are told.
@@ -401,10 +433,10 @@ fn symbols_equal(symbols: &Symbols, message: &[u8], text: &str) -> SmallVec<[u32
     (0..symbols.len() as u32).filter(|s| symbols.get(message, *s) == Some(text.as_bytes())).collect()
 }
 
-/// Whether the sorted pairs are exactly these labels.
+/// Whether the sorted pairs, but for one name, are exactly these labels.
 #[inline]
-fn same_pairs(pairs: &[Pair<'_>], labels: &Labels) -> bool {
-    let mut sent = pairs.iter().filter(|(_, value)| !value.is_empty());
+fn same_pairs(pairs: &[Pair<'_>], left_out: Option<&[u8]>, labels: &Labels) -> bool {
+    let mut sent = pairs.iter().filter(|(name, value)| !value.is_empty() && Some(*name) != left_out);
     let mut held = labels.iter();
     loop {
         match (sent.next(), held.next()) {
