@@ -418,6 +418,20 @@ async fn bodies_that_are_no_bodies() {
     check(compress(&[0x2a, 0x04, 0x12, 0x7f, 0, 0]), 400, "malformed protobuf").await;
     let symbols: Vec<u8> = std::iter::repeat_n([0x22, 0x00], (1 << 20) + 1).flatten().collect();
     check(compress(&symbols), 400, "symbols").await;
+    // Two bytes of a label, one of a reference or a bucket, would become many times as much in memory.
+    let wrap = |tags: &[u8], inner: Vec<u8>| {
+        tags.iter().fold(inner, |inner, tag| {
+            let mut out = vec![*tag];
+            prost::encoding::encode_varint(inner.len() as u64, &mut out);
+            out.extend(inner);
+            out
+        })
+    };
+    check(compress(&wrap(&[0x0a, 0x2a], vec![0; 3_000])), 400, "more than 1024 labels").await;
+    check(compress(&wrap(&[0x0a, 0x22, 0x2a], vec![0; 3_000])), 400, "more than 1024 labels").await;
+    let named = Build::new().series(&[("__name__", "m")], v2::TimeSeries::default()).0;
+    let huge = [vec![0x0a, 0x02, 0x01, 0x02], wrap(&[0x62, 0x1a], vec![0; 100_000])].concat();
+    check(compress(&[named.encode_to_vec(), wrap(&[0x2a], huge)].concat()), 400, "bytes of buckets").await;
     assert_eq!(door.in_flight_bytes(), 0);
 }
 

@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 /// Bad samples that an answer names; the rest is only counted.
 const COMPLAINTS_MAX: usize = 20;
+/// A name or value in a complaint is cut at this many bytes before anything else.
+const COMPLAINT_TEXT_BYTES: usize = 128;
 /// Label text in a complaint is cut at this many characters.
 const COMPLAINT_LABELS_CHARS: usize = 300;
 
@@ -143,9 +145,7 @@ impl<'a> Ingest<'a> {
             return Ok(());
         }
         let series = v1::TimeSeries::parse(body)?;
-        let samples: SmallVec<[RawSample; 4]> = series.samples().collect();
-        let histograms: SmallVec<[&[u8]; 2]> = series.histograms().collect();
-        let n = (samples.len() + histograms.len()) as u64;
+        let n = (series.samples().count() + series.histograms().count()) as u64;
         if n == 0 {
             return Ok(());
         }
@@ -156,7 +156,7 @@ impl<'a> Ingest<'a> {
         {
             self.head.alias(hash, &found, origin);
         }
-        self.append(&found, origin, &samples, &histograms, series.exemplars as u64)
+        self.append(&found, origin, series.samples(), series.histograms(), series.exemplars as u64)
     }
 
     /// `None` when this span is not known.
@@ -283,9 +283,7 @@ impl<'a> Ingest<'a> {
             resolved
         };
         let exemplars = self.v2_exemplars(symbols, series, &pairs);
-        let samples: SmallVec<[RawSample; 4]> = series.samples().collect();
-        let histograms: SmallVec<[&[u8]; 2]> = series.histograms().collect();
-        self.append(&found, origin, &samples, &histograms, exemplars)
+        self.append(&found, origin, series.samples(), series.histograms(), exemplars)
     }
 
     /// Who writes this, by the last one's memory if it is the same.
@@ -353,7 +351,7 @@ impl<'a> Ingest<'a> {
         }
         texts.sort_unstable_by_key(|(name, _)| *name);
         if let Some(twice) = texts.windows(2).find(|w| w[0].0 == w[1].0) {
-            return Err(invalid(format!("duplicate label name {:?}", twice[0].0)));
+            return Err(invalid(format!("duplicate label name {}", quoted(twice[0].0.as_bytes()))));
         }
         // An empty value means that there is no such label.
         texts.retain(|(_, value)| !value.is_empty());
@@ -369,16 +367,16 @@ impl<'a> Ingest<'a> {
         Ok((Labels::from_sorted(texts.iter().copied()), origin))
     }
 
-    fn append(
+    fn append<'m>(
         &mut self,
         series: &Arc<Series>,
         origin: u32,
-        samples: &[RawSample],
-        histograms: &[&[u8]],
+        samples: impl Iterator<Item = RawSample>,
+        histograms: impl Iterator<Item = &'m [u8]>,
         exemplars: u64,
     ) -> Result<(), Malformed> {
         if !self.verdict.of(self.ha, origin, self.now) {
-            self.report.ha_dropped += (samples.len() + histograms.len()) as u64;
+            self.report.ha_dropped += (samples.count() + histograms.count()) as u64;
             return Ok(());
         }
         for s in samples {
@@ -447,6 +445,15 @@ fn same_pairs(pairs: &[Pair<'_>], left_out: Option<&[u8]>, labels: &Labels) -> b
     }
 }
 
+/// The start of a sender's text, for an answer.
+fn readable(text: &[u8]) -> String {
+    String::from_utf8_lossy(&text[..text.len().min(COMPLAINT_TEXT_BYTES)]).into_owned()
+}
+
+fn quoted(text: &[u8]) -> String {
+    format!("{:?}", readable(text))
+}
+
 /// Whose sample was refused, as a sender can recognise it.
 enum Refused<'a> {
     Span(&'a [u8]),
@@ -462,8 +469,7 @@ impl Display for Refused<'_> {
                 return v1::TimeSeries::parse(span).map_or(Ok(()), |s| Refused::Pairs(&s.labels).fmt(f));
             }
             Self::Pairs(pairs) => {
-                let pair =
-                    |(n, v): &Pair<'_>| format!("{}={:?}", String::from_utf8_lossy(n), String::from_utf8_lossy(v));
+                let pair = |(n, v): &Pair<'_>| format!("{}={}", readable(n), quoted(v));
                 let pairs: Vec<String> = pairs.iter().take(64).map(pair).collect();
                 format!("{{{}}}", pairs.join(", "))
             }
