@@ -20,6 +20,10 @@ pub fn check(engine: &Engine) -> Result<(), String> {
         let ok = !entry.record.is_firing() || case.firing.contains(alert);
         hold(ok, "WF-06", || format!("{alert} fires in {} and is not counted there", case.incident.id))?;
     }
+    for (alert, entry) in engine.alerts.iter().filter(|(_, entry)| entry.record.is_firing()) {
+        let placed = entry.incident.is_some() || entry.apart || engine.waiting.holds(*alert);
+        hold(placed, "WF-11", || format!("{alert} fires and is forgotten: no incident, not apart, waits for nothing"))?;
+    }
     for (key, pending) in &engine.outbox {
         let NotificationKind::Page { incident, .. } = &pending.notification.kind else { continue };
         let Some(case) = engine.cases.get(incident) else { continue };

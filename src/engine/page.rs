@@ -165,6 +165,9 @@ impl Engine {
     /// The next round never comes early: it would only tell the same people again.
     pub(super) fn hurry(&mut self, id: IncidentId, policy: &EscalationPolicy, why: &str) {
         let Some(case) = self.cases.get(&id) else { return };
+        if case.incident.escalation.exhausted {
+            return;
+        }
         let place = position(&case.incident);
         match next(policy, place) {
             Next::Step { position: coming, .. } if coming.round > place.round.max(1) => {
@@ -308,7 +311,10 @@ impl Engine {
         for key in self.write_incident_messages(id, receiver, &kind, slot, reason, held_back, |_| true) {
             if let Some(case) = self.cases.get_mut(&id) {
                 case.pages.insert(key);
-                case.undelivered_since.get_or_insert(now);
+                // After the fallback there is nobody left to turn to.
+                if !case.incident.escalation.exhausted {
+                    case.undelivered_since.get_or_insert(now);
+                }
             }
         }
         let whom = if contact.as_whom.is_empty() { String::new() } else { format!("{} by ", contact.as_whom) };
