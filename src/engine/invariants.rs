@@ -30,7 +30,7 @@ pub fn check(engine: &Engine) -> Result<(), String> {
         hold(case.pages.contains(key), "WF-07", || format!("{key} is on its way and {incident} does not know"))?;
     }
     for (receiver, held) in &engine.held {
-        for id in held {
+        for (_, id) in held {
             let known = engine.cases.get(id).is_some_and(|case| case.incident.escalation.held.contains(receiver));
             hold(known, "WF-08", || format!("{id} is held for {receiver} and does not know"))?;
         }
@@ -67,7 +67,8 @@ fn check_case(engine: &Engine, case: &Case) -> Result<(), String> {
         hold(engine.outbox.contains_key(key), "WF-07", || format!("{key} is not in the outbox"))?;
     }
     for receiver in &escalation.held {
-        let known = engine.held.get(receiver).is_some_and(|held| held.contains(&id));
+        let known =
+            engine.held.get(receiver).is_some_and(|held| held.contains(&(std::cmp::Reverse(incident.severity), id)));
         hold(known, "WF-08", || format!("{id} is held for {receiver} and nobody will release it"))?;
     }
     let acked = incident.acknowledged_at.is_some() && incident.acknowledged_by.is_some();

@@ -208,8 +208,6 @@ impl Engine {
             };
             let text = format!("severity is {now} now, by {}", name_of(record));
             self.say(id, TimelineKind::SeverityRaised, text, reason);
-            // A page that the limit holds back may go out as a critical one.
-            self.hurry_held(id);
         }
         match muted {
             Some(cause) => {
@@ -246,7 +244,11 @@ impl Engine {
         if let Some(incident) = self.edit(id) {
             incident.last_attached_at = now;
             narrow(&mut incident.labels, &record.labels);
-            incident.severity = incident.severity.max(severity_of(record));
+            let before = incident.severity;
+            incident.severity = before.max(severity_of(record));
+            if before < incident.severity {
+                self.hurry_held(id, before);
+            }
         }
         self.recount(id, record);
     }

@@ -74,7 +74,7 @@ impl Engine {
     fn restore_incident(&mut self, incident: Incident) {
         let id = incident.id;
         for receiver in &incident.escalation.held {
-            self.held.entry(receiver.clone()).or_default().insert(id);
+            self.held.entry(receiver.clone()).or_default().insert((std::cmp::Reverse(incident.severity), id));
         }
         match incident.resolved_at {
             Some(at) => self.closed.push_back((at.min(self.now), id)),
