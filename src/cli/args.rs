@@ -36,6 +36,12 @@ pub enum Command {
     Test(TestArgs),
     /// Play stored alert history against another configuration and show what would have differed
     Replay(ReplayArgs),
+    /// Cut unreadable records out of the write-ahead log of a stopped server
+    Repair {
+        /// Folder of the database and the write-ahead log
+        #[arg(long = "storage.path", value_name = "DIR", default_value = "./data")]
+        storage_path: PathBuf,
+    },
     /// Show who would be told of an alert, when, and why
     Simulate(SimulateArgs),
     /// Post alerts to a running server, or list them

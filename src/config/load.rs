@@ -67,8 +67,8 @@ pub struct Config {
     pub correlation: CorrelationConfig,
     /// Files that exist, in the order of the patterns and then of their names, each once.
     pub rule_files: Vec<PathBuf>,
-    /// No file was named and the working folder holds no rules: the built-in ones shall run.
-    pub built_in_rules: bool,
+    /// Rules that are compiled in and run besides [`Self::rule_files`].
+    pub built_in_rules: Option<BuiltIn>,
     pub evaluation: Evaluation,
     pub storage: Storage,
     pub web: Web,
@@ -85,6 +85,15 @@ impl std::fmt::Debug for Tree {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Tree(…)")
     }
+}
+
+/// Sets of rules that are compiled in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BuiltIn {
+    /// The files of `rules/`.
+    Shipped,
+    /// Those of the demo's fleet.
+    Demo,
 }
 
 /// A configuration that may be used, and what is odd about it.
@@ -156,7 +165,8 @@ pub fn kind_of(text: &str) -> FileKind {
 fn built_in() -> Result<Loaded, Mistakes> {
     let mut loaded = parse(DEFAULT_YAML, "", Files::Check)?;
     loaded.config.rule_files = glob::expand(Path::new(DEFAULT_RULE_FILES));
-    loaded.config.built_in_rules = loaded.config.rule_files.is_empty();
+    // The working folder holds no rules: those that come with the program shall run.
+    loaded.config.built_in_rules = loaded.config.rule_files.is_empty().then_some(BuiltIn::Shipped);
     Ok(loaded)
 }
 
@@ -251,7 +261,7 @@ fn read(tree: &Node, notes: &Notes, files: Files) -> Option<Config> {
         users,
         correlation,
         rule_files,
-        built_in_rules: false,
+        built_in_rules: None,
         evaluation,
         storage,
         web,

@@ -19,7 +19,7 @@ mod routing;
 mod server;
 mod yaml;
 
-pub use load::{Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, start};
+pub use load::{BuiltIn, Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, start};
 pub use matchers::parse as parse_matchers;
 pub use mistakes::{Mistake, Mistakes, Warning};
 pub use server::{

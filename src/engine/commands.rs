@@ -327,6 +327,10 @@ impl Engine {
             self.recount(from, &record);
             self.put_member(to, &record, reason.to_owned(), String::new());
         }
+        if let Some(case) = self.cases.get_mut(&to) {
+            // It may bring an alert that is not muted; if it does not, the policy comes to rest again.
+            case.paused = false;
+        }
         // What people move does not keep a correlation window open.
         if let (Some(at), Some(incident)) = (attached_at, self.edit(to)) {
             incident.last_attached_at = at;

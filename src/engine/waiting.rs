@@ -65,6 +65,10 @@ impl Waiting {
         self.by_cause.keys().filter(|c| keep(c)).cloned().collect()
     }
 
+    pub(super) fn holds(&self, alert: Fingerprint) -> bool {
+        self.by_alert.contains_key(&alert)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.by_alert.len()
     }

@@ -48,7 +48,7 @@ impl Disk {
                 Write::SilenceDropped(id) => drop(self.silences.remove(id)),
                 Write::Notification(n) => {
                     let old = self.outbox.insert(n.key.clone(), Notification::clone(n));
-                    assert!(old.is_none(), "WF-11: key {} used twice", n.key);
+                    assert!(old.is_none(), "WF-12: key {} used twice", n.key);
                 }
                 Write::NotificationState { key, state, attempts, sent_at, error, external_ref } => {
                     let row = self.outbox.get_mut(key).expect("the row was written before it moves");
