@@ -171,7 +171,8 @@ fn built_in() -> Result<Loaded, Mistakes> {
                 Err(Mistakes(found)) => mistakes.extend(found),
             },
             Err(error) => {
-                mistakes.push(Mistake::new(&path.display().to_string(), Position::default(), error.to_string()))
+                let file = path.display().to_string();
+                mistakes.push(Mistake::new(&file, Position::default(), error.to_string()));
             }
         }
     }
