@@ -353,6 +353,7 @@ fn the_program_answers_with_exit_codes() {
     check(&["check", &good], 0, "SUCCESS: 1 rules found");
     check(&["check", &rules], 0, "SUCCESS: 1 rules found");
     check(&["check", &good, &bad], 1, "bad.yml:1:19: undefined receiver \"b\" used in route");
+    check(&["check", &bad_rules], 1, "bad_rules.yml:5:15: ");
     check(&["check", &names_bad], 1, "bad_rules.yml:5:15: ");
     check(&["check", "nowhere.yml"], 1, "cannot read nowhere.yml");
     check(&["check"], 2, "Usage");
