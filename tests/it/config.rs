@@ -386,7 +386,7 @@ const REFUSED_KINDS: &[&str] = &[
 fn alertmanagers_cases_load_or_are_refused() {
     let Some(root) = std::env::var_os("WATCHFIRE_CONFORMANCE") else {
         // Without the public cases our own table above stands for them.
-        check("route: {receiver: b}\nreceivers: [{name: a}]\n", "1:18: undefined receiver \"b\" used in route");
+        check("route: {receiver: b}\nreceivers: [{name: a}]\n", "1:19: undefined receiver \"b\" used in route");
         return;
     };
     let root = Path::new(&root);
