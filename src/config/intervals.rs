@@ -43,7 +43,8 @@ fn entry(f: Fields<'_>) -> TimeInterval {
         match syntax::parse_times(text("start_time"), text("end_time")) {
             Ok(range) => times.push(range),
             Err(error) => {
-                f.notes().mistake_with(time.at(), error.to_string(), "write { start_time: '09:00', end_time: '17:00' }")
+                let advice = "write { start_time: '09:00', end_time: '17:00' }";
+                f.notes().mistake_with(time.at(), error.to_string(), advice);
             }
         }
         time.finish();

@@ -4,7 +4,7 @@
 //! Start at [`load`].
 
 use super::check::Names;
-use super::fields::Fields;
+use super::fields::{At, Fields};
 use super::glob;
 use super::global::{Global, global};
 use super::intervals::intervals;
@@ -22,7 +22,8 @@ use crate::escalation::{EscalationPolicy, Schedule, User};
 use crate::incidents::CorrelationConfig;
 use crate::model::Labels;
 use crate::notify::ReceiverConfig;
-use std::collections::BTreeMap;
+use crate::rules::{self, RuleFile};
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -67,8 +68,10 @@ pub struct Config {
     pub correlation: CorrelationConfig,
     /// Files that exist, in the order of the patterns and then of their names, each once.
     pub rule_files: Vec<PathBuf>,
-    /// Rules that are compiled in and run besides [`Self::rule_files`].
-    pub built_in_rules: Option<BuiltIn>,
+    /// Those files, read; in the same order.
+    pub rules: Vec<RuleFile>,
+    /// No file was named and the working folder holds no rules: the built-in ones shall run.
+    pub built_in_rules: bool,
     pub evaluation: Evaluation,
     pub storage: Storage,
     pub web: Web,
@@ -85,15 +88,6 @@ impl std::fmt::Debug for Tree {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Tree(…)")
     }
-}
-
-/// Sets of rules that are compiled in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BuiltIn {
-    /// The files of `rules/`.
-    Shipped,
-    /// Those of the demo's fleet.
-    Demo,
 }
 
 /// A configuration that may be used, and what is odd about it.
@@ -164,10 +158,35 @@ pub fn kind_of(text: &str) -> FileKind {
 
 fn built_in() -> Result<Loaded, Mistakes> {
     let mut loaded = parse(DEFAULT_YAML, "", Files::Check)?;
-    loaded.config.rule_files = glob::expand(Path::new(DEFAULT_RULE_FILES));
-    // The working folder holds no rules: those that come with the program shall run.
-    loaded.config.built_in_rules = loaded.config.rule_files.is_empty().then_some(BuiltIn::Shipped);
-    Ok(loaded)
+    let mut mistakes = Vec::new();
+    let config = &mut loaded.config;
+    for path in glob::expand(Path::new(DEFAULT_RULE_FILES)) {
+        match std::fs::read_to_string(&path) {
+            Ok(text) if kind_of(&text) == FileKind::RuleTests => {}
+            Ok(text) => match rule_file(&path, &text) {
+                Ok(rules) => {
+                    config.rule_files.push(path);
+                    config.rules.push(rules);
+                }
+                Err(Mistakes(found)) => mistakes.extend(found),
+            },
+            Err(error) => {
+                let file = path.display().to_string();
+                mistakes.push(Mistake::new(&file, Position::default(), error.to_string()));
+            }
+        }
+    }
+    config.built_in_rules = config.rule_files.is_empty();
+    if mistakes.is_empty() { Ok(loaded) } else { Err(Mistakes(mistakes)) }
+}
+
+/// Reads one rule file.
+pub fn rule_file(path: &Path, text: &str) -> Result<RuleFile, Mistakes> {
+    rules::file::parse(text, &path.display().to_string()).map_err(|errors| {
+        let mistake =
+            |e: rules::RuleFileError| Mistake::new(&e.file, Position { line: e.line, column: e.column }, e.text);
+        Mistakes(errors.into_iter().map(mistake).collect())
+    })
 }
 
 /// Reads `text`; `file` is its name in messages, and relative paths start in its folder.
@@ -229,8 +248,8 @@ fn read(tree: &Node, notes: &Notes, files: Files) -> Option<Config> {
     root.unused(&["tracing"]);
     let inhibit_rules = inhibit_rules(&root);
     let correlation = people::correlation(&root);
-    let templates = named_files(&root, "templates", files, Empty::Fine);
-    let rule_files = named_files(&root, "rule_files", files, Empty::Warn);
+    let templates = named_files(&root, "templates", files).into_iter().map(|f| f.value.path).collect();
+    let (rule_files, rules) = read_rules(&root, files);
     let evaluation = server::evaluation(&root);
     let storage = server::storage(&root);
     let web = server::web(&root);
@@ -261,7 +280,8 @@ fn read(tree: &Node, notes: &Notes, files: Files) -> Option<Config> {
         users,
         correlation,
         rule_files,
-        built_in_rules: None,
+        rules,
+        built_in_rules: false,
         evaluation,
         storage,
         web,
@@ -271,35 +291,60 @@ fn read(tree: &Node, notes: &Notes, files: Files) -> Option<Config> {
     })
 }
 
-/// Whether a pattern that matches nothing is worth a word.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Empty {
-    Fine,
-    Warn,
+/// A file that a list of patterns names.
+struct Found {
+    path: PathBuf,
+    by_pattern: bool,
 }
 
-fn named_files(root: &Fields<'_>, key: &'static str, files: Files, empty: Empty) -> Vec<PathBuf> {
-    let mut out: Vec<PathBuf> = Vec::new();
+/// The files that exist, in the order of the patterns, each once.
+fn named_files(root: &Fields<'_>, key: &'static str, files: Files) -> Vec<At<Found>> {
+    let mut out: Vec<At<Found>> = Vec::new();
+    let mut seen = HashSet::new();
     for pattern in root.texts(key).unwrap_or_default() {
-        let path = root.notes().path(pattern.value);
         if files == Files::Ignore {
             continue;
         }
-        if !glob::is_pattern(pattern.value) {
+        let by_pattern = glob::is_pattern(pattern.value);
+        let path = root.notes().path(pattern.value);
+        let found = if by_pattern { glob::expand(&path) } else { vec![path.clone()] };
+        if !by_pattern {
             root.notes().named_file(key, pattern.value, pattern.at);
-            out.push(path);
-            continue;
-        }
-        let found = glob::expand(&path);
-        if found.is_empty() && empty == Empty::Warn {
+        } else if found.is_empty() && key == "rule_files" {
             let advice = format!("relative patterns start at the configuration file: {}", path.display());
             root.notes().warn(pattern.at, format!("{key}: no file matches {:?}", pattern.value), advice);
         }
-        out.extend(found);
+        for path in found {
+            if seen.insert(path.clone()) {
+                out.push(At { value: Found { path, by_pattern }, at: pattern.at });
+            }
+        }
     }
-    let mut seen = std::collections::HashSet::new();
-    out.retain(|path| seen.insert(path.clone()));
     out
+}
+
+/// Reads the rule files. Unit tests of rules that a pattern names as well (`rules/*.yml`) are passed over.
+fn read_rules(root: &Fields<'_>, files: Files) -> (Vec<PathBuf>, Vec<RuleFile>) {
+    let (mut paths, mut rules) = (Vec::new(), Vec::new());
+    for At { value: found, at } in named_files(root, "rule_files", files) {
+        // A file named without a pattern was noted as one that must be readable.
+        let text = match std::fs::read_to_string(&found.path) {
+            Ok(text) => text,
+            Err(_) if !found.by_pattern => continue,
+            Err(_) => root.notes().read("rule_files", &found.path, at).unwrap_or_default(),
+        };
+        if found.by_pattern && kind_of(&text) == FileKind::RuleTests {
+            continue;
+        }
+        match rule_file(&found.path, &text) {
+            Ok(file) => {
+                paths.push(found.path);
+                rules.push(file);
+            }
+            Err(mistakes) => root.notes().add(mistakes),
+        }
+    }
+    (paths, rules)
 }
 
 /// Flags that win over the file.

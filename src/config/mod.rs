@@ -19,7 +19,8 @@ mod routing;
 mod server;
 mod yaml;
 
-pub use load::{BuiltIn, Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, start};
+pub use glob::expand;
+pub use load::{Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, rule_file, start};
 pub use matchers::parse as parse_matchers;
 pub use mistakes::{Mistake, Mistakes, Warning};
 pub use server::{

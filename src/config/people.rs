@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// From the last step of a round to the next round, unless written.
-pub const REPEAT_AFTER: Duration = Duration::from_secs(300);
+pub const REPEAT_AFTER: Duration = Duration::from_mins(5);
 /// Rounds beyond this are a siren, not an escalation.
 const REPEAT_MAX: u64 = 1000;
 

@@ -319,6 +319,54 @@ fn the_documented_example_loads() {
     }
 }
 
+#[test]
+fn the_program_answers_with_exit_codes() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| {
+        let path = dir.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, text).unwrap();
+        path.display().to_string()
+    };
+    let rule = "groups:\n  - name: g\n    rules:\n      - alert: Down\n        expr: up == 0\n";
+    let rules = write("rules/a.yml", rule);
+    let tests = |alerts: &str| {
+        format!(
+            "rule_files: [a.yml]\ntests:\n  - interval: 1m\n    input_series: [{{series: 'up{{job=\"x\"}}', values: '0x5'}}]\n    \
+             alert_rule_test: [{{eval_time: 1m, alertname: Down, exp_alerts: [{alerts}]}}]\n"
+        )
+    };
+    let passing = write("rules/a.test.yml", &tests("{exp_labels: {job: x}}"));
+    let failing = write("rules/b.test.yml", &tests(""));
+    let good = write("good.yml", &format!("{BASE}rule_files: [rules/*.yml]\n"));
+    let bad = write("bad.yml", "route: {receiver: b}\nreceivers: [{name: a}]\n");
+    let bad_rules = write("bad_rules.yml", &rule.replace("== 0", "=="));
+    let names_bad = write("names_bad.yml", &format!("{BASE}rule_files: [bad_rules.yml]\n"));
+    let open = write("open.yml", &format!("{BASE}web: {{listen_address: ':1'}}\n"));
+    let check = |args: &[&str], code: i32, says: &str| {
+        let out = std::process::Command::new(env!("CARGO_BIN_EXE_watchfire")).args(args).output().unwrap();
+        let text = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(code), "{args:?}\n{text}");
+        assert!(text.contains(says), "{args:?} does not say {says:?}:\n{text}");
+    };
+    check(&["version"], 0, "watchfire ");
+    check(&["check", &good], 0, "SUCCESS: 1 rules found");
+    check(&["check", &rules], 0, "SUCCESS: 1 rules found");
+    check(&["check", &good, &bad], 1, "bad.yml:1:19: undefined receiver \"b\" used in route");
+    check(&["check", &bad_rules], 1, "bad_rules.yml:5:15: ");
+    check(&["check", &names_bad], 1, "bad_rules.yml:5:15: ");
+    check(&["check", "nowhere.yml"], 1, "cannot read nowhere.yml");
+    check(&["check"], 2, "Usage");
+    check(&["--no-such-flag"], 2, "--no-such-flag");
+    check(&["serve", "--config.file", &bad], 1, "undefined receiver");
+    check(&["--config.file", &open], 1, "--insecure");
+    check(&["test", &passing], 0, "SUCCESS");
+    check(&["test", &failing], 1, "FAILED");
+    check(&["simulate", "--labels", "alertname=X", "--config.file", &good], 0, "Announced by groups");
+    check(&["simulate", "--labels", "alertname=~X", "--config.file", &good], 1, "write name=value");
+    check(&["incident", "ack", "INC-x", "--by", "ana"], 1, "is no incident");
+}
+
 /// Receiver kinds that Alertmanager delivers to and we do not: a public case that would load but uses one is refused, and says so.
 const REFUSED_KINDS: &[&str] = &[
     "conf.mattermost-default-webhook-url-file.yml",
@@ -338,7 +386,7 @@ const REFUSED_KINDS: &[&str] = &[
 fn alertmanagers_cases_load_or_are_refused() {
     let Some(root) = std::env::var_os("WATCHFIRE_CONFORMANCE") else {
         // Without the public cases our own table above stands for them.
-        check("route: {receiver: b}\nreceivers: [{name: a}]\n", "1:18: undefined receiver \"b\" used in route");
+        check("route: {receiver: b}\nreceivers: [{name: a}]\n", "1:19: undefined receiver \"b\" used in route");
         return;
     };
     let root = Path::new(&root);
@@ -348,20 +396,20 @@ fn alertmanagers_cases_load_or_are_refused() {
     for case in &cases {
         let name = case["file"].as_str().map_or(case["test"].as_str().unwrap(), |f| f.rsplit('/').next().unwrap());
         let text = match case["file"].as_str() {
-            Some(file) => match std::fs::read_to_string(root.join("alertmanager-config").join(file)) {
-                Ok(text) => text,
-                Err(_) => {
+            Some(file) => {
+                let Ok(text) = std::fs::read_to_string(root.join("alertmanager-config").join(file)) else {
                     missing.push(name);
                     continue;
-                }
-            },
+                };
+                text
+            }
             None => case["yaml"].as_str().unwrap().to_owned(),
         };
         let result = config::parse(&text, "", Files::Ignore);
         match (case["error"].as_str(), result) {
             (None, Ok(_)) => {}
             (None, Err(mistakes)) if mistakes.0.iter().all(|m| m.text.starts_with("not supported yet: ")) => {
-                refused.push(name)
+                refused.push(name);
             }
             // The line of this one is Go's; the field and the refusal are the same, and the kind is not supported.
             (Some(error), Err(mistakes)) if error.starts_with("yaml: ") => {
@@ -372,7 +420,8 @@ fn alertmanagers_cases_load_or_are_refused() {
             }
             (Some(error), Err(mistakes)) if mistakes.0.iter().any(|m| m.text == error) => {}
             (expect, got) => {
-                wrong.push(format!("{name}: want {expect:?}, got {:?}", got.map(|_| "ok").map_err(|m| m.to_string())))
+                let got = got.map(|_| "ok").map_err(|m| m.to_string());
+                wrong.push(format!("{name}: want {expect:?}, got {got:?}"));
             }
         }
     }
