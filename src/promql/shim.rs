@@ -87,7 +87,7 @@ impl Scanner<'_> {
             '0'..='9' => return self.number(),
             '.' if second.is_ascii_digit() => return self.number(),
             'a'..='z' | 'A'..='Z' | '_' => return self.word(in_braces),
-            ':' if !in_brackets => return self.word(in_braces),
+            ':' if !in_brackets && !in_braces => return self.word(in_braces),
             '(' | '[' | '{' => {
                 self.open.push(c);
                 if self.open.len() > NESTING_MAX {

@@ -196,7 +196,7 @@ fn survive(text: &str) {
 
 // The parser crate looks for corrections for half a second before it refuses a text: few cases, as most are refused.
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn words_in_any_order_do_no_harm(words in prop::collection::vec(prop::sample::select(WORDS), 1..14)) {
@@ -210,7 +210,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, max_shrink_iters: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn joined_parts_do_no_harm(
