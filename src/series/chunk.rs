@@ -63,6 +63,8 @@ impl Open {
         if self.count == 0 {
             self.first = sample.t;
             self.delta = 0;
+            // Room for the first few samples, with one allocation.
+            self.bytes.reserve_exact(48);
             self.bytes.extend_from_slice(&sample.t.to_le_bytes());
             self.bytes.extend_from_slice(&sample.bits.to_le_bytes());
         } else {
