@@ -202,7 +202,7 @@ impl Engine {
                     }
                     let digest = digests[usize::from(integration.send_resolved)]
                         .get_or_insert_with(|| digest(&mut say.records, integration.send_resolved));
-                    let notification = address(flush, node, receiver, index, &say, digest, settings, now);
+                    let notification = address(flush, node, receiver, index, &say, digest, (settings, now));
                     self.supersede(&key);
                     self.groups.on_the_way.insert(key, notification.key.clone());
                     self.post(Arc::new(notification));
@@ -333,8 +333,7 @@ fn address(
     index: usize,
     say: &Say,
     digest: &Digest,
-    settings: &Settings,
-    now: Timestamp,
+    (settings, now): (&Settings, Timestamp),
 ) -> Notification {
     let integration = &receiver.integrations[index];
     let message = digest.message(

@@ -203,7 +203,7 @@ mod tests {
     fn config() -> CorrelationConfig {
         let matchers = vec![Matcher::new("service", crate::model::MatchOp::Regex, ".+").unwrap()];
         let by = vec!["cluster".into(), "service".into()];
-        let rule = CorrelationRule { name: "service".into(), matchers, by, window: Duration::from_secs(600) };
+        let rule = CorrelationRule { name: "service".into(), matchers, by, window: Duration::from_mins(10) };
         CorrelationConfig { rules: vec![rule], ..CorrelationConfig::default() }
     }
 

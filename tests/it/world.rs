@@ -65,7 +65,7 @@ impl Disk {
     /// What is read back at start; all incidents are, which a store may bound.
     pub fn load(&self, now: Timestamp) -> Restored {
         let pending = |n: &&Notification| n.state == NotificationState::Pending;
-        let minute = now - Duration::from_secs(60);
+        let minute = now - Duration::from_mins(1);
         let paged = |n: &&Notification| matches!(n.kind, NotificationKind::Page { .. }) && n.created_at > minute;
         Restored {
             alerts: self.alerts.values().cloned().collect(),
