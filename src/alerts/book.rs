@@ -24,9 +24,9 @@ pub const SOURCES_PER_ALERT_MAX: usize = 32;
 pub const ALERTS_MAX: usize = 1_000_000;
 /// Alertmanager's webhook says no end while an alert fires; a claim unrepeated for this long is void. Its
 /// `repeat_interval` is rarely more than half of it.
-pub const WEBHOOK_LEASE: Duration = Duration::from_secs(24 * 3600);
+pub const WEBHOOK_LEASE: Duration = Duration::from_hours(24);
 /// An ended alert is kept this long after it was last heard. Prometheus repeats an end for 15 minutes.
-pub const ENDED_RETENTION: Duration = Duration::from_secs(15 * 60);
+pub const ENDED_RETENTION: Duration = Duration::from_mins(15);
 /// The labels that name the sender of an alert rather than the trouble.
 pub const SENDER_LABELS: [&str; 4] = ["__replica__", "prometheus", "prometheus_replica", "replica"];
 /// Shards of the map: more than the threads that post at once.
@@ -250,7 +250,8 @@ impl Book {
         self.map.get(&fingerprint).map(|entry| Arc::clone(&entry.record))
     }
 
-    /// Visits every record, shard by shard; not a snapshot of one moment.
+    /// Visits every record, shard by shard; not a snapshot of one moment. `visit` must not call the book: it would wait
+    /// for the shard that is being visited.
     pub fn for_each(&self, mut visit: impl FnMut(&Arc<AlertRecord>)) {
         for entry in &self.map {
             visit(&entry.record);

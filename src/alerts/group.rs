@@ -60,7 +60,7 @@ struct Group {
 #[derive(Default)]
 pub struct Groups {
     next_id: u64,
-    groups: HashMap<GroupId, Group>,
+    by_id: HashMap<GroupId, Group>,
     by_labels: HashMap<(usize, Labels), GroupId>,
     due: BTreeSet<(Timestamp, GroupId)>,
 }
@@ -79,7 +79,7 @@ impl Groups {
             Some(id) => *id,
             None => self.open(route, place, now),
         };
-        let Some(group) = self.groups.get_mut(&id) else { return id };
+        let Some(group) = self.by_id.get_mut(&id) else { return id };
         group.alerts.insert(alert.fingerprint, Arc::clone(alert));
         if !group.has_flushed && alert.starts_at + route.group_wait < now && group.next_flush > now {
             self.due.remove(&(group.next_flush, id));
@@ -94,14 +94,14 @@ impl Groups {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// A group that is due now: flush it, tell whom it concerns, then say [`Groups::done`].
+    /// A group that is due now; it stays due until [`Groups::flush`]. Tell whom it concerns, then say [`Groups::done`].
     pub fn pop_due(&self, now: Timestamp) -> Option<GroupId> {
         self.due.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
     }
 
     /// What the group holds, and its next time: one group interval from now.
     pub fn flush(&mut self, group: GroupId, now: Timestamp) -> Option<Flush> {
-        let held = self.groups.get_mut(&group)?;
+        let held = self.by_id.get_mut(&group)?;
         self.due.remove(&(held.next_flush, group));
         held.next_flush = now + held.interval;
         held.has_flushed = true;
@@ -126,7 +126,7 @@ impl Groups {
     /// The flush came through: every receiver was told or need not be. Ended alerts leave unless they changed
     /// meanwhile, and an empty group with them. Not called after a failure: the next flush has them still.
     pub fn done(&mut self, flush: &Flush) {
-        let Some(group) = self.groups.get_mut(&flush.group) else { return };
+        let Some(group) = self.by_id.get_mut(&flush.group) else { return };
         for told in flush.alerts.iter().filter(|a| !a.is_firing()) {
             if group.alerts.get(&told.fingerprint).is_some_and(|held| Arc::ptr_eq(held, told) || held == told) {
                 group.alerts.remove(&told.fingerprint);
@@ -139,19 +139,19 @@ impl Groups {
 
     /// For readers (`/api/v2/alerts/groups`), in no order.
     pub fn iter(&self) -> impl Iterator<Item = GroupView<'_>> {
-        self.groups.iter().map(|(id, group)| view(*id, group))
+        self.by_id.iter().map(|(id, group)| view(*id, group))
     }
 
     pub fn get(&self, group: GroupId) -> Option<GroupView<'_>> {
-        self.groups.get(&group).map(|g| view(group, g))
+        self.by_id.get(&group).map(|g| view(group, g))
     }
 
     pub fn len(&self) -> usize {
-        self.groups.len()
+        self.by_id.len()
     }
 
     pub fn is_empty(&self) -> bool {
-        self.groups.is_empty()
+        self.by_id.is_empty()
     }
 
     fn open(&mut self, route: &RouteNode, place: (usize, Labels), now: Timestamp) -> GroupId {
@@ -167,14 +167,14 @@ impl Groups {
             has_flushed: false,
             alerts: BTreeMap::new(),
         };
-        self.groups.insert(id, group);
+        self.by_id.insert(id, group);
         self.by_labels.insert(place, id);
         self.due.insert((next_flush, id));
         id
     }
 
     fn close(&mut self, id: GroupId) {
-        if let Some(group) = self.groups.remove(&id) {
+        if let Some(group) = self.by_id.remove(&id) {
             self.due.remove(&(group.next_flush, id));
             self.by_labels.remove(&(group.route, group.labels));
         }

@@ -123,7 +123,8 @@ mod tests {
 
     #[test]
     fn decides_as_alertmanager_does() {
-        const HOUR: Duration = Duration::from_secs(3600);
+        use NotifyDecision::{Notify, Skip};
+        const HOUR: Duration = Duration::from_hours(1);
         let at = Timestamp::from_millis(10_000_000);
         // (told firing, told resolved) -> (firing, resolved), seconds later, send_resolved
         let check = |told: Option<(&[u64], &[u64])>, now: (&[u64], &[u64]), later: u64, send_resolved, expect| {
@@ -138,7 +139,6 @@ mod tests {
             let got = decide(entry.as_ref(), &fps(now.0), &fps(now.1), moment, HOUR, send_resolved);
             assert_eq!(got, expect, "{told:?} -> {now:?}");
         };
-        use NotifyDecision::{Notify, Skip};
         let unchanged = Skip(SkipReason::Unchanged { last: at, repeat_at: at + HOUR });
         check(None, (&[1], &[]), 0, true, Notify(NotifyReason::First));
         check(None, (&[], &[1]), 0, true, Skip(SkipReason::NeverToldNothingFires));

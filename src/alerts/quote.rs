@@ -1,5 +1,5 @@
 //! Quoted text as Alertmanager prints it in keys that are compared and stored.
-//! In: label values. Out: Go's `%q`, and the OpenMetrics escaping of matchers.
+//! In: label values. Out: Go's `%q`, and the escaping of matchers.
 //! Never: used for people's text.
 //! Start at [`go_quoted`].
 

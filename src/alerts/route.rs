@@ -11,8 +11,8 @@ use std::time::Duration;
 
 /// Alertmanager's defaults for the root.
 pub const GROUP_WAIT: Duration = Duration::from_secs(30);
-pub const GROUP_INTERVAL: Duration = Duration::from_secs(5 * 60);
-pub const REPEAT_INTERVAL: Duration = Duration::from_secs(4 * 3600);
+pub const GROUP_INTERVAL: Duration = Duration::from_mins(5);
+pub const REPEAT_INTERVAL: Duration = Duration::from_hours(4);
 /// Levels of nesting; deeper trees are a mistake and would cost stack.
 pub const DEPTH_MAX: usize = 64;
 /// The `group_by` entry that means "all labels".

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Kept so long after their end, so that people can see what was silenced and bring it back (Alertmanager's default).
-pub const RETENTION: Duration = Duration::from_secs(120 * 3600);
+pub const RETENTION: Duration = Duration::from_hours(120);
 /// Silences kept, expired ones included; people make dozens, scripts gone wrong make millions.
 pub const SILENCES_MAX: usize = 50_000;
 /// Matchers in one silence.

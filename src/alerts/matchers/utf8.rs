@@ -42,10 +42,6 @@ impl Token<'_> {
         format!("{}:{}: unexpected {}: {wanted}", self.start, self.end, self.text)
     }
 
-    fn is_text(&self) -> bool {
-        matches!(self.kind, Kind::Quoted | Kind::Unquoted)
-    }
-
     fn unquote(&self) -> Result<String, String> {
         if self.kind == Kind::Unquoted {
             return Ok(self.text.to_owned());
@@ -60,11 +56,16 @@ pub fn is_reserved(c: char) -> bool {
     c.is_whitespace() || matches!(c, '{' | '}' | '!' | '=' | '~' | ',' | '\\' | '"' | '\'' | '`')
 }
 
+fn is_text(token: &Token<'_>) -> bool {
+    matches!(token.kind, Kind::Quoted | Kind::Unquoted)
+}
+
 struct Lexer<'a> {
     text: &'a str,
     chars: Peekable<CharIndices<'a>>,
     column: usize,
-    peeked: Option<Option<Token<'a>>>,
+    /// Scanned and not taken yet; at the end of the input scanning again costs nothing.
+    peeked: Option<Token<'a>>,
 }
 
 impl<'a> Lexer<'a> {
@@ -74,14 +75,14 @@ impl<'a> Lexer<'a> {
 
     fn peek(&mut self) -> Result<Option<Token<'a>>, String> {
         if self.peeked.is_none() {
-            self.peeked = Some(self.scan()?);
+            self.peeked = self.scan()?;
         }
-        Ok(self.peeked.flatten())
+        Ok(self.peeked)
     }
 
     fn next(&mut self) -> Result<Option<Token<'a>>, String> {
         match self.peeked.take() {
-            Some(token) => Ok(token),
+            Some(token) => Ok(Some(token)),
             None => self.scan(),
         }
     }
@@ -130,7 +131,7 @@ impl<'a> Lexer<'a> {
 
     fn quoted(&mut self, from: usize, start: usize) -> Result<Kind, String> {
         let mut escaped = false;
-        while let Some((_, c)) = self.chars.next() {
+        for (_, c) in self.chars.by_ref() {
             self.column += 1;
             match c {
                 _ if escaped => escaped = false,
@@ -162,7 +163,7 @@ fn parse_tokens(lexer: &mut Lexer<'_>) -> Result<Vec<Matcher>, MatcherError> {
         match lexer.peek().map_err(syntax)? {
             None => break,
             Some(t) if t.kind == Kind::Close => break,
-            Some(t) if !matchers.is_empty() && !t.is_text() => return Err(syntax(t.unexpected(NO_MATCHER_OR_CLOSE))),
+            Some(t) if !matchers.is_empty() && !is_text(&t) => return Err(syntax(t.unexpected(NO_MATCHER_OR_CLOSE))),
             Some(_) => matchers.push(parse_matcher(lexer)?),
         }
         match lexer.peek().map_err(syntax)? {
@@ -196,9 +197,9 @@ fn parse_matcher(lexer: &mut Lexer<'_>) -> Result<Matcher, MatcherError> {
         Ok(Some(t)) if fits(&t) => Ok(t),
         Ok(Some(t)) => Err(MatcherError::Syntax(t.unexpected(wanted))),
     };
-    let name = expect(NO_LABEL_NAME, |t| t.is_text())?.unquote().map_err(MatcherError::Syntax)?;
+    let name = expect(NO_LABEL_NAME, is_text)?.unquote().map_err(MatcherError::Syntax)?;
     let op = expect(NO_OPERATOR, |t| matches!(t.kind, Kind::Op(_)))?.kind;
-    let value = expect(NO_LABEL_VALUE, |t| t.is_text())?.unquote().map_err(MatcherError::Syntax)?;
+    let value = expect(NO_LABEL_VALUE, is_text)?.unquote().map_err(MatcherError::Syntax)?;
     let Kind::Op(op) = op else { return Err(MatcherError::Syntax(NO_OPERATOR.to_owned())) };
     build(&name, op, &value)
 }
