@@ -27,7 +27,5 @@ pub const KEEP_ENDED: Duration = Duration::from_mins(30);
 pub const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// Mute time intervals change on whole minutes; alerts that wait for one are looked at this often.
 pub const INTERVAL_LOOK: Duration = Duration::from_mins(1);
-/// An expired silence is kept this long (Alertmanager's retention).
-pub const SILENCE_RETENTION: Duration = Duration::from_hours(120);
 /// The longest snooze: longer ones are silences.
 pub const SNOOZE_MAX: Duration = Duration::from_hours(720);
