@@ -195,14 +195,14 @@ impl Engine {
                     self.log_told(&key, &say.firing, &say.resolved, now, now + node.repeat_interval * 2);
                 }
                 NotifyDecision::Notify(_) => {
+                    // Until its receipt comes there is nothing to compare again.
                     waiting = true;
-                    quiet_until = None;
                     if self.is_on_the_way(&key, &say) {
                         continue;
                     }
                     let digest = digests[usize::from(integration.send_resolved)]
                         .get_or_insert_with(|| digest(&mut say.records, integration.send_resolved));
-                    let notification = address(flush, node, receiver, index, &say, digest, settings, now);
+                    let notification = address(flush, node, receiver, index, &say, digest, (settings, now));
                     self.supersede(&key);
                     self.groups.on_the_way.insert(key, notification.key.clone());
                     self.post(Arc::new(notification));
@@ -264,18 +264,18 @@ impl Engine {
                 self.log_told(&key, firing, resolved, at, *log_expires_at);
             }
         }
-        self.finish_group(group_key, &notification.receiver, delivered);
+        self.finish_group(group_key, &notification.receiver, delivered, current);
     }
 
     /// One announcement of a group is settled: the last one lets the told ends leave, a failed one is tried at the next flush.
-    fn finish_group(&mut self, group_key: &Arc<str>, receiver: &Arc<str>, delivered: bool) {
+    fn finish_group(&mut self, group_key: &Arc<str>, receiver: &Arc<str>, delivered: bool, current: bool) {
         let Some(id) = self.groups.by_name.get(&(group_key.clone(), receiver.clone())).copied() else { return };
         let from = NflogKey { group_key: group_key.clone(), receiver: receiver.clone(), integration: 0 };
         let of_group = |key: &NflogKey| key.group_key == *group_key && key.receiver == *receiver;
         let open = self.groups.on_the_way.range(from..).next().is_some_and(|(key, _)| of_group(key));
         let Some(state) = self.groups.state.get_mut(&id) else { return };
-        // What was said may be old by now: the next flush compares again.
-        state.changed = true;
+        // A failure is tried again at the next flush; what arrived after it was taken back must be compared with what holds now.
+        state.changed |= !delivered || !current;
         if !delivered {
             state.told = None;
         } else if !open && let Some(flush) = state.told.take() {
@@ -333,8 +333,7 @@ fn address(
     index: usize,
     say: &Say,
     digest: &Digest,
-    settings: &Settings,
-    now: Timestamp,
+    (settings, now): (&Settings, Timestamp),
 ) -> Notification {
     let integration = &receiver.integrations[index];
     let message = digest.message(

@@ -202,18 +202,12 @@ impl Engine {
         let firing = record.is_firing();
         let known = self.alerts.get_mut(&fingerprint);
         let was_firing = known.as_ref().is_some_and(|entry| entry.record.is_firing());
-        match known {
-            Some(entry) => entry.record = record.clone(),
-            None => {
-                let entry = AlertEntry {
-                    record: record.clone(),
-                    incident: None,
-                    policy: None,
-                    groups: Vec::new(),
-                    apart: false,
-                };
-                self.alerts.insert(fingerprint, entry);
-            }
+        if let Some(entry) = known {
+            entry.record = record.clone();
+        } else {
+            let entry =
+                AlertEntry { record: record.clone(), incident: None, policy: None, groups: Vec::new(), apart: false };
+            self.alerts.insert(fingerprint, entry);
         }
         match (was_firing, firing) {
             (false, true) => {

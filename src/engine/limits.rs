@@ -18,16 +18,14 @@ pub const TITLE_MAX: usize = 200;
 /// Pages to one contact within [`PAGE_WINDOW`] when the configuration names no other limit.
 pub const PAGES_PER_MINUTE: u32 = 10;
 /// The window of the page limit.
-pub const PAGE_WINDOW: Duration = Duration::from_secs(60);
+pub const PAGE_WINDOW: Duration = Duration::from_mins(1);
 /// A step none of whose pages was delivered for this long does not keep the next one waiting.
-pub const DELIVERY_TIMEOUT: Duration = Duration::from_secs(120);
+pub const DELIVERY_TIMEOUT: Duration = Duration::from_mins(2);
 /// Ended alerts and resolved incidents stay in memory this long for readers (Alertmanager's alert GC interval).
-pub const KEEP_ENDED: Duration = Duration::from_secs(30 * 60);
+pub const KEEP_ENDED: Duration = Duration::from_mins(30);
 /// How often memory is swept.
-pub const SWEEP_EVERY: Duration = Duration::from_secs(60);
+pub const SWEEP_EVERY: Duration = Duration::from_mins(1);
 /// Mute time intervals change on whole minutes; alerts that wait for one are looked at this often.
-pub const INTERVAL_LOOK: Duration = Duration::from_secs(60);
-/// An expired silence is kept this long (Alertmanager's retention).
-pub const SILENCE_RETENTION: Duration = Duration::from_secs(120 * 3600);
+pub const INTERVAL_LOOK: Duration = Duration::from_mins(1);
 /// The longest snooze: longer ones are silences.
-pub const SNOOZE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
+pub const SNOOZE_MAX: Duration = Duration::from_hours(720);

@@ -20,6 +20,7 @@ mod read;
 mod receipts;
 mod restore;
 mod settings;
+mod tell;
 mod timers;
 mod view;
 mod waiting;

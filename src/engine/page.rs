@@ -4,19 +4,17 @@
 //! Start at [`Engine::advance`].
 
 use super::case::{Case, ack_times_out_at};
-use super::core::{Engine, Pending};
+use super::core::Engine;
 use super::limits;
-use super::message::{Digest, incident_part, key_part};
 use super::place::{ago, target_name};
+use super::tell::Words;
 use super::waiting::Cause;
-use crate::alerts::group::message_order;
 use crate::escalation::{EscalationPolicy, Next, Position, due, next, on_call};
 use crate::model::incident::EscalationTarget;
 use crate::model::{
-    AlertRecord, Fingerprint, Incident, IncidentId, IncidentStatus, Labels, Notification, NotificationKey,
-    NotificationKind, NotificationState, ReceiverSpec, Severity, TimelineKind, Timestamp, Write,
+    Fingerprint, Incident, IncidentId, IncidentStatus, NotificationKind, Severity, TimelineKind, Timestamp,
 };
-use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Where an incident stands in its policy.
@@ -304,7 +302,7 @@ impl Engine {
         let (round, step) = (incident.escalation.round, incident.escalation.step);
         self.cancel_pages_to(id, &contact.receiver, "a newer page goes to the same contact");
         let kind = NotificationKind::Page { incident: id, round, step };
-        for key in self.write_incident_messages(id, receiver, &kind, slot, reason, held_back, |_| true) {
+        for key in self.write_incident_messages(id, receiver, &Words { kind, slot, reason, held_back }, |_| true) {
             if let Some(case) = self.cases.get_mut(&id) {
                 case.pages.insert(key);
                 // After the fallback there is nobody left to turn to.
@@ -316,163 +314,9 @@ impl Engine {
         let whom = if contact.as_whom.is_empty() { String::new() } else { format!("{} by ", contact.as_whom) };
         let mut text = format!("paged {whom}{} (round {round}, step {step})", contact.receiver);
         if held_back > 0 {
-            text.push_str(&format!("; {held_back} more pages to it are held back"));
+            let _ = write!(text, "; {held_back} more pages to it are held back");
         }
         self.say(id, TimelineKind::Paged, text, reason.to_owned());
-    }
-
-    /// One message about the incident to each integration that `wants` it.
-    fn write_incident_messages(
-        &mut self,
-        id: IncidentId,
-        receiver: &ReceiverSpec,
-        kind: &NotificationKind,
-        slot: &str,
-        reason: &str,
-        held_back: u32,
-        wants: impl Fn(usize) -> bool,
-    ) -> Vec<NotificationKey> {
-        let Some(case) = self.cases.get(&id) else { return Vec::new() };
-        let incident = case.incident.clone();
-        let digest = self.digest(case);
-        let group_key: Arc<str> = id.to_string().into();
-        let mut keys = Vec::new();
-        for (index, integration) in receiver.integrations.iter().enumerate().filter(|(i, _)| wants(*i)) {
-            let part = incident_part(&incident, &self.settings.external_url, reason.to_owned(), held_back);
-            let message = digest.message(
-                &receiver.name,
-                &group_key,
-                &Labels::empty(),
-                &self.settings.external_url,
-                integration.max_alerts,
-                Some(part),
-            );
-            let key = NotificationKey(format!("{id}/{slot}/{}/{index}", key_part(&receiver.name)).into());
-            let notification = Arc::new(Notification {
-                key: key.clone(),
-                kind: kind.clone(),
-                receiver: receiver.name.clone(),
-                integration: index,
-                integration_kind: integration.kind.into(),
-                message: Arc::new(message),
-                created_at: self.now,
-                state: NotificationState::Pending,
-                attempts: 0,
-                sent_at: None,
-                error: None,
-                external_ref: None,
-            });
-            self.post(notification);
-            keys.push(key);
-        }
-        keys
-    }
-
-    /// Puts a notification into the outbox.
-    pub(super) fn post(&mut self, notification: Arc<Notification>) {
-        self.turn.rest.push(Write::Notification(notification.clone()));
-        self.turn.send.push(notification.clone());
-        self.outbox.insert(notification.key.clone(), Pending { notification, maybe_heard: false });
-    }
-
-    /// What a message about the incident says of its alerts.
-    fn digest(&self, case: &Case) -> Digest {
-        let mut records: Vec<&Arc<AlertRecord>> =
-            case.members.keys().filter_map(|fp| self.alerts.get(fp)).map(|entry| &entry.record).collect();
-        records.sort_by(|a, b| message_order(&a.labels, &b.labels));
-        Digest::of(records.into_iter())
-    }
-
-    /// Takes a pending row back. Returns whether its destination may have heard of it.
-    pub(super) fn cancel(&mut self, key: &NotificationKey) -> bool {
-        let Some(pending) = self.outbox.remove(key) else { return false };
-        let notification = pending.notification;
-        self.turn.rest.push(Write::NotificationState {
-            key: key.clone(),
-            state: NotificationState::Superseded,
-            attempts: notification.attempts,
-            sent_at: None,
-            error: notification.error.clone(),
-            external_ref: None,
-        });
-        let before = self.turn.send.len();
-        if notification.created_at == self.now {
-            // Decided a moment ago and not handed out yet: it never leaves.
-            self.turn.send.retain(|n| n.key != *key);
-        }
-        if self.turn.send.len() == before {
-            self.turn.cancel.push(key.clone());
-            self.cancelled.insert(key.clone(), (notification.clone(), self.now));
-        }
-        pending.maybe_heard || notification.attempts > 0
-    }
-
-    pub(super) fn cancel_pages(&mut self, id: IncidentId, why: &str) {
-        let pages = self.cases.get(&id).map(|case| case.pages.clone()).unwrap_or_default();
-        self.cancel_these(id, pages, why);
-    }
-
-    fn cancel_pages_to(&mut self, id: IncidentId, receiver: &Arc<str>, why: &str) {
-        let Some(case) = self.cases.get(&id) else { return };
-        let to = |key: &&NotificationKey| self.outbox.get(*key).is_some_and(|p| p.notification.receiver == *receiver);
-        let pages: BTreeSet<NotificationKey> = case.pages.iter().filter(to).cloned().collect();
-        self.cancel_these(id, pages, why);
-    }
-
-    fn cancel_these(&mut self, id: IncidentId, keys: BTreeSet<NotificationKey>, why: &str) {
-        for key in keys {
-            let place = self.outbox.get(&key).map(|p| (p.notification.receiver.clone(), p.notification.integration));
-            let maybe_heard = self.cancel(&key);
-            if let Some(case) = self.cases.get_mut(&id) {
-                case.pages.remove(&key);
-            }
-            let Some((receiver, integration)) = place else { continue };
-            let text = format!("page to {receiver} taken back before it was delivered");
-            self.say(id, TimelineKind::NotPaged, text, why.to_owned());
-            if maybe_heard && let Some(incident) = self.edit(id) {
-                incident.escalation.heard.insert((receiver, integration));
-            }
-        }
-    }
-
-    /// Ends an incident: pages are taken back, and exactly those who heard of it hear of its end.
-    pub(super) fn resolve(&mut self, id: IncidentId, by: Option<Arc<str>>, reason: &str) {
-        let now = self.now;
-        self.cancel_pages(id, "the incident is resolved");
-        self.unhold_all(id);
-        let Some(incident) = self.edit(id) else { return };
-        incident.status = IncidentStatus::Resolved;
-        incident.resolved_at = Some(now);
-        incident.resolved_by = by.clone();
-        incident.snoozed_until = None;
-        incident.escalation.next_at = None;
-        let heard = incident.escalation.heard.clone();
-        if let Some(case) = self.cases.get_mut(&id) {
-            (case.paused, case.undelivered_since) = (false, None);
-            self.index.close(&case.incident);
-        }
-        self.closed.push_back((now, id));
-        let told = self.tell_end(id, &heard);
-        let told =
-            if told.is_empty() { "nobody has to be told".to_owned() } else { format!("told: {}", told.join(", ")) };
-        self.say_as(id, TimelineKind::Resolved, "resolved".to_owned(), format!("{reason}; {told}"), by);
-    }
-
-    /// Tells these integrations that the incident is over. Returns the receivers that are told.
-    pub(super) fn tell_end(&mut self, id: IncidentId, heard: &BTreeSet<(Arc<str>, usize)>) -> Vec<String> {
-        let settings = self.settings.clone();
-        let mut told = Vec::new();
-        let receivers: BTreeSet<&Arc<str>> = heard.iter().map(|(receiver, _)| receiver).collect();
-        for name in receivers {
-            let Some(receiver) = settings.receiver(name) else { continue };
-            let wants = |i: usize| receiver.integrations[i].send_resolved_pages && heard.contains(&(name.clone(), i));
-            let kind = NotificationKind::Update { incident: id };
-            let keys = self.write_incident_messages(id, receiver, &kind, "resolved", "the incident is over", 0, wants);
-            if !keys.is_empty() {
-                told.push(name.to_string());
-            }
-        }
-        told
     }
 }
 

@@ -11,6 +11,7 @@ use super::place::target_name;
 use super::view::{SimulatedPage, Simulation, WhyLine};
 use crate::escalation::{EscalationPolicy, Next, Position, next};
 use crate::model::{Incident, IncidentId, IncidentStatus, Labels, Timestamp};
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 /// Alerts listed one by one in an explanation.
@@ -31,14 +32,14 @@ impl Engine {
     pub fn why(&self, id: IncidentId, now: Timestamp) -> Option<Vec<WhyLine>> {
         let case = self.cases.get(&id)?;
         let mut tree = Tree(Vec::new());
-        self.why_here(&mut tree, case);
+        Self::why_here(&mut tree, case);
         self.why_alerts(&mut tree, case, now);
         self.why_paged(&mut tree, case);
         self.why_next(&mut tree, case, now);
         Some(tree.0)
     }
 
-    fn why_here(&self, tree: &mut Tree, case: &Case) {
+    fn why_here(tree: &mut Tree, case: &Case) {
         let incident = &case.incident;
         tree.add(0, format!("{} is {}: {}", incident.id, incident.status.as_str(), incident.title));
         tree.add(1, format!("opened at {}", incident.opened_at));
@@ -167,7 +168,7 @@ impl Engine {
             },
         };
         if !placing.runner_up.is_empty() {
-            reason.push_str(&format!("; second best: {}", placing.runner_up));
+            let _ = write!(reason, "; second best: {}", placing.runner_up);
         }
         Simulation { status, announcements, policy, incident: placing.incident, reason, pages }
     }

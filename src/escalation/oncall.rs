@@ -61,7 +61,7 @@ mod tests {
     fn schedule(rotation: Rotation, start: Date) -> Schedule {
         Schedule {
             name: "primary".into(),
-            time_zone: jiff::tz::TimeZone::get("Europe/Berlin").unwrap(),
+            time_zone: jiff::tz::TimeZone::get("Europe/Berlin").expect("the zone is bundled"),
             rotation,
             hand_over: time(9, 0, 0, 0),
             start,
@@ -69,9 +69,13 @@ mod tests {
         }
     }
 
+    fn moment(text: &str) -> Timestamp {
+        Timestamp::parse_rfc3339(text).expect("the moment can be read")
+    }
+
     fn check(schedule: &Schedule, at: &str, user: &str, until: &str) {
-        let got = on_call(schedule, Timestamp::parse_rfc3339(at).unwrap()).unwrap();
-        assert_eq!((&*got.user, got.until), (user, Timestamp::parse_rfc3339(until).unwrap()), "{at}");
+        let got = on_call(schedule, moment(at)).expect("somebody is on call");
+        assert_eq!((&*got.user, got.until), (user, moment(until)), "{at}");
     }
 
     #[test]

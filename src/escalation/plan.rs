@@ -89,7 +89,7 @@ mod tests {
             name: "p".into(),
             steps: vec![step(0), step(5)],
             repeat,
-            repeat_after: Duration::from_secs(60),
+            repeat_after: Duration::from_mins(1),
             ack_timeout: None,
             fallback: Vec::new(),
         }

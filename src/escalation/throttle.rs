@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn ten_a_minute_two_of_them_for_the_critical() {
-        let (mut throttle, ops, minute) = (Throttle::default(), Arc::from("ops"), Duration::from_secs(60));
+        let (mut throttle, ops, minute) = (Throttle::default(), Arc::from("ops"), Duration::from_mins(1));
         let at = |ms| Timestamp::from_millis(ms);
         for i in 0..8 {
             assert!(throttle.take(&ops, 10, minute, false, at(i)));

@@ -201,9 +201,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     fn config() -> CorrelationConfig {
-        let matchers = vec![Matcher::new("service", crate::model::MatchOp::Regex, ".+").unwrap()];
+        let matchers = vec![Matcher::new("service", crate::model::MatchOp::Regex, ".+").expect("the pattern compiles")];
         let by = vec!["cluster".into(), "service".into()];
-        let rule = CorrelationRule { name: "service".into(), matchers, by, window: Duration::from_secs(600) };
+        let rule = CorrelationRule { name: "service".into(), matchers, by, window: Duration::from_mins(10) };
         CorrelationConfig { rules: vec![rule], ..CorrelationConfig::default() }
     }
 

@@ -36,8 +36,8 @@ impl Default for CorrelationConfig {
     fn default() -> Self {
         Self {
             rules: Vec::new(),
-            gap: Duration::from_secs(120),
-            age_max: Duration::from_secs(360),
+            gap: Duration::from_mins(2),
+            age_max: Duration::from_mins(6),
             cluster_labels: vec!["cluster".into()],
             environment_labels: vec!["environment".into(), "env".into()],
         }

@@ -102,7 +102,7 @@ impl World {
     /// Seconds since the start, without a fraction where there is none.
     fn at(&self) -> String {
         let ms = self.now.since(START).as_millis();
-        if ms % 1000 == 0 { format!("{}s", ms / 1000) } else { format!("{}.{:03}s", ms / 1000, ms % 1000) }
+        if ms.is_multiple_of(1000) { format!("{}s", ms / 1000) } else { format!("{}.{:03}s", ms / 1000, ms % 1000) }
     }
 
     /// Lets time pass up to `until`, stopping at everything that is due on the way.
@@ -342,14 +342,16 @@ fn difference(expected: &[String], told: &[String]) -> String {
 #[test]
 fn every_story_goes_as_told() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/stories");
-    let mut files: Vec<PathBuf> =
-        std::fs::read_dir(folder).expect("the stories are there").map(|f| f.unwrap().path()).collect();
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .expect("the stories are there")
+        .map(|f| f.expect("the folder can be read").path())
+        .collect();
     files.retain(|f| f.extension().is_some_and(|e| e == "story"));
     files.sort();
     assert!(files.len() >= 15, "there are {} stories", files.len());
     let mut failed = Vec::new();
     for file in files {
-        let story = std::fs::read_to_string(&file).unwrap();
+        let story = std::fs::read_to_string(&file).expect("the story can be read");
         let went = std::panic::catch_unwind(|| run(&story)).unwrap_or_else(|_| Err("panicked, see above".to_owned()));
         if let Err(why) = went {
             failed.push(format!("{}: {why}", file.file_name().unwrap_or_default().display()));
@@ -377,4 +379,84 @@ fn keys_are_stable_and_plain() {
     assert_eq!(keys.iter().map(|k| &*k.0).collect::<Vec<_>>(), ["INC-1/r1/s1/first/0"]);
     world.crash();
     assert_eq!(world.open.iter().map(|n| n.key.clone()).collect::<Vec<_>>(), keys);
+}
+
+impl World {
+    /// Many alerts in one batch, as a storm's post brings them.
+    fn storm(&mut self, alerts: impl Iterator<Item = String>) -> Outcome {
+        let news = alerts.map(|text| self.book.fire(&labels(&text), self.now)).collect();
+        let outcome = self.engine.apply(self.now, Input::Transitions(news));
+        self.disk.commit(&outcome);
+        outcome
+    }
+}
+
+#[test]
+fn critical_incidents_are_paged_first() {
+    let mut world = World::new(&["rule each alertname=~.+ by=instance window=10m", "limit 10"]);
+    let severity = |i| if i % 10 == 9 { "critical" } else { "warning" };
+    let outcome = world.storm((0..40).map(|i| format!("alertname=Down instance=i{i} severity={}", severity(i))));
+    let pages = outcome.send.iter().filter_map(|n| n.message.incident.as_ref());
+    let paged: Vec<&str> = pages.map(|i| i.severity.as_str()).collect();
+    assert_eq!(paged[..4], ["critical"; 4]);
+    assert!(paged.len() <= 10 && paged[4..].iter().all(|s| *s == "medium"), "{paged:?}");
+    assert_eq!(world.engine.counts(world.now).pages_held_back, 40 - paged.len());
+}
+
+#[test]
+fn a_storm_stays_bounded() {
+    let mut world = World::new(&["no rules", "route group_by=alertname"]);
+    let many = |from: usize, to: usize| (from..to).map(|i| format!("alertname=Down instance=i{i} job=node"));
+    let first = world.storm(many(0, 1_500));
+    let page = first.send.iter().find(|n| n.incident().is_some()).expect("the incident is paged");
+    assert_eq!((page.message.alerts.len(), page.message.truncated_alerts), (1_000, 500));
+    assert_eq!(page.message.common_labels, labels("alertname=Down job=node"));
+    assert!(page.message.alerts.windows(2).all(|w| w[0].labels.value("instance") < w[1].labels.value("instance")));
+    let lines = world.disk.timeline.len();
+    assert!(lines < 120, "{lines} timeline lines for one incident");
+    world.storm(many(1_500, 10_005));
+    let open = world.engine.open_incidents();
+    let counts: Vec<u32> = open.iter().rev().map(|i| i.alert_count).collect();
+    assert_eq!(counts, [10_000, 5], "the ten thousand and first alert opens another incident");
+    assert_eq!(open[1].title, "Down i0 (+9999)");
+    invariants::check(&world.engine).expect("all promises hold");
+}
+
+/// What a page says beyond Alertmanager's data.
+#[test]
+fn a_page_carries_its_incident() {
+    let mut world = World::new(&["receiver first webhook", "user ana first", "policy default | 0s user:ana"]);
+    world.moods.insert("first".to_owned(), Mood::Hangs);
+    world.act(&["fire", "Down", "instance=a", "severity=page"]);
+    let said = world.open[0].message.incident.clone().expect("a page names its incident");
+    assert_eq!(
+        (said.title.as_str(), said.severity.as_str(), said.status.as_str()),
+        ("Down a", "critical", "triggered")
+    );
+    assert_eq!(said.url, "http://127.0.0.1:9095/incidents/INC-1");
+    assert_eq!(said.reason, "round 1 step 1 of policy default: the incident opened");
+    let why: Vec<String> =
+        world.engine.why(IncidentId(1), world.now).expect("it is known").into_iter().map(|l| l.text).collect();
+    for part in
+        ["rule default", "1 of 1 alerts fire", "first was paged; not delivered so far", "the policy is exhausted at"]
+    {
+        assert!(why.iter().any(|line| line.contains(part)), "{part} is not in {why:#?}");
+    }
+}
+
+#[test]
+fn a_simulation_names_who_when_and_why() {
+    let mut world = World::new(&["policy default repeat=1 repeat_after=1m | 0s first | 5s user:nobody"]);
+    let plan = world.engine.simulate(&labels("alertname=Down service=web"), START);
+    let told: Vec<(u128, u32, usize)> =
+        plan.pages.iter().map(|p| (p.at.since(START).as_secs().into(), p.step, p.receivers.len())).collect();
+    assert_eq!(told, [(0, 1, 1), (5, 2, 0), (65, 1, 1), (70, 2, 0)]);
+    assert_eq!(plan.pages[1].reason, "not paged: user nobody leads to no receiver");
+    assert_eq!((&*plan.announcements[0].0, plan.incident), ("ops", None));
+    world.act(&["fire", "Down", "service=web"]);
+    let plan = world.engine.simulate(&labels("alertname=Slow service=web"), START);
+    assert_eq!((plan.incident, plan.pages.len()), (Some(IncidentId(1)), 0));
+    assert_eq!(world.engine.open_incidents().len(), 1);
+    assert_eq!(world.engine.receivers_of(&labels("a=b")), ["ops".into()]);
+    assert_eq!(world.engine.groups(START).len(), 1);
 }

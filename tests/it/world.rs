@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use watchfire::alerts::{InhibitRule, Route, RouteSpec};
 use watchfire::engine::{Outcome, Restored, Settings};
-use watchfire::escalation::{EscalationPolicy, EscalationStep, User};
+use watchfire::escalation::{EscalationPolicy, EscalationStep, Rotation, Schedule, User};
 use watchfire::incidents::CorrelationRule;
 use watchfire::model::incident::EscalationTarget;
 use watchfire::model::{
@@ -65,7 +65,7 @@ impl Disk {
     /// What is read back at start; all incidents are, which a store may bound.
     pub fn load(&self, now: Timestamp) -> Restored {
         let pending = |n: &&Notification| n.state == NotificationState::Pending;
-        let minute = now - Duration::from_secs(60);
+        let minute = now - Duration::from_mins(1);
         let paged = |n: &&Notification| matches!(n.kind, NotificationKind::Page { .. }) && n.created_at > minute;
         Restored {
             alerts: self.alerts.values().cloned().collect(),
@@ -175,6 +175,7 @@ fn receiver(name: &str, rest: &[&str]) -> ReceiverSpec {
 /// - `receiver NAME webhook email !send_resolved !send_resolved_pages`
 /// - `policy NAME repeat=1 repeat_after=5m ack_timeout=1h fallback=boss | 0s first user:ana | 5s second`
 /// - `user NAME receiver …`; `rule NAME MATCHERS by=cluster,service window=10m`; `inhibit SOURCE TARGET equal=cluster`
+/// - `schedule NAME ZONE 13:30:00 2026-01-01 USER …` hands over daily
 /// - `limit 10` or `limit none`; `no rules`
 pub fn settings(lines: &[&str]) -> Settings {
     let mut spec = RouteSpec {
@@ -232,6 +233,14 @@ pub fn settings(lines: &[&str]) -> Settings {
                 let receivers = rest.iter().map(|r| (*r).into()).collect();
                 settings.users.push(User { name: name.into(), receivers });
             }
+            ["schedule", name, zone, hand_over, start, ref users @ ..] => settings.schedules.push(Schedule {
+                name: name.into(),
+                time_zone: jiff::tz::TimeZone::get(zone).expect("the zone is known"),
+                rotation: Rotation::Daily,
+                hand_over: hand_over.parse().expect("a wall-clock time"),
+                start: start.parse().expect("a day"),
+                users: users.iter().map(|u| (*u).into()).collect(),
+            }),
             ["rule", name, on, ..] => settings.correlation.rules.push(CorrelationRule {
                 name: name.into(),
                 matchers: matchers(on),
