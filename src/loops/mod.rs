@@ -6,6 +6,7 @@
 mod commit;
 pub mod decide;
 pub mod deliver;
+pub mod evaluate;
 pub mod hands;
 pub mod retain;
 

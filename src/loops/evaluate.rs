@@ -1,0 +1,141 @@
+//! The loop that evaluates rules: at every slot, and sooner when samples arrive that a rule watches.
+//! In: the head, the clock, the bell that the write door rings. Out: alerts and rows of state to the [`RuleSink`].
+//! Never: loses a transition; what a busy sink has not taken is offered again before anything new.
+//! Start at [`EvaluateLoop::run`].
+
+use crate::clock::Clock;
+use crate::engine::RuleAlertChange;
+use crate::model::{Timestamp, Write};
+use crate::rules::{Evaluation, RuleSet, RulesView};
+use crate::series::Head;
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+/// Arrivals are gathered this long, so that one request with a thousand series is one evaluation, not a thousand.
+const GATHER: Duration = Duration::from_millis(2);
+/// Sleep at most so long, so that a clock that was set forward is noticed.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+/// The first pause after a sink refused; doubles up to the second figure.
+const RETRY_MIN: Duration = Duration::from_millis(50);
+const RETRY_MAX: Duration = Duration::from_secs(5);
+
+/// What takes the news: the door of the alerts book and the single writer. It answers `false` to be asked again with
+/// the same news.
+pub trait RuleSink: Send + Sync {
+    fn submit<'a>(&'a self, news: &'a Evaluation) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
+}
+
+/// The rows of state as the engine's input takes them.
+pub fn rule_changes(writes: &[Write]) -> Vec<RuleAlertChange> {
+    let change = |write: &Write| match write {
+        Write::RuleAlert(record) => Some(RuleAlertChange::Put(record.clone())),
+        Write::RuleAlertDropped { rule, fingerprint } => {
+            Some(RuleAlertChange::Drop { rule: rule.clone(), fingerprint: *fingerprint })
+        }
+        _ => None,
+    };
+    writes.iter().filter_map(change).collect()
+}
+
+/// The rules, their view, and the bell; shared by the loop, the reload and the API.
+pub struct RuleEngine {
+    pub rules: Mutex<RuleSet>,
+    /// The latest picture, for readers who must not wait.
+    pub view: Arc<ArcSwap<RulesView>>,
+    /// Rung by the write door when samples came to watched series, and by reload.
+    pub arrivals: Arc<Notify>,
+    pub head: Arc<Head>,
+    /// News of a reload, handed out by the loop before its own.
+    pub pending: Mutex<Evaluation>,
+}
+
+impl RuleEngine {
+    pub fn new(rules: RuleSet, head: Arc<Head>) -> Self {
+        let view = Arc::new(ArcSwap::from_pointee(rules.view()));
+        Self { rules: Mutex::new(rules), view, arrivals: Arc::default(), head, pending: Mutex::default() }
+    }
+
+    /// Changes the rules (a reload); the news it gives go out with the loop's next turn.
+    pub fn change(&self, change: impl FnOnce(&mut RuleSet, &Head) -> Evaluation) {
+        let mut rules = self.rules.lock();
+        let news = change(&mut rules, &self.head);
+        self.pending.lock().append(news);
+        self.view.store(Arc::new(rules.view()));
+        drop(rules);
+        self.arrivals.notify_one();
+    }
+
+    /// Everything that is to be done at `now`.
+    fn turn(&self, now: Timestamp) -> Evaluation {
+        let mut news = std::mem::take(&mut *self.pending.lock());
+        let arrived = self.head.take_arrivals();
+        let mut rules = self.rules.lock();
+        if !arrived.is_empty() {
+            news.append(rules.evaluate_arrivals(&arrived, now, &self.head));
+        }
+        let due = rules.next_due().is_some_and(|due| due <= now);
+        if due {
+            news.append(rules.evaluate(now, &self.head));
+        }
+        if due || !news.is_empty() {
+            self.view.store(Arc::new(rules.view()));
+        }
+        news
+    }
+
+    /// How long to sleep unless the bell rings.
+    fn pause(&self, now: Timestamp) -> Duration {
+        self.rules.lock().next_due().map_or(SLEEP_MAX, |due| due.since(now).min(SLEEP_MAX))
+    }
+}
+
+/// What the application gives the loop.
+pub struct EvaluateLoop {
+    pub engine: Arc<RuleEngine>,
+    pub sink: Arc<dyn RuleSink>,
+    pub clock: Arc<dyn Clock>,
+    pub stop: CancellationToken,
+    /// Told after every turn: evaluations, failures.
+    pub observe: Arc<dyn Fn(&Evaluation) + Send + Sync>,
+}
+
+impl EvaluateLoop {
+    /// Runs until stopped; what was found by then has been handed on or is found again after a restart, because state
+    /// is stored only together with its news.
+    pub async fn run(self) {
+        loop {
+            let pause = self.engine.pause(self.clock.now());
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = self.engine.arrivals.notified() => tokio::time::sleep(GATHER).await,
+                () = tokio::time::sleep(pause) => {}
+            }
+            let news = self.engine.turn(self.clock.now());
+            (self.observe)(&news);
+            for error in &news.errors {
+                tracing::warn!(group = %error.group, rule = %error.rule, error = %error.text, "rule evaluation failed");
+            }
+            if !news.is_empty() && !self.hand_on(&news).await {
+                return;
+            }
+        }
+    }
+
+    /// Offers the news until they are taken; `false` when stopped before that.
+    async fn hand_on(&self, news: &Evaluation) -> bool {
+        let mut wait = RETRY_MIN;
+        while !self.sink.submit(news).await {
+            tokio::select! {
+                () = self.stop.cancelled() => return false,
+                () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_MAX),
+            }
+        }
+        true
+    }
+}
