@@ -92,6 +92,7 @@ fn writes(n: u64, story: bool) -> Vec<Write> {
             reason: "rule service: same cluster and service, 2 s after the last".to_owned(),
             runner_up: String::new(),
             detached: false,
+            left_at: None,
         })));
         writes.push(Write::Timeline(Arc::new(TimelineEntry {
             incident: id,

@@ -250,7 +250,8 @@ impl Book {
         self.map.get(&fingerprint).map(|entry| Arc::clone(&entry.record))
     }
 
-    /// Visits every record, shard by shard; not a snapshot of one moment.
+    /// Visits every record, shard by shard; not a snapshot of one moment. `visit` must not call the book: it would wait
+    /// for the shard that is being visited.
     pub fn for_each(&self, mut visit: impl FnMut(&Arc<AlertRecord>)) {
         for entry in &self.map {
             visit(&entry.record);

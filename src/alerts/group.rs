@@ -94,7 +94,7 @@ impl Groups {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// A group that is due now: flush it, tell whom it concerns, then say [`Groups::done`].
+    /// A group that is due now; it stays due until [`Groups::flush`]. Tell whom it concerns, then say [`Groups::done`].
     pub fn pop_due(&self, now: Timestamp) -> Option<GroupId> {
         self.due.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
     }
@@ -117,7 +117,7 @@ impl Groups {
 
     /// The group has nothing new to say: only its next time is set, one group interval from now.
     pub fn skip(&mut self, group: GroupId, now: Timestamp) {
-        let Some(held) = self.groups.get_mut(&group) else { return };
+        let Some(held) = self.by_id.get_mut(&group) else { return };
         self.due.remove(&(held.next_flush, group));
         held.next_flush = now + held.interval;
         self.due.insert((held.next_flush, group));

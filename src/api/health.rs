@@ -40,7 +40,7 @@ pub async fn metrics(State(context): Shared, headers: HeaderMap) -> Response {
 /// `GET /api/v1/status`: each part's health and the figures a person asks first.
 pub async fn status(State(context): Shared) -> Response {
     let report = context.health.report();
-    let counts = context.engine.read().counts();
+    let counts = context.engine.read().counts(context.clock.now());
     let parts: Vec<_> = report
         .parts
         .iter()

@@ -197,7 +197,11 @@ pub async fn query_range(State(context): Shared, uri: Uri, body: Bytes) -> Resul
 fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
     params
         .all("match[]")
-        .map(|text| parse_selector(text).map_err(|e| ApiError::Invalid(format!("invalid parameter \"match[]\": {e}"))))
+        .map(|text| {
+            let selector = parse_selector(text)
+                .map_err(|e| ApiError::Invalid(format!("invalid parameter \"match[]\": {e}")))?;
+            Ok(selector.all_matchers())
+        })
         .collect()
 }
 
@@ -242,7 +246,7 @@ pub async fn metadata(State(context): Shared, uri: Uri) -> Result<Response, ApiE
         .iter()
         .filter(|(name, _)| wanted.is_none_or(|w| w == &***name))
         .take(limit)
-        .map(|(name, m)| (name.to_string(), json!([{ "type": m.kind.as_str(), "help": &*m.help, "unit": &*m.unit }])))
+        .map(|(name, m)| (name.to_string(), json!([{ "type": m.kind, "help": &*m.help, "unit": &*m.unit }])))
         .collect();
     drop(book);
     Ok(success(rows).into_response())

@@ -5,9 +5,11 @@
 
 mod counters;
 mod ingest;
+mod report;
 
 pub use counters::WriteCounters;
-pub use ingest::{Ingest, Report};
+pub use ingest::Ingest;
+pub use report::Report;
 
 use crate::clock::Clock;
 use crate::model::Timestamp;

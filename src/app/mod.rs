@@ -1,1 +1,16 @@
-//! (to be written)
+//! The application: build → run → stop. The only place that knows every room.
+//! In: [`Options`]. Out: a server that runs until it is told to stop, or why it could not.
+//! Never: decides what an alert means; it only puts rooms together.
+//! Start at [`run`].
+
+mod build;
+mod demo;
+mod doors;
+mod gauges;
+mod reload;
+mod rules;
+mod server;
+mod system;
+
+pub use demo::config as demo_config;
+pub use system::{AppError, Options, run};

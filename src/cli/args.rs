@@ -36,6 +36,12 @@ pub enum Command {
     Test(TestArgs),
     /// Play stored alert history against another configuration and show what would have differed
     Replay(ReplayArgs),
+    /// Cut unreadable records out of the write-ahead log of a stopped server
+    Repair {
+        /// Folder of the database and the write-ahead log
+        #[arg(long = "storage.path", value_name = "DIR", default_value = "./data")]
+        storage_path: PathBuf,
+    },
     /// Show who would be told of an alert, when, and why
     Simulate(SimulateArgs),
     /// Post alerts to a running server, or list them
@@ -71,7 +77,7 @@ pub struct ServeArgs {
     /// Folder of the database and the write-ahead log [default: ./data]
     #[arg(long = "storage.path", value_name = "DIR")]
     pub storage_path: Option<PathBuf>,
-    /// error, warn, info, debug or trace; or a tracing filter such as info,watchfire::engine=debug
+    /// error, warn, info, debug or trace; or a tracing filter such as `info,watchfire::engine=debug`
     #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
     pub log_level: String,
     #[arg(long = "log.format", value_enum, default_value_t)]
@@ -182,7 +188,7 @@ pub enum AlertCommand {
         /// RFC 3339 [default: now]
         #[arg(long, value_parser = time)]
         start: Option<Timestamp>,
-        /// RFC 3339 [default: resolve_timeout from now]
+        /// RFC 3339 [default: `resolve_timeout` from now]
         #[arg(long, value_parser = time)]
         end: Option<Timestamp>,
         #[command(flatten)]

@@ -142,7 +142,9 @@ fn section(title: &str, rows: &Value, head: &[&str], cells: impl Fn(&Value) -> V
     let Some(rows) = rows.as_array().filter(|r| !r.is_empty()) else { return };
     out::line(format!("\n{title}"));
     let mut table = Table::new(head);
-    rows.iter().for_each(|row| table.row(cells(row)));
+    for row in rows {
+        table.row(cells(row));
+    }
     table.print();
 }
 

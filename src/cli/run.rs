@@ -4,7 +4,7 @@
 //! Start at [`main`].
 
 use super::args::{Cli, Command};
-use super::{alerts, check, client, incidents, out, serve, silences, simulate, unit_tests};
+use super::{alerts, check, client, incidents, out, replay, serve, silences, simulate, unit_tests};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -19,12 +19,13 @@ pub fn main() -> ExitCode {
         }
     };
     match cli.command {
-        None => serve::serve(cli.serve),
-        Some(Command::Serve(args)) => serve::serve(args),
-        Some(Command::Demo(args)) => serve::demo(args),
+        None => serve::serve(&cli.serve),
+        Some(Command::Serve(args)) => serve::serve(&args),
+        Some(Command::Demo(args)) => serve::demo(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Test(args)) => unit_tests::run(&args.files),
-        Some(Command::Replay(args)) => code(serve::replay(&args)),
+        Some(Command::Replay(args)) => code(replay::run(&args)),
+        Some(Command::Repair { storage_path }) => code(serve::repair(&storage_path)),
         Some(Command::Simulate(args)) => code(simulate::run(&args)),
         Some(Command::Alert(command)) => code(alerts::run(command)),
         Some(Command::Silence(command)) => code(silences::run(command)),

@@ -1,24 +1,51 @@
-//! `watchfire serve`, `demo` and `replay`: hand over to `app`.
+//! `watchfire serve`, `demo`, `repair`: hand over to `app`.
 //! In: [`ServeArgs`]. Out: the exit code of the server.
 //! Never: keeps anything; `app` reads the configuration again at each reload with the same flags.
 //! Start at [`serve`].
 
-use super::args::{ReplayArgs, ServeArgs};
+use super::args::{LogFormat, ServeArgs};
 use super::out;
-use crate::config;
+use crate::app::{self, Options};
+use crate::config::{self, Loaded, Mistakes};
+use crate::telemetry::logging;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-pub fn serve(args: ServeArgs) -> ExitCode {
-    start(&args)
+/// Where the demo keeps its state, so that it never mixes with a real server's.
+const DEMO_STORAGE: &str = "./data/demo";
+
+pub fn serve(args: &ServeArgs) -> ExitCode {
+    start(args, config::start(args.config_file.as_deref(), &args.overrides(), args.insecure), None)
 }
 
-pub fn demo(args: ServeArgs) -> ExitCode {
-    start(&args)
+/// The same server with a fleet that breaks; without a file, with the demo's own configuration.
+pub fn demo(args: &ServeArgs) -> ExitCode {
+    let loaded = if args.config_file.is_some() {
+        config::start(args.config_file.as_deref(), &args.overrides(), args.insecure)
+    } else {
+        app::demo_config().map(|mut loaded| {
+            loaded.config.apply(&args.overrides());
+            if args.storage_path.is_none() {
+                loaded.config.storage.path = PathBuf::from(DEMO_STORAGE);
+            }
+            loaded
+        })
+    };
+    start(args, loaded, Some(|line| out::line(line)))
 }
 
 /// Loads and checks before anything starts, so that a mistake is an exit code and not a half-started server.
-fn start(args: &ServeArgs) -> ExitCode {
-    let loaded = match config::start(args.config_file.as_deref(), &args.overrides(), args.insecure) {
+fn start(args: &ServeArgs, loaded: Result<Loaded, Mistakes>, demo: Option<fn(&str)>) -> ExitCode {
+    let Some(level) = logging::parse_level(&args.log_level) else {
+        out::complain(format!("--log.level {:?} is not known: write error, warn, info, debug or trace", args.log_level));
+        return ExitCode::from(2);
+    };
+    let format = match args.log_format {
+        LogFormat::Logfmt => logging::LogFormat::Logfmt,
+        LogFormat::Json => logging::LogFormat::Json,
+    };
+    logging::init(level, format);
+    let loaded = match loaded {
         Ok(loaded) => loaded,
         Err(mistakes) => {
             out::complain(format!("{mistakes}\nthe configuration was not loaded"));
@@ -28,11 +55,25 @@ fn start(args: &ServeArgs) -> ExitCode {
     for warning in &loaded.warnings {
         out::complain(format!("warning: {warning}"));
     }
-    out::complain("this build has no server");
-    ExitCode::FAILURE
+    let options = Options {
+        config: loaded.config,
+        config_file: args.config_file.clone(),
+        overrides: args.overrides(),
+        insecure: args.insecure,
+        demo,
+    };
+    match app::run(options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            out::complain(format!("error: {error}"));
+            ExitCode::FAILURE
+        }
+    }
 }
 
-pub fn replay(args: &ReplayArgs) -> Result<(), String> {
-    config::load(Some(&args.config_file)).map_err(|mistakes| mistakes.to_string())?;
-    Err("this build cannot replay".to_owned())
+/// `watchfire repair`: cuts what cannot be read out of the write-ahead log; the server must not run.
+pub fn repair(storage: &Path) -> Result<(), String> {
+    let repaired = crate::wal::repair(&storage.join("wal")).map_err(|e| e.to_string())?;
+    out::line(format!("{} segments mended, {} bytes could not be read and are gone", repaired.segments, repaired.dropped_bytes));
+    Ok(())
 }

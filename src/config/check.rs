@@ -4,7 +4,7 @@
 //! Start at [`Names::check`].
 
 use super::fields::{At, nearest};
-use super::intervals::IntervalConfig;
+use super::intervals::Interval;
 use super::mistakes::Notes;
 use super::people::References;
 use super::receivers::Receiver;
@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 pub struct Names<'a> {
     pub notes: &'a Notes,
     pub receivers: &'a [Receiver],
-    pub intervals: &'a [IntervalConfig],
+    pub intervals: &'a [Interval],
     pub policies: &'a [EscalationPolicy],
     pub schedules: &'a [Schedule],
     pub users: &'a [User],

@@ -160,13 +160,11 @@ impl<'a> Fields<'a> {
     }
 
     fn item_text(&self, key: &str, item: &'a Node) -> Option<At<&'a str>> {
-        match &item.value {
-            Value::Scalar { text, .. } => Some(At { value: text, at: item.at }),
-            _ => {
-                self.notes.mistake(item.at, format!("{key} must hold single values, not {}", item.kind()));
-                None
-            }
+        if let Value::Scalar { text, .. } = &item.value {
+            return Some(At { value: text, at: item.at });
         }
+        self.notes.mistake(item.at, format!("{key} must hold single values, not {}", item.kind()));
+        None
     }
 
     /// A mapping of free names to single values, in the order of the file.
@@ -237,15 +235,15 @@ impl<'a> Fields<'a> {
                 continue;
             }
             let text = format!("field {} not found in {}", key.name, self.name);
-            match nearest(&key.name, &asked) {
-                Some(known) => self.notes.mistake_with(key.at, text, format!("did you mean {known}?")),
-                None => {
-                    let mut known: Vec<&str> = asked.clone();
-                    known.sort_unstable();
-                    known.dedup();
-                    self.notes.mistake_with(key.at, text, format!("known fields: {}", known.join(", ")));
-                }
-            }
+            let advice = if let Some(known) = nearest(&key.name, &asked) {
+                format!("did you mean {known}?")
+            } else {
+                let mut known: Vec<&str> = asked.clone();
+                known.sort_unstable();
+                known.dedup();
+                format!("known fields: {}", known.join(", "))
+            };
+            self.notes.mistake_with(key.at, text, advice);
         }
     }
 }

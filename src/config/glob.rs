@@ -21,7 +21,9 @@ pub fn expand(pattern: &Path) -> Vec<PathBuf> {
         if matches!(part, Component::Normal(_)) && is_pattern(&text) {
             found = found.iter().flat_map(|dir| matches_in(dir, &text)).take(MATCHES_MAX).collect();
         } else {
-            found.iter_mut().for_each(|path| path.push(part));
+            for path in &mut found {
+                path.push(part);
+            }
         }
     }
     found.retain(|path| path.exists());

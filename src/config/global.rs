@@ -12,7 +12,7 @@ use crate::notify::settings::{HttpConfig, PAGERDUTY_URL, SLACK_API_URL, Smarthos
 use std::time::Duration;
 
 /// How long an alert posted without an end lives (Alertmanager's default).
-pub const RESOLVE_TIMEOUT: Duration = Duration::from_secs(300);
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Checked `global`.
 #[derive(Clone, Debug)]

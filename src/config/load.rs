@@ -4,22 +4,26 @@
 //! Start at [`load`].
 
 use super::check::Names;
-use super::fields::Fields;
+use super::fields::{At, Fields};
 use super::glob;
 use super::global::{Global, global};
-use super::intervals::{IntervalConfig, intervals};
+use super::intervals::intervals;
 use super::mistakes::{Mistake, Mistakes, Notes, Warning};
 use super::people;
 use super::print;
 use super::receivers::receivers;
-use super::routing::{InhibitConfig, RouteConfig, inhibit_rules, route};
+use super::routing::{inhibit_rules, route};
 use super::server::is_exposed;
 use super::server::{self, Evaluation, Ingest, Paging, Storage, Web};
 use super::yaml::{self, Node, Position, Value};
+use crate::alerts::{InhibitRule, Route, TimeInterval};
+use crate::engine;
 use crate::escalation::{EscalationPolicy, Schedule, User};
 use crate::incidents::CorrelationConfig;
 use crate::model::Labels;
 use crate::notify::ReceiverConfig;
+use crate::rules::{self, RuleFile};
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -47,14 +51,15 @@ const DEFAULT_RULE_FILES: &str = "rules/*.yml";
 pub struct Config {
     /// The file, when there is one.
     pub path: Option<PathBuf>,
-    tree: Node,
+    tree: Tree,
     /// How long an alert posted without an end lives.
     pub resolve_timeout: Duration,
     /// Files of notification templates.
     pub templates: Vec<PathBuf>,
-    pub route: RouteConfig,
-    pub inhibit_rules: Vec<InhibitConfig>,
-    pub time_intervals: Vec<IntervalConfig>,
+    pub route: Route,
+    pub inhibit_rules: Vec<InhibitRule>,
+    /// By name; one holds when any of its entries does.
+    pub time_intervals: BTreeMap<String, Vec<TimeInterval>>,
     /// Integrations of kinds that cannot deliver are left out; no receiver in use has any.
     pub receivers: Vec<ReceiverConfig>,
     pub policies: Vec<EscalationPolicy>,
@@ -63,6 +68,8 @@ pub struct Config {
     pub correlation: CorrelationConfig,
     /// Files that exist, in the order of the patterns and then of their names, each once.
     pub rule_files: Vec<PathBuf>,
+    /// Those files, read; in the same order.
+    pub rules: Vec<RuleFile>,
     /// No file was named and the working folder holds no rules: the built-in ones shall run.
     pub built_in_rules: bool,
     pub evaluation: Evaluation,
@@ -71,6 +78,16 @@ pub struct Config {
     pub ingest: Ingest,
     pub paging: Paging,
     pub external_labels: Labels,
+}
+
+/// The file as it was read, secrets included: `Debug` shows nothing of it.
+#[derive(Clone)]
+struct Tree(Node);
+
+impl std::fmt::Debug for Tree {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tree(…)")
+    }
 }
 
 /// A configuration that may be used, and what is odd about it.
@@ -141,9 +158,35 @@ pub fn kind_of(text: &str) -> FileKind {
 
 fn built_in() -> Result<Loaded, Mistakes> {
     let mut loaded = parse(DEFAULT_YAML, "", Files::Check)?;
-    loaded.config.rule_files = glob::expand(Path::new(DEFAULT_RULE_FILES));
-    loaded.config.built_in_rules = loaded.config.rule_files.is_empty();
-    Ok(loaded)
+    let mut mistakes = Vec::new();
+    let config = &mut loaded.config;
+    for path in glob::expand(Path::new(DEFAULT_RULE_FILES)) {
+        match std::fs::read_to_string(&path) {
+            Ok(text) if kind_of(&text) == FileKind::RuleTests => {}
+            Ok(text) => match rule_file(&path, &text) {
+                Ok(rules) => {
+                    config.rule_files.push(path);
+                    config.rules.push(rules);
+                }
+                Err(Mistakes(found)) => mistakes.extend(found),
+            },
+            Err(error) => {
+                let file = path.display().to_string();
+                mistakes.push(Mistake::new(&file, Position::default(), error.to_string()));
+            }
+        }
+    }
+    config.built_in_rules = config.rule_files.is_empty();
+    if mistakes.is_empty() { Ok(loaded) } else { Err(Mistakes(mistakes)) }
+}
+
+/// Reads one rule file.
+pub fn rule_file(path: &Path, text: &str) -> Result<RuleFile, Mistakes> {
+    rules::file::parse(text, &path.display().to_string()).map_err(|errors| {
+        let mistake =
+            |e: rules::RuleFileError| Mistake::new(&e.file, Position { line: e.line, column: e.column }, e.text);
+        Mistakes(errors.into_iter().map(mistake).collect())
+    })
 }
 
 /// Reads `text`; `file` is its name in messages, and relative paths start in its folder.
@@ -205,8 +248,8 @@ fn read(tree: &Node, notes: &Notes, files: Files) -> Option<Config> {
     root.unused(&["tracing"]);
     let inhibit_rules = inhibit_rules(&root);
     let correlation = people::correlation(&root);
-    let templates = named_files(&root, "templates", files, Empty::Fine);
-    let rule_files = named_files(&root, "rule_files", files, Empty::Warn);
+    let templates = named_files(&root, "templates", files).into_iter().map(|f| f.value.path).collect();
+    let (rule_files, rules) = read_rules(&root, files);
     let evaluation = server::evaluation(&root);
     let storage = server::storage(&root);
     let web = server::web(&root);
@@ -217,20 +260,27 @@ fn read(tree: &Node, notes: &Notes, files: Files) -> Option<Config> {
     if files == Files::Check {
         notes.check_files();
     }
+    if !notes.is_clean() {
+        return None;
+    }
+    let route = route?;
+    // All that `Route` refuses was looked for above, with better places; this is the last word.
+    let route = Route::build(&route.spec()).map_err(|error| notes.mistake(route.at, error.to_string())).ok()?;
     Some(Config {
         path: None,
-        tree: tree.clone(),
+        tree: Tree(tree.clone()),
         resolve_timeout: global.resolve_timeout,
         templates,
-        route: route?,
+        route,
         inhibit_rules,
-        time_intervals,
+        time_intervals: time_intervals.into_iter().map(|i| (i.name.to_string(), i.entries)).collect(),
         receivers: receivers.into_iter().map(|r| r.config).collect(),
         policies,
         schedules,
         users,
         correlation,
         rule_files,
+        rules,
         built_in_rules: false,
         evaluation,
         storage,
@@ -241,35 +291,60 @@ fn read(tree: &Node, notes: &Notes, files: Files) -> Option<Config> {
     })
 }
 
-/// Whether a pattern that matches nothing is worth a word.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Empty {
-    Fine,
-    Warn,
+/// A file that a list of patterns names.
+struct Found {
+    path: PathBuf,
+    by_pattern: bool,
 }
 
-fn named_files(root: &Fields<'_>, key: &'static str, files: Files, empty: Empty) -> Vec<PathBuf> {
-    let mut out: Vec<PathBuf> = Vec::new();
+/// The files that exist, in the order of the patterns, each once.
+fn named_files(root: &Fields<'_>, key: &'static str, files: Files) -> Vec<At<Found>> {
+    let mut out: Vec<At<Found>> = Vec::new();
+    let mut seen = HashSet::new();
     for pattern in root.texts(key).unwrap_or_default() {
-        let path = root.notes().path(pattern.value);
         if files == Files::Ignore {
             continue;
         }
-        if !glob::is_pattern(pattern.value) {
+        let by_pattern = glob::is_pattern(pattern.value);
+        let path = root.notes().path(pattern.value);
+        let found = if by_pattern { glob::expand(&path) } else { vec![path.clone()] };
+        if !by_pattern {
             root.notes().named_file(key, pattern.value, pattern.at);
-            out.push(path);
-            continue;
-        }
-        let found = glob::expand(&path);
-        if found.is_empty() && empty == Empty::Warn {
+        } else if found.is_empty() && key == "rule_files" {
             let advice = format!("relative patterns start at the configuration file: {}", path.display());
             root.notes().warn(pattern.at, format!("{key}: no file matches {:?}", pattern.value), advice);
         }
-        out.extend(found);
+        for path in found {
+            if seen.insert(path.clone()) {
+                out.push(At { value: Found { path, by_pattern }, at: pattern.at });
+            }
+        }
     }
-    let mut seen = std::collections::HashSet::new();
-    out.retain(|path| seen.insert(path.clone()));
     out
+}
+
+/// Reads the rule files. Unit tests of rules that a pattern names as well (`rules/*.yml`) are passed over.
+fn read_rules(root: &Fields<'_>, files: Files) -> (Vec<PathBuf>, Vec<RuleFile>) {
+    let (mut paths, mut rules) = (Vec::new(), Vec::new());
+    for At { value: found, at } in named_files(root, "rule_files", files) {
+        // A file named without a pattern was noted as one that must be readable.
+        let text = match std::fs::read_to_string(&found.path) {
+            Ok(text) => text,
+            Err(_) if !found.by_pattern => continue,
+            Err(_) => root.notes().read("rule_files", &found.path, at).unwrap_or_default(),
+        };
+        if found.by_pattern && kind_of(&text) == FileKind::RuleTests {
+            continue;
+        }
+        match rule_file(&found.path, &text) {
+            Ok(file) => {
+                paths.push(found.path);
+                rules.push(file);
+            }
+            Err(mistakes) => root.notes().add(mistakes),
+        }
+    }
+    (paths, rules)
 }
 
 /// Flags that win over the file.
@@ -290,6 +365,23 @@ impl Config {
         }
         if let Some(path) = &flags.storage_path {
             self.storage.path.clone_from(path);
+        }
+    }
+
+    /// What the engine may know of all this: no address, no secret.
+    pub fn engine_settings(&self) -> engine::Settings {
+        let receivers = self.receivers.iter().map(ReceiverConfig::spec).collect();
+        let pages = self.paging.max_pages_per_minute;
+        engine::Settings {
+            inhibit_rules: self.inhibit_rules.clone(),
+            time_intervals: self.time_intervals.clone(),
+            correlation: self.correlation.clone(),
+            policies: self.policies.clone(),
+            schedules: self.schedules.clone(),
+            users: self.users.clone(),
+            external_url: self.external_url(),
+            max_pages_per_minute: (pages > 0).then_some(pages),
+            ..engine::Settings::new(self.route.clone(), receivers)
         }
     }
 
@@ -320,11 +412,11 @@ impl Config {
 
     /// The whole configuration as YAML, secrets shown as `<secret>`.
     pub fn print(&self) -> String {
-        print::print(&self.tree)
+        print::print(&self.tree.0)
     }
 
     /// The part that Alertmanager would read, for `/api/v2/status` and the tools that load it from there.
     pub fn print_alertmanager(&self) -> String {
-        print::print_alertmanager(&self.tree)
+        print::print_alertmanager(&self.tree.0)
     }
 }

@@ -5,8 +5,9 @@
 
 use super::fields::Fields;
 use super::yaml::Value;
+use crate::alerts::matchers;
+use crate::model::Matcher;
 use crate::model::labels::is_classic_label_name;
-use crate::model::{MatchOp, Matcher};
 
 /// A list of matcher texts, each of which may hold several; one text alone is taken as a list of one.
 pub fn list(f: &Fields<'_>, key: &'static str) -> Vec<Matcher> {
@@ -16,8 +17,13 @@ pub fn list(f: &Fields<'_>, key: &'static str) -> Vec<Matcher> {
     };
     let mut out = Vec::new();
     for text in texts {
-        match parse(text.value) {
-            Ok(matchers) => out.extend(matchers),
+        match matchers::parse_with_warning(text.value) {
+            Ok(parsed) => {
+                if let Some(warning) = parsed.warning {
+                    f.notes().warn(text.at, warning, "quote the value, so that every version reads it alike");
+                }
+                out.extend(parsed.matchers);
+            }
             Err(error) => f.notes().mistake_with(
                 text.at,
                 format!("{key}: {error}"),
@@ -30,15 +36,7 @@ pub fn list(f: &Fields<'_>, key: &'static str) -> Vec<Matcher> {
 
 /// One text, which may hold several matchers.
 pub fn parse(text: &str) -> Result<Vec<Matcher>, String> {
-    let bad = || format!("bad matcher format: {text}");
-    for (op, sign) in
-        [(MatchOp::Regex, "=~"), (MatchOp::NotRegex, "!~"), (MatchOp::NotEqual, "!="), (MatchOp::Equal, "=")]
-    {
-        if let Some((name, value)) = text.split_once(sign) {
-            return Ok(vec![Matcher::new(name.trim(), op, value.trim().trim_matches('"')).map_err(|_| bad())?]);
-        }
-    }
-    Err(bad())
+    matchers::parse(text).map_err(|error| error.to_string())
 }
 
 /// `match: {name: value}`.
@@ -48,7 +46,7 @@ pub fn equal(f: &Fields<'_>, key: &'static str) -> Vec<Matcher> {
         if !is_classic_label_name(name.value) {
             f.notes().mistake(name.at, format!("invalid label name {:?}", name.value));
         }
-        out.push(Matcher::equal(name.value, value.value));
+        out.push(matchers::from_match(name.value, value.value));
     }
     out
 }
@@ -65,11 +63,11 @@ pub fn regex(f: &Fields<'_>, key: &'static str) -> Vec<Matcher> {
             f.notes().mistake_with(name.at, text, "write a regular expression, which must match the whole value");
             continue;
         }
-        match Matcher::new(name.value, MatchOp::Regex, pattern.value) {
+        match matchers::from_match_re(name.value, pattern.value) {
             Ok(matcher) => out.push(matcher),
             Err(error) => f.notes().mistake_with(
                 pattern.at,
-                format!("{key}: {:?} is no regular expression: {error}", pattern.value),
+                format!("{key}: {:?}: {error}", pattern.value),
                 "write it in RE2 syntax, without look-around and back-references",
             ),
         }

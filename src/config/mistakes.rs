@@ -154,12 +154,23 @@ impl Notes {
         self.push(&self.warnings, at, text.into(), Some(advice.into()));
     }
 
+    /// Mistakes of another file that this one names.
+    pub fn add(&self, mistakes: Mistakes) {
+        let mut list = self.mistakes.borrow_mut();
+        let room = MISTAKES_MAX.saturating_sub(list.len());
+        list.extend(mistakes.0.into_iter().take(room));
+    }
+
     fn push(&self, list: &RefCell<Vec<Mistake>>, at: Position, text: String, advice: Option<String>) {
         let mut list = list.borrow_mut();
         let mistake = Mistake { file: self.file.clone(), at, text, advice };
         if list.len() < MISTAKES_MAX && !list.contains(&mistake) {
             list.push(mistake);
         }
+    }
+
+    pub fn is_clean(&self) -> bool {
+        self.mistakes.borrow().is_empty()
     }
 
     /// The warnings when nothing is wrong, else all that is.

@@ -19,11 +19,10 @@ mod routing;
 mod server;
 mod yaml;
 
-pub use fields::At;
-pub use load::{Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, start};
+pub use glob::expand;
+pub use load::{Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, rule_file, start};
 pub use matchers::parse as parse_matchers;
 pub use mistakes::{Mistake, Mistakes, Warning};
-pub use routing::{GroupBy, InhibitConfig, RouteConfig};
 pub use server::{
     Auth, BasicUser, Evaluation, Ingest, LISTEN_ADDRESS, Limits, Paging, Storage, Web, external_url, is_exposed,
     listen_address,

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// From the last step of a round to the next round, unless written.
-pub const REPEAT_AFTER: Duration = Duration::from_secs(300);
+pub const REPEAT_AFTER: Duration = Duration::from_mins(5);
 /// Rounds beyond this are a siren, not an escalation.
 const REPEAT_MAX: u64 = 1000;
 
@@ -78,7 +78,7 @@ pub fn policies(root: &Fields<'_>, references: &mut References) -> Vec<Escalatio
 fn step(f: Fields<'_>, references: &mut References) -> EscalationStep {
     let after = f.duration("after").map_or(Duration::ZERO, |d| d.value);
     let notify = targets(&f, "notify", references);
-    if notify.is_empty() {
+    if f.list("notify").is_empty() {
         f.notes().mistake_with(
             f.at(),
             "escalation step notifies nobody",

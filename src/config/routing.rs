@@ -1,11 +1,12 @@
 //! `route`, `inhibit_rules`, `time_intervals`: Alertmanager's tree and what keeps alerts quiet.
-//! In: the sections. Out: [`RouteConfig`] and its kin, with the places of the names they use.
+//! In: the sections. Out: [`RouteConfig`]s and inhibition rules, with the places of the names they use.
 //! Never: inherits from parent to child (that is `alerts::route`) or looks a name up (that is `check`).
 //! Start at [`route`].
 
 use super::fields::{At, Fields};
 use super::matchers;
 use super::yaml::Position;
+use crate::alerts::{InhibitRule, RouteSpec};
 use crate::model::Matcher;
 use crate::model::labels::is_classic_label_name;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ pub struct RouteConfig {
     pub receiver: Option<At<Arc<str>>>,
     /// Ours: the policy that pages people for incidents of alerts that come this way.
     pub escalation_policy: Option<At<Arc<str>>>,
-    pub group_by: Option<GroupBy>,
+    pub group_by: Option<Vec<String>>,
     pub group_wait: Option<Duration>,
     pub group_interval: Option<Duration>,
     pub repeat_interval: Option<Duration>,
@@ -35,28 +36,22 @@ pub struct RouteConfig {
     pub routes: Vec<RouteConfig>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum GroupBy {
-    All,
-    Labels(Vec<Arc<str>>),
-}
-
 impl RouteConfig {
-    /// A root that sends everything to one receiver.
-    pub fn to_receiver(name: &str, at: Position) -> Self {
-        Self {
-            at,
-            receiver: Some(At { value: Arc::from(name), at }),
-            escalation_policy: None,
-            group_by: None,
-            group_wait: None,
-            group_interval: None,
-            repeat_interval: None,
-            matchers: Vec::new(),
-            continues: false,
-            mute_time_intervals: Vec::new(),
-            active_time_intervals: Vec::new(),
-            routes: Vec::new(),
+    /// As `alerts::route` takes it, without the places.
+    pub fn spec(&self) -> RouteSpec {
+        let names = |list: &[At<Arc<str>>]| list.iter().map(|n| Arc::clone(&n.value)).collect();
+        RouteSpec {
+            receiver: self.receiver.as_ref().map(|r| Arc::clone(&r.value)),
+            escalation_policy: self.escalation_policy.as_ref().map(|p| Arc::clone(&p.value)),
+            group_by: self.group_by.clone(),
+            group_wait: self.group_wait,
+            group_interval: self.group_interval,
+            repeat_interval: self.repeat_interval,
+            mute_time_intervals: names(&self.mute_time_intervals),
+            active_time_intervals: names(&self.active_time_intervals),
+            matchers: self.matchers.clone(),
+            continues: self.continues,
+            routes: self.routes.iter().map(Self::spec).collect(),
         }
     }
 
@@ -71,8 +66,9 @@ impl RouteConfig {
 pub fn route(f: Fields<'_>) -> RouteConfig {
     let notes = f.notes();
     let root = node(f, 0);
-    if root.receiver.is_none() {
-        notes.mistake_with(root.at, "root route must specify a default receiver", "write receiver: under route");
+    if root.receiver.is_none() && root.escalation_policy.is_none() {
+        let advice = "write receiver: (or escalation_policy:) under route";
+        notes.mistake_with(root.at, "root route must specify a default receiver", advice);
     }
     if !root.matchers.is_empty() {
         notes.mistake_with(root.at, "root route must not have any matchers", "move them to a route below it");
@@ -129,9 +125,9 @@ fn names(f: &Fields<'_>, key: &'static str) -> Vec<At<Arc<str>>> {
     texts.into_iter().map(|t| At { value: Arc::from(t.value), at: t.at }).collect()
 }
 
-fn group_by(f: &Fields<'_>) -> Option<GroupBy> {
+fn group_by(f: &Fields<'_>) -> Option<Vec<String>> {
     let labels = f.texts("group_by")?;
-    let mut out: Vec<Arc<str>> = Vec::new();
+    let mut out: Vec<String> = Vec::new();
     for label in &labels {
         if label.value == GROUP_BY_ALL {
             if labels.len() > 1 {
@@ -141,30 +137,21 @@ fn group_by(f: &Fields<'_>) -> Option<GroupBy> {
                     "write ['...'] alone, or the labels",
                 );
             }
-            return Some(GroupBy::All);
+            return Some(vec![GROUP_BY_ALL.to_owned()]);
         }
         if !is_classic_label_name(label.value) {
             f.notes().mistake(label.at, format!("invalid label name {:?} in group_by list", label.value));
         }
-        if out.iter().any(|l| **l == *label.value) {
+        if out.iter().any(|l| l == label.value) {
             f.notes().mistake(label.at, format!("duplicated label {:?} in group_by", label.value));
         }
-        out.push(Arc::from(label.value));
+        out.push(label.value.to_owned());
     }
-    Some(GroupBy::Labels(out))
-}
-
-/// A rule of `inhibit_rules`.
-#[derive(Clone, Debug)]
-pub struct InhibitConfig {
-    pub name: Option<Arc<str>>,
-    pub source: Vec<Matcher>,
-    pub target: Vec<Matcher>,
-    pub equal: Vec<Arc<str>>,
+    Some(out)
 }
 
 /// Reads `inhibit_rules`.
-pub fn inhibit_rules(root: &Fields<'_>) -> Vec<InhibitConfig> {
+pub fn inhibit_rules(root: &Fields<'_>) -> Vec<InhibitRule> {
     root.each("inhibit_rules")
         .into_iter()
         .map(|f| {
@@ -180,10 +167,10 @@ pub fn inhibit_rules(root: &Fields<'_>) -> Vec<InhibitConfig> {
                     f.notes().mistake(label.at, format!("invalid label name {:?} in equal list", label.value));
                 }
             }
-            let rule = InhibitConfig {
+            let rule = InhibitRule {
                 name: f.filled("name").map(|n| Arc::from(n.value)),
-                source,
-                target,
+                source_matchers: source,
+                target_matchers: target,
                 equal: equal.iter().map(|l| Arc::from(l.value)).collect(),
             };
             f.finish();

@@ -7,9 +7,12 @@ use super::fields::{At, Fields};
 use super::http::url_mistake;
 use super::mistakes::Notes;
 use super::yaml::Position;
+use crate::alerts::BookConfig;
 use crate::model::labels::is_classic_label_name;
 use crate::model::{Labels, Secret};
 use crate::notify::SecretSource;
+use crate::series::ha::HaConfig;
+use crate::series::{HeadConfig, LabelLimits};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -74,6 +77,62 @@ pub struct Ingest {
     pub limits: Limits,
 }
 
+/// Each default is that of the room that keeps to it.
+impl Default for Ingest {
+    fn default() -> Self {
+        let (head, ha, book) = (HeadConfig::default(), HaConfig::default(), BookConfig::default());
+        Self {
+            window: head.window,
+            out_of_order_window: head.out_of_order_window,
+            cluster_label: Arc::from(ha.cluster_label),
+            replica_label: Arc::from(ha.replica_label),
+            replica_failover: ha.failover,
+            drop_labels: book.drop_labels,
+            limits: Limits {
+                series: head.series_max as u64,
+                labels_per_series: head.limits.labels_max as u64,
+                label_name_bytes: head.limits.name_bytes_max as u64,
+                label_value_bytes: head.limits.value_bytes_max as u64,
+                body_bytes: 8 << 20,
+                decoded_bytes: 32 << 20,
+                in_flight_bytes: 256 << 20,
+                alerts: book.alerts_max as u64,
+            },
+        }
+    }
+}
+
+impl Ingest {
+    pub fn head(&self) -> HeadConfig {
+        HeadConfig {
+            window: self.window,
+            out_of_order_window: self.out_of_order_window,
+            series_max: self.limits.series as usize,
+            limits: LabelLimits {
+                labels_max: self.limits.labels_per_series as usize,
+                name_bytes_max: self.limits.label_name_bytes as usize,
+                value_bytes_max: self.limits.label_value_bytes as usize,
+            },
+        }
+    }
+
+    pub fn ha(&self) -> HaConfig {
+        HaConfig {
+            cluster_label: self.cluster_label.to_string(),
+            replica_label: self.replica_label.to_string(),
+            failover: self.replica_failover,
+        }
+    }
+
+    pub fn book(&self) -> BookConfig {
+        BookConfig {
+            drop_labels: self.drop_labels.clone(),
+            alerts_max: self.limits.alerts as usize,
+            ..BookConfig::default()
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub series: u64,
@@ -106,7 +165,7 @@ pub struct Evaluation {
 
 /// Reads `storage`.
 pub fn storage(root: &Fields<'_>) -> Storage {
-    let mut storage = Storage { path: PathBuf::from("./data"), retention: Duration::from_secs(90 * 86_400) };
+    let mut storage = Storage { path: PathBuf::from("./data"), retention: Duration::from_hours(90 * 24) };
     let Some(f) = root.fields("storage") else { return storage };
     if let Some(path) = f.filled("path") {
         storage.path = f.notes().path(path.value);
@@ -235,24 +294,7 @@ fn read(notes: &Notes, key: &'static str, source: &At<SecretSource>) -> Option<S
 
 /// Reads `ingest`.
 pub fn ingest(root: &Fields<'_>) -> Ingest {
-    let mut ingest = Ingest {
-        window: Duration::from_secs(15 * 60),
-        out_of_order_window: Duration::ZERO,
-        cluster_label: Arc::from("cluster"),
-        replica_label: Arc::from("__replica__"),
-        replica_failover: Duration::from_secs(30),
-        drop_labels: ["prometheus", "prometheus_replica", "replica", "__replica__"].map(Arc::from).to_vec(),
-        limits: Limits {
-            series: 2_000_000,
-            labels_per_series: 64,
-            label_name_bytes: 1 << 10,
-            label_value_bytes: 4 << 10,
-            body_bytes: 8 << 20,
-            decoded_bytes: 32 << 20,
-            in_flight_bytes: 256 << 20,
-            alerts: 500_000,
-        },
-    };
+    let mut ingest = Ingest::default();
     let Some(f) = root.fields("ingest") else { return ingest };
     if let Some(window) = f.positive_duration("window") {
         ingest.window = window.value;

@@ -151,7 +151,7 @@ impl Engine {
         if incident.escalation.policy.is_none() {
             return Err(conflict(format!("{id} has no escalation policy that could page anybody")));
         }
-        let (contacts, mut why) = self.contacts(std::slice::from_ref(&to));
+        let (contacts, mut why) = self.contacts(std::slice::from_ref(&to), self.now);
         if contacts.is_empty() {
             let why = why.pop().unwrap_or_else(|| format!("{} is unknown", target_name(&to)));
             return Err(CommandError::Invalid(why));
@@ -326,6 +326,10 @@ impl Engine {
             self.take_out(from, *alert);
             self.recount(from, &record);
             self.put_member(to, &record, reason.to_owned(), String::new());
+        }
+        if let Some(case) = self.cases.get_mut(&to) {
+            // It may bring an alert that is not muted; if it does not, the policy comes to rest again.
+            case.paused = false;
         }
         // What people move does not keep a correlation window open.
         if let (Some(at), Some(incident)) = (attached_at, self.edit(to)) {

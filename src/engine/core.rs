@@ -41,8 +41,8 @@ pub struct Engine {
     /// Rows taken back that may have been on the wire already, until their receipt comes or the sweep does.
     pub(super) cancelled: BTreeMap<NotificationKey, (Arc<Notification>, Timestamp)>,
     pub(super) throttle: Throttle,
-    /// Incidents whose page to a receiver waits for the page limit.
-    pub(super) held: BTreeMap<Arc<str>, BTreeSet<IncidentId>>,
+    /// Incidents whose page to a receiver waits for the page limit, in the order in which they go out.
+    pub(super) held: BTreeMap<Arc<str>, BTreeSet<(Reverse<Severity>, IncidentId)>>,
     pub(super) timers: Timers,
     pub(super) turn: Turn,
     pub(super) last_incident: u64,

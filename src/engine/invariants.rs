@@ -20,13 +20,17 @@ pub fn check(engine: &Engine) -> Result<(), String> {
         let ok = !entry.record.is_firing() || case.firing.contains(alert);
         hold(ok, "WF-06", || format!("{alert} fires in {} and is not counted there", case.incident.id))?;
     }
+    for (alert, entry) in engine.alerts.iter().filter(|(_, entry)| entry.record.is_firing()) {
+        let placed = entry.incident.is_some() || entry.apart || engine.waiting.holds(*alert);
+        hold(placed, "WF-11", || format!("{alert} fires and is forgotten: no incident, not apart, waits for nothing"))?;
+    }
     for (key, pending) in &engine.outbox {
         let NotificationKind::Page { incident, .. } = &pending.notification.kind else { continue };
         let Some(case) = engine.cases.get(incident) else { continue };
         hold(case.pages.contains(key), "WF-07", || format!("{key} is on its way and {incident} does not know"))?;
     }
     for (receiver, held) in &engine.held {
-        for id in held {
+        for (_, id) in held {
             let known = engine.cases.get(id).is_some_and(|case| case.incident.escalation.held.contains(receiver));
             hold(known, "WF-08", || format!("{id} is held for {receiver} and does not know"))?;
         }
@@ -63,7 +67,8 @@ fn check_case(engine: &Engine, case: &Case) -> Result<(), String> {
         hold(engine.outbox.contains_key(key), "WF-07", || format!("{key} is not in the outbox"))?;
     }
     for receiver in &escalation.held {
-        let known = engine.held.get(receiver).is_some_and(|held| held.contains(&id));
+        let known =
+            engine.held.get(receiver).is_some_and(|held| held.contains(&(std::cmp::Reverse(incident.severity), id)));
         hold(known, "WF-08", || format!("{id} is held for {receiver} and nobody will release it"))?;
     }
     let acked = incident.acknowledged_at.is_some() && incident.acknowledged_by.is_some();

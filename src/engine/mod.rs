@@ -16,12 +16,14 @@ mod message;
 mod mute;
 mod page;
 mod place;
+mod read;
 mod receipts;
 mod restore;
 mod settings;
 mod timers;
 mod view;
 mod waiting;
+mod why;
 
 pub use core::Engine;
 pub use input::{Command, CommandError, CommandKind, Input, Outcome, Reply, RuleAlertChange};

@@ -33,7 +33,7 @@ pub(super) fn position(incident: &Incident) -> Position {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Contact {
     pub receiver: Arc<str>,
-    /// "ana", "ana, on call in primary"; empty when the step names the receiver itself.
+    /// "ana", "ana (on call in primary)"; empty when the step names the receiver itself.
     pub as_whom: String,
 }
 
@@ -140,7 +140,7 @@ impl Engine {
     }
 
     /// The mutes of all firing alerts, when every one of them is muted.
-    fn all_muted(&self, id: IncidentId) -> Option<Vec<(Fingerprint, Cause)>> {
+    pub(super) fn all_muted(&self, id: IncidentId) -> Option<Vec<(Fingerprint, Cause)>> {
         let case = self.cases.get(&id)?;
         let mut quiet = Vec::new();
         for alert in &case.firing {
@@ -165,6 +165,9 @@ impl Engine {
     /// The next round never comes early: it would only tell the same people again.
     pub(super) fn hurry(&mut self, id: IncidentId, policy: &EscalationPolicy, why: &str) {
         let Some(case) = self.cases.get(&id) else { return };
+        if case.incident.escalation.exhausted {
+            return;
+        }
         let place = position(&case.incident);
         match next(policy, place) {
             Next::Step { position: coming, .. } if coming.round > place.round.max(1) => {
@@ -214,7 +217,7 @@ impl Engine {
         if !matches!(coming, Next::Step { position: Position { step: 1, round: 1, .. }, .. }) {
             self.say(id, TimelineKind::Escalated, head.clone(), why.to_owned());
         }
-        let (contacts, unreachable) = self.contacts(&targets);
+        let (contacts, unreachable) = self.contacts(&targets, self.now);
         for text in unreachable {
             self.say(id, TimelineKind::NotPaged, text, reason.clone());
         }
@@ -230,8 +233,8 @@ impl Engine {
         }
     }
 
-    /// The receivers behind the targets, each once, and a sentence for each target that has none.
-    pub(super) fn contacts(&self, targets: &[EscalationTarget]) -> (Vec<Contact>, Vec<String>) {
+    /// The receivers behind the targets at a moment, each once, and a sentence for each target that has none.
+    pub(super) fn contacts(&self, targets: &[EscalationTarget], at: Timestamp) -> (Vec<Contact>, Vec<String>) {
         let (mut contacts, mut unreachable): (Vec<Contact>, Vec<String>) = (Vec::new(), Vec::new());
         for target in targets {
             let mut found: Vec<Contact> = Vec::new();
@@ -241,9 +244,9 @@ impl Engine {
                 }
                 EscalationTarget::User(name) => found.extend(self.user_contacts(name, name.to_string())),
                 EscalationTarget::Schedule(name) => {
-                    let person = self.settings.schedule(name).and_then(|s| on_call(s, self.now));
+                    let person = self.settings.schedule(name).and_then(|s| on_call(s, at));
                     if let Some(person) = person {
-                        let as_whom = format!("{}, on call in {name}", person.user);
+                        let as_whom = format!("{} (on call in {name})", person.user);
                         found.extend(self.user_contacts(&person.user, as_whom));
                     }
                 }
@@ -278,10 +281,7 @@ impl Engine {
             self.page(id, contact, slot, reason);
             return;
         }
-        self.held.entry(contact.receiver.clone()).or_default().insert(id);
-        if let Some(incident) = self.edit(id) {
-            incident.escalation.held.insert(contact.receiver.clone());
-        }
+        self.hold(id, &contact.receiver);
         let limit = self.settings.max_pages_per_minute.unwrap_or_default();
         let text = format!("page to {} held back", contact.receiver);
         self.say(
@@ -290,7 +290,6 @@ impl Engine {
             text,
             format!("{limit} pages a minute to one contact are the limit; {reason}"),
         );
-        self.arm_held(&contact.receiver);
     }
 
     /// Writes one page per integration of the contact's receiver.
@@ -308,7 +307,10 @@ impl Engine {
         for key in self.write_incident_messages(id, receiver, &kind, slot, reason, held_back, |_| true) {
             if let Some(case) = self.cases.get_mut(&id) {
                 case.pages.insert(key);
-                case.undelivered_since.get_or_insert(now);
+                // After the fallback there is nobody left to turn to.
+                if !case.incident.escalation.exhausted {
+                    case.undelivered_since.get_or_insert(now);
+                }
             }
         }
         let whom = if contact.as_whom.is_empty() { String::new() } else { format!("{} by ", contact.as_whom) };
@@ -394,7 +396,10 @@ impl Engine {
             external_ref: None,
         });
         let before = self.turn.send.len();
-        self.turn.send.retain(|n| n.key != *key);
+        if notification.created_at == self.now {
+            // Decided a moment ago and not handed out yet: it never leaves.
+            self.turn.send.retain(|n| n.key != *key);
+        }
         if self.turn.send.len() == before {
             self.turn.cancel.push(key.clone());
             self.cancelled.insert(key.clone(), (notification.clone(), self.now));

@@ -33,7 +33,7 @@ impl Engine {
     /// Gives a firing alert its place: back into its open incident, else by the rules, else an incident of its own. A muted alert may
     /// join, but never opens one; it is looked at again when its mute ends.
     pub(super) fn correlate(&mut self, alert: Fingerprint, muted: Option<Cause>) {
-        let Some(entry) = self.alerts.get_mut(&alert) else { return };
+        let Some(entry) = self.alerts.get_mut(&alert).filter(|entry| entry.record.is_firing()) else { return };
         entry.apart = false;
         let record = entry.record.clone();
         let previous = entry.incident;
@@ -81,16 +81,14 @@ impl Engine {
             return;
         }
         let (record, incident) = (entry.record.clone(), entry.incident);
-        let muted = self.mute_cause(alert);
+        if let Some(cause) = self.mute_cause(alert) {
+            self.wait_for(alert, cause);
+            return;
+        }
         match incident {
-            Some(id) => {
-                if let Some(cause) = muted {
-                    self.wait_for(alert, cause);
-                } else if self.cases.get(&id).is_some_and(Case::is_open) {
-                    self.wake(id, &record);
-                }
-            }
-            None => self.correlate(alert, muted),
+            Some(id) if self.cases.get(&id).is_some_and(Case::is_open) => self.wake(id, &record),
+            Some(_) => {}
+            None => self.correlate(alert, None),
         }
     }
 
@@ -210,8 +208,6 @@ impl Engine {
             };
             let text = format!("severity is {now} now, by {}", name_of(record));
             self.say(id, TimelineKind::SeverityRaised, text, reason);
-            // A page that the limit holds back may go out as a critical one.
-            self.hurry_held(id);
         }
         match muted {
             Some(cause) => {
@@ -248,7 +244,11 @@ impl Engine {
         if let Some(incident) = self.edit(id) {
             incident.last_attached_at = now;
             narrow(&mut incident.labels, &record.labels);
-            incident.severity = incident.severity.max(severity_of(record));
+            let before = incident.severity;
+            incident.severity = before.max(severity_of(record));
+            if before < incident.severity {
+                self.hurry_held(id, before);
+            }
         }
         self.recount(id, record);
     }

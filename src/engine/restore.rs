@@ -74,7 +74,7 @@ impl Engine {
     fn restore_incident(&mut self, incident: Incident) {
         let id = incident.id;
         for receiver in &incident.escalation.held {
-            self.held.entry(receiver.clone()).or_default().insert(id);
+            self.held.entry(receiver.clone()).or_default().insert((std::cmp::Reverse(incident.severity), id));
         }
         match incident.resolved_at {
             Some(at) => self.closed.push_back((at.min(self.now), id)),
@@ -86,28 +86,35 @@ impl Engine {
 
     /// Each alert belongs where it was put last; one that left keeps no claim.
     fn restore_members(&mut self, members: Vec<Member>) {
-        let mut latest: BTreeMap<Fingerprint, (Timestamp, IncidentId)> = BTreeMap::new();
+        // Of all an alert's rows the latest speaks; where it was moved at one moment, the place it was moved to.
+        let mut latest: BTreeMap<Fingerprint, (Timestamp, bool, IncidentId)> = BTreeMap::new();
+        let mut left: BTreeMap<(IncidentId, Fingerprint), Option<Timestamp>> = BTreeMap::new();
         for member in members {
             let (alert, id) = (member.fingerprint, member.incident);
-            if member.detached {
-                let Some(entry) = self.alerts.get_mut(&alert) else { continue };
-                // Taken out while it fired as it does now: it stays out, unless another place is found below.
-                entry.apart |= member.left_at.is_some_and(|left| entry.record.starts_at <= left);
-                continue;
+            let place = (member.attached_at, !member.detached, id);
+            let known = latest.entry(alert).or_insert(place);
+            *known = (*known).max(place);
+            if member.left_at.is_some() {
+                left.insert((id, alert), member.left_at);
             }
-            if member.left_at.is_none() {
-                let place = (member.attached_at, id);
-                let known = latest.entry(alert).or_insert(place);
-                *known = (*known).max(place);
-            }
-            if let Some(case) = self.cases.get_mut(&id) {
+            if let Some(case) = self.cases.get_mut(&id).filter(|_| !member.detached) {
                 case.lines = case.lines.saturating_add(1);
                 case.members.insert(alert, Arc::new(member));
             }
         }
-        for (alert, (_, id)) in latest {
+        for (alert, (_, here, id)) in latest {
             let Some(entry) = self.alerts.get_mut(&alert) else { continue };
-            (entry.incident, entry.apart) = (Some(id), false);
+            if let Some(left_at) = left.get(&(id, alert)).copied().flatten() {
+                // Taken out while it fired as it does now: it stays out. Set aside because it fired anew, muted: it waits.
+                entry.apart = !here && entry.record.starts_at <= left_at;
+                continue;
+            }
+            // What began after the incident was over is another failure, which waits for a place of its own.
+            let over = self.cases.get(&id).and_then(|case| case.incident.resolved_at);
+            if entry.record.is_firing() && over.is_some_and(|over| entry.record.starts_at > over) {
+                continue;
+            }
+            entry.incident = Some(id);
             if entry.record.is_firing()
                 && let Some(case) = self.cases.get_mut(&id)
             {

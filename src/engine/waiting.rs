@@ -65,8 +65,8 @@ impl Waiting {
         self.by_cause.keys().filter(|c| keep(c)).cloned().collect()
     }
 
-    pub(super) fn cause(&self, alert: Fingerprint) -> Option<&Cause> {
-        self.by_alert.get(&alert)
+    pub(super) fn holds(&self, alert: Fingerprint) -> bool {
+        self.by_alert.contains_key(&alert)
     }
 
     pub(super) fn len(&self) -> usize {

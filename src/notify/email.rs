@@ -18,6 +18,7 @@ use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::time::Duration;
 
 type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
@@ -27,6 +28,8 @@ pub const RECIPIENTS_MAX: usize = 100;
 /// same Message-ID.
 const PARTIAL_MAX: usize = 1000;
 const SUBMISSIONS_PORT: u16 = 465;
+/// Of one mail unless the integration sets its own: servers that look for spam take their time before they say 250.
+const TOTAL_TIMEOUT: Duration = Duration::from_secs(30);
 
 pub struct Email {
     config: EmailConfig,
@@ -93,8 +96,13 @@ impl Email {
             }
             match self.send_one(&transport, &mail, recipient).await {
                 Ok(()) => drop(settled.insert(address, Ok(()))),
-                Err(NotifyError::Permanent { reason }) => drop(settled.insert(address, Err(reason))),
-                Err(NotifyError::Temporary { reason, .. }) => waiting = Some(format!("{address}: {reason}")),
+                Err(Trouble::Refused(reason)) => drop(settled.insert(address, Err(reason))),
+                Err(Trouble::Later(reason)) => waiting = Some(format!("{address}: {reason}")),
+                Err(Trouble::Server(reason)) => {
+                    // The others would only wait for the same silence.
+                    waiting = Some(reason);
+                    break;
+                }
             }
             // Kept after each one: this task may be cancelled between two recipients.
             self.remember(&notification.key, &settled);
@@ -136,15 +144,18 @@ impl Email {
         Ok(mail)
     }
 
-    async fn send_one(&self, transport: &Transport, mail: &Mail, recipient: &Mailbox) -> Result<(), NotifyError> {
-        let message = mail.to_message(recipient).map_err(NotifyError::permanent)?;
-        let timeout = self.config.timeout.unwrap_or(http::TOTAL_TIMEOUT).min(http::TIMEOUT_MAX);
+    async fn send_one(&self, transport: &Transport, mail: &Mail, recipient: &Mailbox) -> Result<(), Trouble> {
+        let message = mail.to_message(recipient).map_err(Trouble::Refused)?;
         // lettre limits single commands; this limits the whole conversation.
-        match tokio::time::timeout(timeout, transport.send(message)).await {
+        match tokio::time::timeout(self.timeout(), transport.send(message)).await {
             Ok(Ok(_)) => Ok(()),
             Ok(Err(error)) => Err(classify(&error)),
-            Err(_) => Err(NotifyError::temporary("the mail server did not answer in time")),
+            Err(_) => Err(Trouble::Server("the mail server did not answer in time".to_owned())),
         }
+    }
+
+    fn timeout(&self) -> Duration {
+        self.config.timeout.filter(|t| !t.is_zero()).unwrap_or(TOTAL_TIMEOUT).min(http::TIMEOUT_MAX)
     }
 
     fn remember(&self, key: &NotificationKey, settled: &Settled) {
@@ -170,7 +181,7 @@ impl Email {
         let mut builder = Transport::builder_dangerous(&config.smarthost.host)
             .port(config.smarthost.port)
             .tls(self.tls.clone())
-            .timeout(Some(http::CONNECT_TIMEOUT))
+            .timeout(Some(self.timeout()))
             .pool_config(PoolConfig::new().max_size(2));
         if !config.hello.is_empty() {
             builder = builder.hello_name(ClientId::Domain(config.hello.clone()));
@@ -212,23 +223,26 @@ fn verdict(settled: &Settled, notification: &Notification) -> Result<Delivery, N
     Ok(Delivery::default())
 }
 
+/// Why one recipient has no mail yet.
+enum Trouble {
+    Refused(String),
+    /// The server answered 4xx about this one.
+    Later(String),
+    /// The server is not there, or broke off.
+    Server(String),
+}
+
 /// 5xx is for good (a refused login among them), and so is what the client itself will not do (no STARTTLS offered); 4xx and
 /// everything about connections may pass.
-fn classify(error: &lettre::transport::smtp::Error) -> NotifyError {
-    let mut reason = error.to_string();
-    let mut cause = std::error::Error::source(error);
-    while let Some(next) = cause {
-        let said = next.to_string();
-        if !reason.contains(&said) {
-            let _ = write!(reason, ": {said}");
-        }
-        cause = next.source();
-    }
-    let reason = text::cut(&text::one_line(&reason), 500);
+fn classify(error: &lettre::transport::smtp::Error) -> Trouble {
+    // lettre repeats the cause in its own text.
+    let reason = text::cut(&text::one_line(&error.to_string()), 500);
     if error.is_permanent() || error.is_client() {
-        NotifyError::permanent(reason)
+        Trouble::Refused(reason)
+    } else if error.is_transient() {
+        Trouble::Later(reason)
     } else {
-        NotifyError::temporary(reason)
+        Trouble::Server(reason)
     }
 }
 

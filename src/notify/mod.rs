@@ -10,7 +10,7 @@ pub mod email;
 mod error;
 mod guard;
 mod html;
-pub mod http;
+mod http;
 pub mod log;
 mod mail;
 mod mrkdwn;
@@ -25,6 +25,7 @@ pub mod webhook;
 
 pub use build::{Notifiers, build};
 pub use error::NotifyError;
+pub use http::install_tls_provider;
 pub use render::Renderer;
 pub use settings::{IntegrationConfig, ReceiverConfig, SecretSource};
 pub use templates::Templates;

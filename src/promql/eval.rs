@@ -81,6 +81,14 @@ pub(super) struct Eval<'a> {
     pub notes: RefCell<Notes>,
 }
 
+/// Keeps a time so far from the ends of its type that no sum of times overflows.
+pub(super) fn bounded(ms: i64) -> i64 {
+    ms.clamp(-TIME_MAX_MS, TIME_MAX_MS)
+}
+
+/// Some 73 million years.
+const TIME_MAX_MS: i64 = i64::MAX / 4;
+
 fn millis(d: std::time::Duration) -> i64 {
     i64::try_from(d.as_millis()).unwrap_or(i64::MAX / 4)
 }
@@ -93,7 +101,7 @@ impl<'a> Eval<'a> {
         at: Timestamp,
         ctx: &'a EvalContext,
     ) -> Self {
-        let at = at.as_millis();
+        let at = bounded(at.as_millis());
         let samples_left = Cell::new(ctx.samples_max);
         Self { plan, head, only, ctx, at, start: at, end: at, step: 0, samples_left, notes: RefCell::default() }
     }
@@ -270,7 +278,7 @@ impl<'a> Eval<'a> {
             Some(At::End) => self.end,
             None => at,
         };
-        base.saturating_sub(offset_ms)
+        bounded(base.saturating_sub(offset_ms))
     }
 
     fn select_instant(&self, s: &SelectorNode, at: i64) -> Result<Vec<Elem>> {

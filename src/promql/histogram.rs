@@ -152,7 +152,7 @@ pub(super) fn at_schema(h: &Histogram, schema: i32) -> Histogram {
 
 /// Widens the zero bucket to at least `threshold`, swallowing what lies within.
 fn with_zero_threshold(h: &Histogram, threshold: f64) -> Histogram {
-    if threshold <= h.zero_threshold {
+    if threshold <= h.zero_threshold || threshold.is_nan() {
         return h.clone();
     }
     let (mut p, mut n) = (positive(h), negative(h));
@@ -172,7 +172,7 @@ fn with_zero_threshold(h: &Histogram, threshold: f64) -> Histogram {
                 false
             });
         }
-        if limit == before {
+        if limit <= before {
             break;
         }
     }
@@ -217,10 +217,13 @@ pub(super) fn aligned(a: &Histogram, b: &Histogram) -> Option<Aligned> {
         return Some(Aligned { a: with_bounds(a, &kept), b: with_bounds(b, &kept), reconciled: true });
     }
     let (mut a, mut b) = (a.clone(), b.clone());
+    if a.zero_threshold.is_nan() || b.zero_threshold.is_nan() {
+        return None;
+    }
     while a.zero_threshold != b.zero_threshold {
         let threshold = a.zero_threshold.max(b.zero_threshold);
         let (wider_a, wider_b) = (with_zero_threshold(&a, threshold), with_zero_threshold(&b, threshold));
-        // A threshold that is not a number can never be met.
+        // Each round widens one of them; should none do so, they cannot meet.
         if wider_a.zero_threshold == a.zero_threshold && wider_b.zero_threshold == b.zero_threshold {
             return None;
         }

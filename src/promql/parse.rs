@@ -65,12 +65,27 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
+    /// Chains of operators lean to the left and may be long, so they are walked, not descended.
     fn expr(&self, tree: theirs::Expr) -> Result<Expr> {
+        let (mut tree, mut chain) = (tree, Vec::new());
+        while let theirs::Expr::Binary(b) = tree {
+            chain.push((b.op.id(), b.modifier, *b.rhs));
+            tree = *b.lhs;
+        }
+        let mut left = self.operand(tree)?;
+        while let Some((op, modifier, right)) = chain.pop() {
+            let right = self.expr(right)?;
+            left = self.binary(op, modifier.unwrap_or_default(), left, right)?;
+        }
+        Ok(left)
+    }
+
+    fn operand(&self, tree: theirs::Expr) -> Result<Expr> {
         Ok(match tree {
             theirs::Expr::NumberLiteral(n) => Expr::Number(n.val),
             theirs::Expr::StringLiteral(s) => Expr::String(self.shimmed.restore(&s.val).into()),
             theirs::Expr::Paren(p) => Expr::Paren(Box::new(self.expr(*p.expr)?)),
-            theirs::Expr::Unary(u) => Expr::Negate(Box::new(self.expr(*u.expr)?)),
+            theirs::Expr::Unary(u) => self.negated(*u.expr)?,
             theirs::Expr::VectorSelector(s) => Expr::Selector(self.selector(s)?),
             theirs::Expr::MatrixSelector(m) => {
                 Expr::Range(RangeSelector { selector: self.selector(m.vs)?, range: positive(m.range)? })
@@ -82,7 +97,7 @@ impl Reader<'_> {
                 at: s.at.map(at),
                 offset_ms: offset(s.offset),
             })),
-            theirs::Expr::Binary(b) => self.binary(b)?,
+            theirs::Expr::Binary(_) => self.expr(tree)?,
             theirs::Expr::Aggregate(a) => self.aggregate(a)?,
             theirs::Expr::Call(c) => {
                 let Some(function) = functions::lookup(c.func.name) else {
@@ -93,6 +108,17 @@ impl Reader<'_> {
             }
             theirs::Expr::Extension(_) => return refuse("unknown expression"),
         })
+    }
+
+    /// Signs in a row are walked as well.
+    fn negated(&self, mut tree: theirs::Expr) -> Result<Expr> {
+        let mut signs = 1;
+        while let theirs::Expr::Unary(u) = tree {
+            signs += 1;
+            tree = *u.expr;
+        }
+        let inner = self.expr(tree)?;
+        Ok((0..signs).fold(inner, |expr, _| Expr::Negate(Box::new(expr))))
     }
 
     fn selector(&self, s: theirs::VectorSelector) -> Result<Selector> {
@@ -121,8 +147,8 @@ impl Reader<'_> {
         labels.labels.iter().map(|name| self.shimmed.restore(name)).collect()
     }
 
-    fn binary(&self, b: theirs::BinaryExpr) -> Result<Expr> {
-        let op = match b.op.id() {
+    fn binary(&self, op: token::TokenId, written: theirs::BinModifier, left: Expr, right: Expr) -> Result<Expr> {
+        let op = match op {
             token::T_ADD => BinaryOp::Add,
             token::T_SUB => BinaryOp::Sub,
             token::T_MUL => BinaryOp::Mul,
@@ -139,11 +165,9 @@ impl Reader<'_> {
             token::T_LAND => BinaryOp::And,
             token::T_LOR => BinaryOp::Or,
             token::T_LUNLESS => BinaryOp::Unless,
-            _ => return refuse(format!("unknown operator {}", b.op)),
+            _ => return refuse("unknown operator"),
         };
-        let (left, right) = (self.expr(*b.lhs)?, self.expr(*b.rhs)?);
         let both_vectors = left.value_type() == Type::Vector && right.value_type() == Type::Vector;
-        let written = b.modifier.unwrap_or_default();
         let (on, labels) = match &written.matching {
             Some(theirs::LabelModifier::Include(labels)) => (true, self.names(labels)),
             Some(theirs::LabelModifier::Exclude(labels)) => (false, self.names(labels)),

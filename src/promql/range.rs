@@ -4,7 +4,7 @@
 //! Start at [`eval_range`].
 
 use super::ast::Type;
-use super::eval::{Eval, duplicate_labels};
+use super::eval::{Eval, bounded, duplicate_labels};
 use super::plan::Plan;
 use super::value::{EvalContext, EvalError, Evaluated, SeriesPoints, Value};
 use crate::model::{Labels, SampleValue, Timestamp};
@@ -27,17 +27,18 @@ pub(super) fn eval_range(
             "invalid expression type {got:?} for range query, must be Scalar or instant Vector"
         )));
     }
+    let (start, end) = (bounded(start.as_millis()), bounded(end.as_millis()));
     let step_ms = i64::try_from(step.as_millis()).unwrap_or(i64::MAX / 4).max(1);
-    let span = end.as_millis().saturating_sub(start.as_millis());
+    let span = end - start;
     if span / step_ms >= i64::try_from(ctx.steps_max).unwrap_or(i64::MAX) {
         return Err(EvalError::Budget("steps", ctx.steps_max));
     }
-    let mut eval = Eval::instant(plan, Some(head), None, start, ctx);
-    eval.end = end.as_millis();
+    let mut eval = Eval::instant(plan, Some(head), None, Timestamp::from_millis(start), ctx);
+    eval.end = end;
     eval.step = step_ms;
     let mut gathered = Gathered::default();
-    let mut at = start.as_millis();
-    while at <= end.as_millis() {
+    let mut at = start;
+    while at <= end {
         eval.at = at;
         let value = Eval::finish(eval.eval(&plan.root, at)?)?;
         gathered.take(Timestamp::from_millis(at), value)?;

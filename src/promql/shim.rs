@@ -10,8 +10,9 @@ use std::fmt::Write;
 pub const EXPR_MAX_BYTES: usize = 64 * 1024;
 /// How deep parentheses, brackets and braces may nest, so that recursion over the tree fits every stack.
 pub const NESTING_MAX: usize = 64;
-/// How many operators an expression may hold: a chain of them is a tree as deep as the chain is long.
-pub const OPERATORS_MAX: usize = 512;
+/// How many operators an expression may hold: a chain of them is a tree as deep as the chain is long, and must fit
+/// the stack of a worker thread even without optimisation. The longest known rules have some forty.
+pub const OPERATORS_MAX: usize = 256;
 /// The longest duration (a thousand years), so that sums of times cannot overflow.
 const DURATION_MAX_MS: f64 = 1000.0 * 31_536_000_000.0;
 /// Stands around the number of a string; a private-use character that no identifier can hold.
@@ -59,6 +60,7 @@ struct Scanner<'a> {
     strings: Vec<String>,
     open: Vec<char>,
     operators: usize,
+    powers: usize,
     /// A number here is a duration: after `[`, after `:` within brackets, after `offset` and its sign.
     want_duration: bool,
 }
@@ -85,7 +87,7 @@ impl Scanner<'_> {
             '0'..='9' => return self.number(),
             '.' if second.is_ascii_digit() => return self.number(),
             'a'..='z' | 'A'..='Z' | '_' => return self.word(in_braces),
-            ':' if !in_brackets => return self.word(in_braces),
+            ':' if !in_brackets && !in_braces => return self.word(in_braces),
             '(' | '[' | '{' => {
                 self.open.push(c);
                 if self.open.len() > NESTING_MAX {
@@ -106,8 +108,14 @@ impl Scanner<'_> {
             }
             ':' => self.want_duration = true,
             '+' | '-' => self.count_operator()?,
+            '^' if self.powers == NESTING_MAX => return Err(ParseError::TooLarge("powers", NESTING_MAX)),
             '*' | '/' | '%' | '^' | '=' | '!' | '<' | '>' => {
-                self.count_operator()?;
+                // Matchers are no operators, and `>=` is one.
+                if !in_braces && !(c == '=' && self.out.ends_with(['=', '!', '<', '>'])) {
+                    self.count_operator()?;
+                }
+                // Powers lean to the right: each nests.
+                self.powers += usize::from(c == '^');
                 self.want_duration = false;
             }
             c if c.is_whitespace() => {}
@@ -120,7 +128,7 @@ impl Scanner<'_> {
 
     fn count_operator(&mut self) -> Result<(), ParseError> {
         self.operators += 1;
-        if self.operators > OPERATORS_MAX * 2 {
+        if self.operators > OPERATORS_MAX {
             return Err(ParseError::TooLarge("operators", OPERATORS_MAX));
         }
         Ok(())

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Samples further ahead of our clock are refused (Prometheus' receiver: `maxAheadTime`).
-pub const AHEAD_MAX: Duration = Duration::from_secs(600);
+pub const AHEAD_MAX: Duration = Duration::from_mins(10);
 
 /// What became of a sample that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -193,8 +193,11 @@ pub(super) struct Chunks {
     sealed: VecDeque<Sealed>,
     /// Holds the newest float whenever there is one.
     open: Open,
-    histograms: Option<Box<VecDeque<(i64, Arc<Histogram>)>>>,
+    histograms: Option<Box<Histograms>>,
 }
+
+/// In time order.
+type Histograms = VecDeque<(i64, Arc<Histogram>)>;
 
 impl Chunks {
     pub fn newest(&self) -> Option<i64> {

@@ -11,6 +11,8 @@ use std::time::Duration;
 
 /// Pairs of cluster and replica remembered at most; beyond, samples are taken as if they had no replica label.
 const ORIGINS_MAX: usize = 65_536;
+/// Names longer than this are not remembered; real ones are a tenth of it.
+const NAME_BYTES_MAX: usize = 256;
 /// The origin of samples without both labels: always heard.
 pub const NO_ORIGIN: u32 = 0;
 
@@ -32,6 +34,7 @@ impl Default for HaConfig {
 #[derive(Debug)]
 struct Origin {
     cluster: usize,
+    cluster_name: String,
     replica: String,
 }
 
@@ -70,7 +73,8 @@ impl HaTracker {
 
     /// A number for this cluster and replica that stays the same for the life of the process.
     pub fn origin(&self, cluster: &str, replica: &str) -> u32 {
-        if cluster.is_empty() || replica.is_empty() {
+        let fits = |name: &str| (1..=NAME_BYTES_MAX).contains(&name.len());
+        if !fits(cluster) || !fits(replica) {
             return NO_ORIGIN;
         }
         let mut state = self.state.lock();
@@ -85,17 +89,22 @@ impl HaTracker {
             elected.push(None);
             (elected.len() - 1, HashMap::new())
         });
-        origins.push(Origin { cluster: *number, replica: replica.to_owned() });
+        origins.push(Origin { cluster: *number, cluster_name: cluster.to_owned(), replica: replica.to_owned() });
         let id = origins.len() as u32;
         replicas.insert(replica.to_owned(), id);
         id
     }
 
-    /// The replica's name of an origin.
-    pub fn replica(&self, origin: u32) -> Option<String> {
+    /// The names of an origin's cluster and replica.
+    pub fn names(&self, origin: u32) -> Option<(String, String)> {
         let state = self.state.lock();
         let origin = (origin as usize).checked_sub(1)?;
-        state.origins.get(origin).map(|o| o.replica.clone())
+        state.origins.get(origin).map(|o| (o.cluster_name.clone(), o.replica.clone()))
+    }
+
+    /// The replica's name of an origin.
+    pub fn replica(&self, origin: u32) -> Option<String> {
+        self.names(origin).map(|(_, replica)| replica)
     }
 
     /// Whether samples of this origin are taken now. The elected replica is; another one only after its silence.

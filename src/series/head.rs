@@ -21,10 +21,12 @@ use std::time::Duration;
 
 /// Locks of the series tables; a power of two well above the number of cores, so that writers seldom meet.
 const SHARDS: usize = 64;
+/// Raw spellings remembered per series on average: two replicas, and a change of external labels on both.
+const ALIASES_PER_SERIES: usize = 4;
 /// Arrivals that wait for the evaluate loop at most; beyond, a slot of their group will see them.
 const ARRIVALS_MAX: usize = 1 << 20;
 /// A pause in the samples that is longer than this is a gap (Prometheus' look-back: shorter ones no query sees).
-const CONTINUITY: Duration = Duration::from_secs(300);
+const CONTINUITY: Duration = Duration::from_mins(5);
 
 #[derive(Clone, Debug)]
 pub struct HeadConfig {
@@ -40,8 +42,8 @@ pub struct HeadConfig {
 impl Default for HeadConfig {
     fn default() -> Self {
         Self {
-            window: Duration::from_secs(3600),
-            out_of_order_window: Duration::from_secs(600),
+            window: Duration::from_hours(1),
+            out_of_order_window: Duration::from_mins(10),
             series_max: 2_000_000,
             limits: LabelLimits::default(),
         }
@@ -208,8 +210,11 @@ impl Head {
     pub fn alias(&self, hash: u64, series: &Arc<Series>, tag: u32) {
         let mut aliases = shard(&self.aliases, hash).write();
         let alias = Alias { hash, series: series.clone(), tag };
+        let full = aliases.len() > self.config.series_max * ALIASES_PER_SERIES / SHARDS;
         match aliases.find_mut(hash, |a| a.hash == hash && (a.series.is_gone() || Arc::ptr_eq(&a.series, series))) {
             Some(old) => *old = alias,
+            // Without room the series is found by its labels, only more slowly.
+            None if full => {}
             None => drop(aliases.insert_unique(hash, alias, |a| a.hash)),
         }
     }

@@ -6,10 +6,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Metrics remembered at most: ten times what a large fleet exports.
-const METRICS_MAX: usize = 100_000;
+/// Metrics remembered at most: several times what a large fleet exports.
+const METRICS_MAX: usize = 50_000;
 /// A help text longer than this is cut.
 const HELP_BYTES_MAX: usize = 1024;
+
+/// Names longer than this are left out.
+const NAME_BYTES_MAX: usize = 256;
 
 /// The words of Prometheus' metric types, by their number on the wire.
 const KINDS: [&str; 8] = ["unknown", "counter", "gauge", "histogram", "gaugehistogram", "summary", "info", "stateset"];
@@ -36,7 +39,7 @@ impl MetadataBook {
             if old.kind != kind || *old.help != *help || *old.unit != *unit {
                 *old = Metadata { kind, help: help.into(), unit: unit.into() };
             }
-        } else if !metric.is_empty() && metric.len() <= HELP_BYTES_MAX && self.by_metric.len() < METRICS_MAX {
+        } else if !metric.is_empty() && metric.len() <= NAME_BYTES_MAX && self.by_metric.len() < METRICS_MAX {
             self.by_metric.insert(metric.into(), Metadata { kind, help: help.into(), unit: unit.into() });
         }
     }

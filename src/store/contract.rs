@@ -18,7 +18,8 @@ pub const INCIDENTS_PAGE_MAX: usize = 1_000;
 pub const TIMELINE_MAX: usize = 10_000;
 /// The most incidents, and the most outbox rows, that one `retain` removes, so that decisions wait for it only briefly.
 pub const RETAIN_ROWS_MAX: usize = 500;
-/// `load` returns resolved incidents this far back from the newest resolution: they may be reopened, or redirect.
+/// `load` returns resolved incidents this far back from the newest resolution (they may be reopened, or redirect), and ended
+/// alerts this far back from the newest end.
 pub const RESOLVED_KEPT_IN_MEMORY: Duration = Duration::from_hours(24);
 
 pub type StoreFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -37,6 +38,7 @@ pub enum StoreError {
 /// Everything that must be in memory again after a restart.
 #[derive(Debug, Default)]
 pub struct Snapshot {
+    /// Firing ones, those that ended within [`RESOLVED_KEPT_IN_MEMORY`] of the newest end, and members of these incidents.
     pub alerts: Vec<AlertRecord>,
     /// Open incidents, those resolved within [`RESOLVED_KEPT_IN_MEMORY`] of the newest resolution, and resolved ones that a
     /// firing alert still belongs to.
@@ -66,7 +68,8 @@ pub struct IncidentQuery {
 /// How long things are kept, for `retain`.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
-    /// Incidents resolved before this go, with their members, timeline and notifications; not while one of their alerts fires.
+    /// Incidents resolved before this go, with their members, timeline, notifications and the ended alerts that no other
+    /// incident holds; not while one of their alerts fires. Ended alerts that no incident holds go by the same date.
     pub incidents_before: Timestamp,
     /// Sent, failed and superseded outbox rows without an incident created before this go.
     pub notifications_before: Timestamp,

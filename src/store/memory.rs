@@ -112,10 +112,18 @@ impl Tables {
             .map(|i| Incident::clone(i))
             .collect();
         let kept: BTreeSet<IncidentId> = incidents.iter().map(|i| i.id).collect();
+        let members = owned(self.members.values().filter(|m| kept.contains(&m.incident)));
+        let placed: BTreeSet<Fingerprint> = members.iter().map(|m| m.fingerprint).collect();
+        let newest = self.alerts.values().filter_map(|a| a.record.ended_at).max();
+        let floor = newest.map(|at| at - RESOLVED_KEPT_IN_MEMORY);
+        let alerts = self.alerts.iter().filter(|(fingerprint, row)| {
+            let is_recent = row.record.is_firing() || row.record.ended_at >= floor;
+            !row.dropped && (is_recent || placed.contains(fingerprint))
+        });
         Snapshot {
-            alerts: self.alerts.values().filter(|a| !a.dropped).map(|a| AlertRecord::clone(&a.record)).collect(),
+            alerts: alerts.map(|(_, row)| AlertRecord::clone(&row.record)).collect(),
             incidents,
-            members: owned(self.members.values().filter(|m| kept.contains(&m.incident))),
+            members,
             silences: owned(self.silences.values()),
             nflog: owned(self.nflog.values()),
             outbox: owned(self.notifications.values().filter(|n| n.state == NotificationState::Pending)),
@@ -132,7 +140,8 @@ impl Tables {
     /// Whether an alert that fires still belongs to it.
     fn burns(&self, id: IncidentId) -> bool {
         let fires = |row: &AlertRow| !row.dropped && row.record.is_firing();
-        self.members_of(id).any(|m| !m.detached && self.alerts.get(&m.fingerprint).is_some_and(fires))
+        self.members_of(id)
+            .any(|m| !m.detached && m.left_at.is_none() && self.alerts.get(&m.fingerprint).is_some_and(fires))
     }
 
     fn retain(&mut self, keep: Retention) -> u64 {
@@ -144,6 +153,8 @@ impl Tables {
             .map(|i| i.id)
             .take(RETAIN_ROWS_MAX)
             .collect();
+        let of_old: BTreeSet<Fingerprint> =
+            self.members.keys().filter(|(id, _)| old.contains(id)).map(|(_, fingerprint)| *fingerprint).collect();
         self.incidents.retain(|id, _| !old.contains(id));
         self.members.retain(|(id, _), _| !old.contains(id));
         self.timeline.retain(|(id, _), _| !old.contains(id));
@@ -159,7 +170,11 @@ impl Tables {
             !drop
         });
         let held: BTreeSet<Fingerprint> = self.members.keys().map(|(_, fingerprint)| *fingerprint).collect();
-        self.alerts.retain(|fingerprint, row| !row.dropped || held.contains(fingerprint));
+        self.alerts.retain(|fingerprint, row| {
+            let is_old =
+                row.record.ended_at.is_some_and(|at| of_old.contains(fingerprint) || at < keep.incidents_before);
+            held.contains(fingerprint) || !(row.dropped || is_old)
+        });
         (old.len() + gone) as u64
     }
 }

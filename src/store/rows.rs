@@ -199,6 +199,11 @@ struct EscalationBody {
     next_at: Option<i64>,
     exhausted: bool,
     assigned_to: Option<TargetBody>,
+    run: u32,
+    reached: bool,
+    held: Vec<Arc<str>>,
+    /// Receiver and index of its integration.
+    heard: Vec<(Arc<str>, usize)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -298,7 +303,19 @@ impl IncidentBody {
 
 impl EscalationBody {
     fn of(escalation: Escalation) -> Self {
-        let Escalation { policy, step, round, round_started_at, next_at, exhausted, assigned_to } = escalation;
+        let Escalation {
+            policy,
+            step,
+            round,
+            round_started_at,
+            next_at,
+            exhausted,
+            assigned_to,
+            run,
+            reached,
+            held,
+            heard,
+        } = escalation;
         Self {
             policy,
             step,
@@ -311,6 +328,10 @@ impl EscalationBody {
                 EscalationTarget::Schedule(name) => TargetBody::Schedule(name),
                 EscalationTarget::Receiver(name) => TargetBody::Receiver(name),
             }),
+            run,
+            reached,
+            held: held.into_iter().collect(),
+            heard: heard.into_iter().collect(),
         }
     }
 
@@ -327,6 +348,10 @@ impl EscalationBody {
                 TargetBody::Schedule(name) => EscalationTarget::Schedule(name),
                 TargetBody::Receiver(name) => EscalationTarget::Receiver(name),
             }),
+            run: self.run,
+            reached: self.reached,
+            held: self.held.into_iter().collect(),
+            heard: self.heard.into_iter().collect(),
         }
     }
 }

@@ -42,52 +42,12 @@ label_sets! {
     IntegrationReason { integration, reason }
 }
 
-/// Door A.
-#[derive(Debug)]
-pub struct IngestMetrics {
-    requests: Family<VersionCode, Counter>,
-    rejected: Family<ReasonLabel, Counter>,
-    pub samples: Counter,
-    pub histograms: Counter,
-    pub exemplars: Counter,
-    /// On the wire, compressed.
-    pub bytes: Counter,
-    pub in_flight: Gauge,
-    pub duration_seconds: Histogram,
-}
-
-impl IngestMetrics {
-    /// `version`: `1.0`, `2.0` or `unknown`.
-    pub fn request(&self, version: &'static str, code: u16) {
-        let labels = VersionCode { version: version.to_owned(), code: code.to_string() };
-        self.requests.get_or_create(&labels).inc();
-    }
-
-    /// Samples that were not taken: `too_old`, `out_of_order`, `series_limit`, `invalid_labels`, …
-    pub fn rejected(&self, reason: &'static str, samples: u64) {
-        if samples > 0 {
-            self.rejected.get_or_create(&ReasonLabel { reason: reason.to_owned() }).inc_by(samples);
-        }
-    }
-}
-
-#[derive(Debug)]
-pub struct WalMetrics {
-    pub bytes: Counter,
-    pub syncs: Counter,
-    pub errors: Counter,
-    pub sync_duration_seconds: Histogram,
-}
-
 #[derive(Debug)]
 pub struct RuleMetrics {
     evaluations: Family<TriggerLabel, Counter>,
     failures: Family<TriggerLabel, Counter>,
     /// Of a group's slot or of one arrival.
     pub duration_seconds: Histogram,
-    pub missed_slots: Counter,
-    /// From the sample's acceptance to the alert's transition.
-    pub arrival_latency_seconds: Histogram,
 }
 
 impl RuleMetrics {
@@ -123,14 +83,6 @@ impl AlertMetrics {
     pub fn transitions(&self, kind: &'static str, alerts: u64) {
         self.transitions.get_or_create(&KindLabel { kind: kind.to_owned() }).inc_by(alerts);
     }
-}
-
-#[derive(Debug)]
-pub struct EscalationMetrics {
-    /// Pages decided.
-    pub pages: Counter,
-    /// Pages that the limit per contact held back.
-    pub held_back: Counter,
 }
 
 #[derive(Debug)]
@@ -204,11 +156,8 @@ impl ConfigMetrics {
 #[derive(Debug)]
 pub struct Metrics {
     registry: Mutex<Registry>,
-    pub ingest: IngestMetrics,
-    pub wal: WalMetrics,
     pub rules: RuleMetrics,
     pub alerts: AlertMetrics,
-    pub escalations: EscalationMetrics,
     pub notifications: NotificationMetrics,
     pub store: StoreMetrics,
     pub inbox: InboxMetrics,
@@ -229,42 +178,16 @@ impl Metrics {
         let mut registry = Registry::default();
         let mut r = Register(&mut registry);
         let metrics = Self {
-            ingest: IngestMetrics {
-                requests: r.put("ingest_requests", "Remote-write requests answered", Family::default()),
-                rejected: r.put("ingest_rejected_samples", "Samples not taken, by reason", Family::default()),
-                samples: r.put("ingest_samples", "Float samples taken", Counter::default()),
-                histograms: r.put("ingest_histograms", "Native histograms taken", Counter::default()),
-                exemplars: r.put("ingest_exemplars", "Exemplars accepted", Counter::default()),
-                bytes: r.put("ingest_bytes", "Bytes of remote-write bodies, compressed", Counter::default()),
-                in_flight: r.put("ingest_in_flight_requests", "Requests being read now", Gauge::default()),
-                duration_seconds: r.put("ingest_request_duration_seconds", "Time to take a request", latency()),
-            },
-            wal: WalMetrics {
-                bytes: r.put("wal_bytes", "Bytes appended to the write-ahead log", Counter::default()),
-                syncs: r.put("wal_syncs", "Times the write-ahead log was synced", Counter::default()),
-                errors: r.put("wal_errors", "Appends and syncs that failed", Counter::default()),
-                sync_duration_seconds: r.put("wal_sync_duration_seconds", "Time to sync", latency()),
-            },
             rules: RuleMetrics {
                 evaluations: r.put("rules_evaluations", "Rules evaluated", Family::default()),
                 failures: r.put("rules_evaluation_failures", "Rules whose evaluation failed", Family::default()),
                 duration_seconds: r.put("rules_evaluation_duration_seconds", "Time to evaluate", latency()),
-                missed_slots: r.put("rules_missed_slots", "Slots of groups that were skipped", Counter::default()),
-                arrival_latency_seconds: r.put(
-                    "rules_arrival_latency_seconds",
-                    "From a sample's acceptance to the alert",
-                    latency(),
-                ),
             },
             alerts: AlertMetrics {
                 received: r.put("alerts_received", "Alerts received, by door", Family::default()),
                 invalid: r.put("alerts_invalid", "Alerts refused, by door", Family::default()),
                 transitions: r.put("alerts_transitions", "Alerts that started, changed or ended", Family::default()),
                 refreshes: r.put("alerts_refreshes", "Posts absorbed at the door", Counter::default()),
-            },
-            escalations: EscalationMetrics {
-                pages: r.put("escalations_pages", "Pages decided", Counter::default()),
-                held_back: r.put("escalations_held_back_pages", "Pages held back by the limit", Counter::default()),
             },
             notifications: NotificationMetrics {
                 sent: r.put("notifications_sent", "Messages delivered", Family::default()),
@@ -344,10 +267,6 @@ mod tests {
     #[test]
     fn what_was_counted_is_told_in_both_formats() {
         let metrics = Metrics::new("1.2.3");
-        metrics.ingest.request("2.0", 204);
-        metrics.ingest.rejected("too_old", 3);
-        metrics.ingest.rejected("series_limit", 0);
-        metrics.ingest.samples.inc_by(7);
         metrics.notifications.sent("webhook", Duration::from_millis(3));
         metrics.config.reloaded(true, 17.5);
         metrics.read_one(readings::HEAD_SERIES, || 42.0);
@@ -357,9 +276,6 @@ mod tests {
         let open = metrics.encode(Exposition::OpenMetrics);
         let plain = metrics.encode(Exposition::Plain);
         for line in [
-            "watchfire_ingest_requests_total{version=\"2.0\",code=\"204\"} 1",
-            "watchfire_ingest_rejected_samples_total{reason=\"too_old\"} 3",
-            "watchfire_ingest_samples_total 7",
             "watchfire_notifications_sent_total{integration=\"webhook\"} 1",
             "watchfire_notifications_latency_seconds_count{integration=\"webhook\",outcome=\"sent\"} 1",
             "watchfire_config_last_reload_success_timestamp_seconds 17.5",
@@ -373,8 +289,7 @@ mod tests {
             assert!(plain.lines().any(|l| l == line), "{line} is not in\n{plain}");
         }
         assert!(open.ends_with("# EOF\n") && !plain.contains("# EOF"));
-        assert!(!open.contains("series_limit"));
-        assert!(plain.contains("# TYPE watchfire_ingest_samples_total counter\n"));
+        assert!(plain.contains("# TYPE watchfire_inbox_refused_total counter\n"));
     }
 
     #[test]

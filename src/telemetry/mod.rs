@@ -13,6 +13,6 @@ pub mod readings;
 pub use exposition::{Exposition, OPENMETRICS_TYPE, PLAIN_TYPE};
 pub use health::{Health, HealthReport, Part, PartHealth, Status};
 pub use metrics::{
-    AlertMetrics, ConfigMetrics, EscalationMetrics, InboxMetrics, IngestMetrics, Metrics, NotificationMetrics,
-    RuleMetrics, StoreMetrics, WalMetrics,
+    AlertMetrics, ConfigMetrics, InboxMetrics, Metrics, NotificationMetrics,
+    RuleMetrics, StoreMetrics,
 };

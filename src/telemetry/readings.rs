@@ -33,6 +33,23 @@ const fn counter(name: &'static str, help: &'static str) -> Reading {
 pub const HEAD_SERIES: Reading = gauge("watchfire_head_series", "Series in the window");
 pub const HEAD_SAMPLES: Reading = gauge("watchfire_head_samples", "Samples in the window");
 pub const HEAD_BYTES: Reading = gauge("watchfire_head_bytes", "Memory of the window by its own account");
+/// Labels `version` (`1.0`, `2.0`, `unknown`), `code`.
+pub const INGEST_REQUESTS: Reading = counter("watchfire_ingest_requests", "Remote-write requests answered");
+/// Label `reason`.
+pub const INGEST_REJECTED: Reading = counter("watchfire_ingest_rejected_samples", "Samples not taken, by reason");
+pub const INGEST_SAMPLES: Reading = counter("watchfire_ingest_samples", "Float samples taken");
+pub const INGEST_HISTOGRAMS: Reading = counter("watchfire_ingest_histograms", "Native histograms taken");
+pub const INGEST_EXEMPLARS: Reading = counter("watchfire_ingest_exemplars", "Exemplars accepted");
+pub const INGEST_BYTES: Reading = counter("watchfire_ingest_bytes", "Bytes of remote-write bodies, compressed");
+pub const INGEST_HA_DROPPED: Reading =
+    counter("watchfire_ingest_ha_dropped_samples", "Samples of replicas that are not elected");
+pub const INGEST_IN_FLIGHT: Reading = gauge("watchfire_ingest_in_flight_bytes", "Bytes of requests in work");
+pub const WAL_BYTES: Reading = counter("watchfire_wal_written_bytes", "Bytes appended to the write-ahead log");
+pub const WAL_SEGMENTS: Reading = gauge("watchfire_wal_segments", "Segments of the write-ahead log");
+pub const RULES_MISSED_SLOTS: Reading = counter("watchfire_rules_missed_slots", "Slots of groups that were skipped");
+pub const PAGES_HELD_BACK: Reading =
+    gauge("watchfire_escalations_held_back_pages", "Pages that wait for the limit per contact");
+pub const OUTBOX_PENDING: Reading = gauge("watchfire_outbox_pending", "Messages decided and not yet delivered");
 /// Label `state`: `firing`, `ended`.
 pub const ALERTS_ACTIVE: Reading = gauge("watchfire_alerts_active", "Alerts held at the door, by state");
 /// Label `status`: `triggered`, `acknowledged`, `resolved`.

@@ -148,7 +148,7 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, error: Option<S
     let timeline = context.store.timeline(id, TIMELINE_MAX).await?;
     let notifications = context.store.notifications(id).await?;
     let engine = context.engine.read();
-    let why = engine.why(id, now).into_iter().map(|l| WhyRow { depth: l.depth.min(3), text: l.text }).collect();
+    let why = engine.why(id, now).unwrap_or_default().into_iter().map(|l| WhyRow { depth: l.depth.min(3), text: l.text }).collect();
     let settings = engine.settings();
     let targets = settings
         .users

@@ -123,7 +123,7 @@ async fn build(context: &Context) -> Result<Response, ApiError> {
     let closed = context.store.incidents(wanted(&[IncidentStatus::Resolved], CLOSED_MAX)).await?;
     // Those that wait come first, then the worst, then the newest.
     open.sort_by(|a, b| a.status.cmp(&b.status).then(b.severity.cmp(&a.severity)).then(b.id.cmp(&a.id)));
-    let counts = context.engine.read().counts();
+    let counts = context.engine.read().counts(now);
     Ok(page(&Page {
         frame: Frame::new(context, "incidents"),
         open: open.iter().map(|i| Row::new(i, now)).collect(),

@@ -34,7 +34,7 @@ pub struct WalConfig {
 
 impl Default for WalConfig {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, window: Duration::from_secs(3600), sync_interval: Duration::from_secs(1) }
+        Self { segment_bytes: 64 << 20, window: Duration::from_hours(1), sync_interval: Duration::from_secs(1) }
     }
 }
 
@@ -203,7 +203,7 @@ impl Log {
         let file = Arc::new(parking_lot::Mutex::new(self.file.clone()));
         let syncer = self.spawn_syncer(&file);
         let mut waiting = Vec::new();
-        'life: loop {
+        loop {
             let mut next = match queue.recv() {
                 Ok(job) => Some(job),
                 Err(_) => break,
@@ -231,14 +231,22 @@ impl Log {
             }
             self.newest_ms = newest_ms;
             let result = self.write();
-            *file.lock() = self.file.clone();
+            if let Some(open) = &self.file {
+                *file.lock() = Some(open.clone());
+            }
+            // Only now, so that the syncer that takes this note finds the file that was written.
+            self.dirty.store(true, Ordering::Release);
             for done in waiting.drain(..) {
                 // A sender that has hung up needs no answer.
-                drop(done.send(result.as_ref().map(|()| ()).map_err(|e| WalError::Busy(e.to_string()))));
+                let answer = match &result {
+                    Ok(()) => Ok(()),
+                    Err(e) => Err(WalError::Busy(e.to_string())),
+                };
+                drop(done.send(answer));
             }
             self.buffer.shrink_to(GROUP_BYTES_MAX);
             if stop {
-                break 'life;
+                break;
             }
         }
         self.sync();
@@ -254,10 +262,8 @@ impl Log {
         }
         let age = self.newest_ms.saturating_sub(self.opened_ms);
         // Time closes segments too, so that a quiet log does not keep hours.
-        if self.file.is_none()
-            || self.len >= self.config.segment_bytes
-            || age > self.config.window.as_millis() as i64 / 4
-        {
+        let over = self.len >= self.config.segment_bytes || age > self.config.window.as_millis() as i64 / 4;
+        if self.file.is_none() || (over && self.len > SEGMENT_MAGIC.len() as u64) {
             self.rotate(self.newest_ms)?;
         }
         let Some(file) = &self.file else { return Err(WalError::Busy("no segment is open".to_owned())) };
@@ -275,14 +281,11 @@ impl Log {
         }
         self.len += self.buffer.len() as u64;
         self.health.bytes.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
-        self.dirty.store(true, Ordering::Release);
         Ok(())
     }
 
     fn sync(&self) {
-        if let Some(file) = &self.file
-            && self.dirty.swap(false, Ordering::AcqRel)
-        {
+        if let Some(file) = &self.file {
             sync_or_fail(file, &self.health);
         }
     }
@@ -295,10 +298,9 @@ impl Log {
         let spawned = std::thread::Builder::new().name("wal-sync".into()).spawn(move || {
             while ended.recv_timeout(interval) == Err(RecvTimeoutError::Timeout) {
                 let Some(shared) = file.upgrade() else { return };
+                let noted = dirty.swap(false, Ordering::AcqRel);
                 let current = shared.lock().clone();
-                if let Some(file) = current
-                    && dirty.swap(false, Ordering::AcqRel)
-                {
+                if let Some(file) = current.filter(|_| noted) {
                     sync_or_fail(&file, &health);
                 }
             }

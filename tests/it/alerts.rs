@@ -214,6 +214,25 @@ fn a_message_is_in_alertmanagers_order() {
 }
 
 #[test]
+fn fingerprints_are_alertmanagers() {
+    let data = table("fingerprints.json");
+    let book = Book::new(BookConfig::default());
+    assert!(!list(&data, "cases").is_empty());
+    for case in list(&data, "cases") {
+        // The table hashes empty values too, which no door lets in: hence the raw pairs.
+        let mut pairs: Vec<(&str, &str)> =
+            case["labels"].as_object().unwrap().iter().map(|(n, v)| (n.as_str(), v.as_str().unwrap())).collect();
+        pairs.sort_unstable();
+        assert_eq!(Fingerprint::of_pairs(pairs.iter().copied()).to_string(), text(case, "fingerprint"), "{case}");
+        let labels = labels(&case["labels"]);
+        if labels.len() == pairs.len() {
+            assert_eq!(Fingerprint::of(&labels).to_string(), text(case, "fingerprint"), "{case}");
+        }
+        assert_eq!(book.identity(&labels.with("prometheus_replica", "x")), Fingerprint::of(&labels), "{case}");
+    }
+}
+
+#[test]
 fn inhibition_follows_the_table() {
     let data = table("inhibition.json");
     let data = &data["matches"];

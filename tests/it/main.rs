@@ -3,6 +3,8 @@
 //! Never: sleeps, ignores or skips.
 //! Start at the module of your subject.
 
+#![allow(clippy::unwrap_used)] // A test fails by panicking, its helpers too.
+
 mod alerts;
 mod config;
 #[cfg(feature = "e2e")]
@@ -11,7 +13,10 @@ mod notify;
 mod promql;
 mod remote_write;
 mod rules;
+mod sim;
 mod store;
+mod stories;
 mod support;
 mod template;
 mod tidy;
+mod world;

@@ -387,7 +387,7 @@ async fn version_one_keeps_the_good_too() {
 async fn the_bits_of_a_value_survive_both_versions() {
     for version in [Version::V1, Version::V2] {
         let Fixture { head, door, .. } = fixture();
-        let bits = [STALE_NAN_BITS, NORMAL_NAN_BITS, f64::INFINITY.to_bits(), (-0.0_f64).to_bits(), 1, u64::MAX];
+        let bits = [STALE_NAN_BITS, NORMAL_NAN_BITS, f64::INFINITY.to_bits(), f64::MIN.to_bits(), 1, u64::MAX];
         let list = bits.iter().enumerate().map(|(i, b)| sample(i as i64, f64::from_bits(*b))).collect();
         let body = encode(version, &[(Labels::from_pairs([("__name__", "m")]), list)]);
         let answer = post(&door, &[("content-type", version.content_type())], body).await;
@@ -418,6 +418,20 @@ async fn bodies_that_are_no_bodies() {
     check(compress(&[0x2a, 0x04, 0x12, 0x7f, 0, 0]), 400, "malformed protobuf").await;
     let symbols: Vec<u8> = std::iter::repeat_n([0x22, 0x00], (1 << 20) + 1).flatten().collect();
     check(compress(&symbols), 400, "symbols").await;
+    // Two bytes of a label, one of a reference or a bucket, would become many times as much in memory.
+    let wrap = |tags: &[u8], inner: Vec<u8>| {
+        tags.iter().fold(inner, |inner, tag| {
+            let mut out = vec![*tag];
+            prost::encoding::encode_varint(inner.len() as u64, &mut out);
+            out.extend(inner);
+            out
+        })
+    };
+    check(compress(&wrap(&[0x0a, 0x2a], vec![0; 3_000])), 400, "more than 1024 labels").await;
+    check(compress(&wrap(&[0x0a, 0x22, 0x2a], vec![0; 3_000])), 400, "more than 1024 labels").await;
+    let named = Build::new().series(&[("__name__", "m")], v2::TimeSeries::default()).0;
+    let huge = [vec![0x0a, 0x02, 0x01, 0x02], wrap(&[0x62, 0x1a], vec![0; 100_000])].concat();
+    check(compress(&[named.encode_to_vec(), wrap(&[0x2a], huge)].concat()), 400, "bytes of buckets").await;
     assert_eq!(door.in_flight_bytes(), 0);
 }
 
@@ -449,7 +463,7 @@ impl axum::body::HttpBody for Chunks {
         self.pulled.fetch_add(1, Ordering::SeqCst);
         let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
         self.left = left;
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[0; 1 << 20])))))
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from(vec![0; 1 << 20])))))
     }
 }
 
@@ -589,8 +603,11 @@ fn any_bits() -> impl Strategy<Value = f64> {
     prop_oneof![any::<u64>().prop_map(f64::from_bits), (-5_i32..5).prop_map(f64::from)]
 }
 
+/// Labels and samples.
+type AnySeries = (Vec<(String, String)>, Vec<(i64, f64)>);
+
 /// Labels with a metric name, and samples in time order.
-fn any_series() -> impl Strategy<Value = (Vec<(String, String)>, Vec<(i64, f64)>)> {
+fn any_series() -> impl Strategy<Value = AnySeries> {
     let labels = proptest::collection::btree_map(text(), text(), 0..6);
     let samples = proptest::collection::vec((0_i64..500_000, any_bits()), 1..5);
     (text(), labels, samples, any::<bool>()).prop_map(|(name, labels, mut samples, reversed)| {
@@ -603,8 +620,6 @@ fn any_series() -> impl Strategy<Value = (Vec<(String, String)>, Vec<(i64, f64)>
         (labels, samples.into_iter().map(|(t, v)| (NOW_MS - 500_000 + t, v)).collect())
     })
 }
-
-type AnySeries = (Vec<(String, String)>, Vec<(i64, f64)>);
 
 fn request_v1(series: &[AnySeries]) -> v1::WriteRequest {
     let timeseries = series.iter().map(|(labels, samples)| v1::TimeSeries {

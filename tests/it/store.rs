@@ -83,6 +83,10 @@ fn incident(n: u64, status: IncidentStatus, severity: Severity) -> Incident {
             next_at: Some(at(4)),
             exhausted: false,
             assigned_to: Some(EscalationTarget::User(Arc::from("ana"))),
+            run: 3,
+            reached: true,
+            held: BTreeSet::from([Arc::from("second")]),
+            heard: BTreeSet::from([(Arc::from("first"), 1)]),
         },
         paged: BTreeSet::from([Arc::from("first"), Arc::from("second")]),
         merged_into: n.is_multiple_of(2).then_some(IncidentId(1)),
@@ -97,6 +101,7 @@ fn member(incident: u64, n: u64) -> Member {
         reason: "rule service, same cluster".to_owned(),
         runner_up: String::new(),
         detached: n.is_multiple_of(3),
+        left_at: None,
     }
 }
 
@@ -286,7 +291,7 @@ async fn each_write_is_put_replaced_and_dropped(store: SharedStore) {
     check_load(&store, expected).await;
 
     let changed_alert = AlertRecord { annotations: Labels::empty(), ended_at: Some(at(50)), ..alert(2) };
-    let changed_member = Member { detached: true, ..member(1, 1) };
+    let changed_member = Member { detached: true, left_at: Some(at(4)), ..member(1, 1) };
     let changed_silence = Silence { ends_at: at(1), ..silence("b") };
     let changed_log = NflogEntry { firing: vec![], ..nflog("{}", 1) };
     let changed_rule = RuleAlertRecord {
@@ -454,6 +459,8 @@ async fn an_incident_whose_alert_still_fires_is_kept(store: SharedStore) {
         writes.push(w(Write::Alert, alert(alert_number)));
         writes.push(w(Write::Member, member(incident, alert_number)));
     }
+    // The second alert was once in the second incident; its place is in the first now.
+    writes.push(w(Write::Member, Member { left_at: Some(at(3)), ..member(2, 2) }));
     writes.push(Write::AlertDropped(alert(4).fingerprint));
     store.commit(writes).await.unwrap();
     let kept = async || store.load().await.unwrap().incidents.iter().map(|i| i.id.0).collect::<BTreeSet<_>>();
@@ -461,6 +468,35 @@ async fn an_incident_whose_alert_still_fires_is_kept(store: SharedStore) {
     let keep = Retention { incidents_before: at(day), notifications_before: at(0) };
     assert_eq!(store.retain(keep).await.unwrap(), 3);
     assert!(store.incident(IncidentId(1)).await.unwrap().is_some());
+}
+
+async fn alerts_that_ended_long_ago_are_loaded_with_their_open_incident_only(store: SharedStore) {
+    let day = RESOLVED_KEPT_IN_MEMORY.as_secs() as i64;
+    let ended = |n, secs| w(Write::Alert, AlertRecord { ended_at: Some(at(secs)), ..alert(n) });
+    let resolved = Incident { resolved_at: Some(at(0)), ..incident(1, IncidentStatus::Resolved, Severity::Low) };
+    let newer = Incident { resolved_at: Some(at(9 * day)), ..incident(3, IncidentStatus::Resolved, Severity::Low) };
+    let writes = vec![
+        w(Write::Incident, resolved),
+        w(Write::Incident, incident(2, IncidentStatus::Triggered, Severity::Low)),
+        w(Write::Incident, newer),
+        ended(1, 0),
+        ended(2, 0),
+        ended(5, 0),
+        ended(7, day + 1),
+        ended(8, 1),
+        w(Write::Alert, alert(4)),
+        w(Write::Member, member(1, 1)),
+        w(Write::Member, member(2, 2)),
+    ];
+    store.commit(writes).await.unwrap();
+    let loaded = async || store.load().await.unwrap().alerts.iter().map(|a| a.fingerprint).collect::<BTreeSet<_>>();
+    let expected = |numbers: &[u64]| numbers.iter().map(|n| alert(*n).fingerprint).collect::<BTreeSet<_>>();
+    assert_eq!(loaded().await, expected(&[2, 4, 7, 8]));
+    let keep = Retention { incidents_before: at(1), notifications_before: at(0) };
+    assert_eq!(store.retain(keep).await.unwrap(), 1, "the resolved incident");
+    // What is left shows when it is newer than everything else.
+    store.commit(vec![ended(7, 2), ended(8, 1)]).await.unwrap();
+    assert_eq!(loaded().await, expected(&[2, 4, 7, 8]), "1 went with its incident, 5 was held by none");
 }
 
 async fn old_rows_go_and_numbers_stay(store: SharedStore) {
@@ -504,7 +540,7 @@ async fn old_rows_go_and_numbers_stay(store: SharedStore) {
     let snapshot = store.load().await.unwrap();
     let keys: BTreeSet<String> = snapshot.outbox.iter().map(|n| n.key.to_string()).collect();
     assert_eq!(keys, BTreeSet::from(["p1".to_owned(), "waits".to_owned()]));
-    assert_eq!(snapshot.alerts, [alert(3)]);
+    assert_eq!(snapshot.alerts, [], "the third had ended and went with its incident");
     assert_eq!((snapshot.last_incident, snapshot.last_timeline_seq), (3, 9), "numbers are never given twice");
 }
 
@@ -554,6 +590,7 @@ suite!(
     incidents_come_in_pages,
     the_newest_lines_come_in_order,
     load_leaves_out_what_was_resolved_long_ago,
+    alerts_that_ended_long_ago_are_loaded_with_their_open_incident_only,
     an_incident_whose_alert_still_fires_is_kept,
     old_rows_go_and_numbers_stay,
     retain_takes_a_little_at_a_time,

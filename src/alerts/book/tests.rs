@@ -230,3 +230,24 @@ fn limits_hold() {
         assert_eq!(full, i == SOURCES_PER_ALERT_MAX, "{i}");
     }
 }
+
+#[test]
+fn many_posters_open_an_alert_once() {
+    const POSTERS: usize = 4;
+    const ALERTS: usize = 500;
+    let book = Book::new(BookConfig::default());
+    let versions = std::thread::scope(|scope| {
+        let post = || {
+            let ids = (0..ALERTS).map(|i| i.to_string());
+            let observe = |id: String| book.observe(alert(PROM, &[("id", &id)], 1, Some(300), ""), at(1)).unwrap();
+            let told = ids.map(|id| match observe(id) {
+                Observed::Transition(t) => (t.record.fingerprint, t.version),
+                other => panic!("not told though nothing is committed: {other:?}"),
+            });
+            told.collect::<Vec<_>>()
+        };
+        let posters: Vec<_> = (0..POSTERS).map(|_| scope.spawn(post)).collect();
+        posters.into_iter().flat_map(|p| p.join().unwrap()).collect::<std::collections::BTreeSet<_>>()
+    });
+    assert_eq!((versions.len(), book.len()), (ALERTS, ALERTS));
+}

@@ -177,7 +177,7 @@ fn printed_end(record: &AlertRecord, now: Timestamp, resolve_timeout: std::time:
 }
 
 fn gettable(context: &Context, engine: &crate::engine::Engine, record: Arc<AlertRecord>, now: Timestamp) -> Gettable {
-    let status = engine.alert_status(record.fingerprint, &record.labels, now);
+    let status = engine.alert_status(&record.labels, now);
     let suppressed = !status.silenced_by.is_empty() || !status.inhibited_by.is_empty();
     Gettable {
         ends_at: printed_end(&record, now, context.resolve_timeout()),

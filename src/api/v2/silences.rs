@@ -165,7 +165,7 @@ fn valid_id(id: &str) -> Result<(), ApiError> {
 pub async fn one(State(context): Shared, Path(id): Path<String>) -> Result<Response, V2Error> {
     valid_id(&id)?;
     let now = context.clock.now();
-    let silence = context.engine.read().silence(&id);
+    let silence = context.engine.read().silence(&id).cloned();
     let silence = silence.ok_or_else(|| ApiError::NotFound(format!("silence {id} not found")))?;
     Ok(Json(Gettable::new(&silence, now)).into_response())
 }

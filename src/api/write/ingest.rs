@@ -3,6 +3,7 @@
 //! Never: parses the labels of a series that it knows by their bytes, or keeps nothing because one sample is bad.
 //! Start at [`Ingest::run`].
 
+use super::report::{Refused, Report, quoted};
 use crate::model::{Labels, SampleValue, Timestamp};
 use crate::series::ha::{HaTracker, NO_ORIGIN};
 use crate::series::{AppendError, Appended, Batch, Hasher, Head, Series};
@@ -12,59 +13,6 @@ use crate::wire::remote_write::{Malformed, RawMetadata, RawSample, Version, hist
 use smallvec::SmallVec;
 use std::fmt::Display;
 use std::sync::Arc;
-
-/// Bad samples that an answer names; the rest is only counted.
-const COMPLAINTS_MAX: usize = 20;
-/// Label text in a complaint is cut at this many characters.
-const COMPLAINT_LABELS_CHARS: usize = 300;
-
-/// What became of one request.
-#[derive(Debug, Default)]
-pub struct Report {
-    pub samples: u64,
-    pub histograms: u64,
-    pub exemplars: u64,
-    pub metadata: u64,
-    /// Not kept because another HA replica is elected; this is no error.
-    pub ha_dropped: u64,
-    /// How many were bad, the first few as text.
-    pub bad: u64,
-    pub complaints: Vec<String>,
-    /// Reason and number.
-    pub rejected: SmallVec<[(&'static str, u64); 4]>,
-    /// Whether a sample came to a series that some rule watches.
-    pub watched: bool,
-    /// Set when the message broke off; what came before it was kept.
-    pub malformed: Option<Malformed>,
-}
-
-impl Report {
-    fn reject(&mut self, reason: &'static str, n: u64, what: impl Display) {
-        self.bad += n;
-        match self.rejected.iter_mut().find(|(r, _)| *r == reason) {
-            Some((_, count)) => *count += n,
-            None => self.rejected.push((reason, n)),
-        }
-        if self.complaints.len() < COMPLAINTS_MAX {
-            self.complaints.push(what.to_string());
-        }
-    }
-
-    /// Whether something of the request is in the head now.
-    pub fn kept_something(&self) -> bool {
-        self.samples + self.histograms + self.metadata > 0
-    }
-
-    /// The text of the 400, or `None` if all is well.
-    pub fn refusal(&self) -> Option<String> {
-        let mut lines = self.complaints.clone();
-        if let Some(more) = self.bad.checked_sub(lines.len() as u64).filter(|n| *n > 0) {
-            lines.push(format!("and {more} more samples"));
-        }
-        lines.extend(self.malformed.map(|m| m.to_string()));
-        (!lines.is_empty()).then(|| lines.join("\n"))
-    }
-}
 
 /// One request on its way.
 pub struct Ingest<'a> {
@@ -76,10 +24,11 @@ pub struct Ingest<'a> {
     verdict: Verdict,
 }
 
-/// The last origin, its replica's name and whether it is admitted: a request usually has one.
+/// The last origin, its names and whether it is admitted: a request usually has one.
 #[derive(Default)]
 struct Verdict {
     origin: u32,
+    cluster: String,
     replica: String,
     admitted: bool,
 }
@@ -91,7 +40,8 @@ impl Verdict {
             return true;
         }
         if self.origin != origin {
-            *self = Self { origin, replica: ha.replica(origin).unwrap_or_default(), admitted: ha.admit(origin, now) };
+            let (cluster, replica) = ha.names(origin).unwrap_or_default();
+            *self = Self { origin, cluster, replica, admitted: ha.admit(origin, now) };
         }
         self.admitted
     }
@@ -141,19 +91,18 @@ impl<'a> Ingest<'a> {
             return Ok(());
         }
         let series = v1::TimeSeries::parse(body)?;
-        let samples: SmallVec<[RawSample; 4]> = series.samples().collect();
-        let histograms: SmallVec<[&[u8]; 2]> = series.histograms().collect();
-        let n = (samples.len() + histograms.len()) as u64;
+        let n = (series.samples().count() + series.histograms().count()) as u64;
         if n == 0 {
             return Ok(());
         }
         let Some((found, origin)) = self.resolve(&series.labels, n) else { return Ok(()) };
         if let Some((span, _, hash)) = tail
             && series.label_span() == Some(span)
+            && self.is_canonical(span, found.labels(), origin)
         {
             self.head.alias(hash, &found, origin);
         }
-        self.append(&found, origin, &samples, &histograms, series.exemplars as u64)
+        self.append(&found, origin, series.samples(), series.histograms(), series.exemplars as u64)
     }
 
     /// `None` when this span is not known.
@@ -186,6 +135,13 @@ impl<'a> Ingest<'a> {
         appended
     }
 
+    /// Whether these bytes can be recognised next time; others would only fill the table.
+    fn is_canonical(&self, span: &[u8], labels: &Labels, origin: u32) -> bool {
+        let replica = self.ha.replica(origin);
+        let extra = replica.as_deref().map(|replica| (self.ha.config().replica_label.as_str(), replica));
+        v1::span_equals(span, labels.iter(), extra)
+    }
+
     fn v2(&mut self, message: &[u8], symbols: &mut Symbols) -> Result<(), Malformed> {
         let hasher = self.head.hasher();
         symbols.read(message, |text| hasher.bytes(text))?;
@@ -206,7 +162,7 @@ impl<'a> Ingest<'a> {
         let n = (series.samples + series.histograms) as u64;
         let mut pairs = Pairs::new();
         let mut hash = 0_u64;
-        let mut has_replica = false;
+        let mut replica_pair = None;
         let (refs, odd) = series.refs.as_chunks::<2>();
         for [name, value] in refs {
             let (Some(n_text), Some(v_text), Some(n_hash), Some(v_hash)) =
@@ -219,9 +175,10 @@ impl<'a> Ingest<'a> {
                 );
                 return Ok(());
             };
-            has_replica |= replica.contains(name);
-            if !v_text.is_empty() {
-                hash = hash.wrapping_add(Hasher::pair(n_hash, v_hash));
+            let pair_hash = if v_text.is_empty() { 0 } else { Hasher::pair(n_hash, v_hash) };
+            hash = hash.wrapping_add(pair_hash);
+            if replica.contains(name) {
+                replica_pair = Some((v_text, pair_hash));
             }
             pairs.push((n_text, v_text));
         }
@@ -253,21 +210,39 @@ impl<'a> Ingest<'a> {
         if !pairs.is_sorted_by_key(|(name, _)| *name) {
             pairs.sort_unstable_by_key(|(name, _)| *name);
         }
-        let known = if has_replica { None } else { self.head.find(hash, |labels| same_pairs(&pairs, labels)) };
-        let (found, origin) = match known {
-            Some(found) => (found, NO_ORIGIN),
-            None => {
-                let Some(resolved) = self.resolve(&pairs, n) else { return Ok(()) };
-                if let Some(metadata) = &series.metadata {
-                    self.metadata(metadata, resolved.0.labels().metric_name().as_bytes(), |r| symbols.get(message, r));
-                }
-                resolved
+        let mut origin = NO_ORIGIN;
+        if let Some((replica, pair_hash)) = replica_pair {
+            origin = self.origin(&pairs, replica);
+            if origin != NO_ORIGIN {
+                hash = hash.wrapping_sub(pair_hash);
             }
+        }
+        let left_out = (origin != NO_ORIGIN).then_some(self.ha.config().replica_label.as_bytes());
+        let known = self.head.find(hash, |labels| same_pairs(&pairs, left_out, labels));
+        let (found, origin) = if let Some(found) = known {
+            (found, origin)
+        } else {
+            let Some(resolved) = self.resolve(&pairs, n) else { return Ok(()) };
+            if let Some(metadata) = &series.metadata {
+                self.metadata(metadata, resolved.0.labels().metric_name().as_bytes(), |r| symbols.get(message, r));
+            }
+            resolved
         };
         let exemplars = self.v2_exemplars(symbols, series, &pairs);
-        let samples: SmallVec<[RawSample; 4]> = series.samples().collect();
-        let histograms: SmallVec<[&[u8]; 2]> = series.histograms().collect();
-        self.append(&found, origin, &samples, &histograms, exemplars)
+        self.append(&found, origin, series.samples(), series.histograms(), exemplars)
+    }
+
+    /// Who writes this, by the last one's memory if it is the same.
+    fn origin(&self, pairs: &Pairs<'_>, replica: &[u8]) -> u32 {
+        let label = self.ha.config().cluster_label.as_bytes();
+        let cluster = pairs.iter().find(|(name, _)| *name == label).map_or(&[][..], |(_, value)| *value);
+        if self.verdict.cluster.as_bytes() == cluster && self.verdict.replica.as_bytes() == replica {
+            return self.verdict.origin;
+        }
+        match (std::str::from_utf8(cluster), std::str::from_utf8(replica)) {
+            (Ok(cluster), Ok(replica)) => self.ha.origin(cluster, replica),
+            _ => NO_ORIGIN,
+        }
     }
 
     /// How many exemplars are good; the others are told.
@@ -322,7 +297,7 @@ impl<'a> Ingest<'a> {
         }
         texts.sort_unstable_by_key(|(name, _)| *name);
         if let Some(twice) = texts.windows(2).find(|w| w[0].0 == w[1].0) {
-            return Err(invalid(format!("duplicate label name {:?}", twice[0].0)));
+            return Err(invalid(format!("duplicate label name {}", quoted(twice[0].0.as_bytes()))));
         }
         // An empty value means that there is no such label.
         texts.retain(|(_, value)| !value.is_empty());
@@ -338,16 +313,16 @@ impl<'a> Ingest<'a> {
         Ok((Labels::from_sorted(texts.iter().copied()), origin))
     }
 
-    fn append(
+    fn append<'m>(
         &mut self,
         series: &Arc<Series>,
         origin: u32,
-        samples: &[RawSample],
-        histograms: &[&[u8]],
+        samples: impl Iterator<Item = RawSample>,
+        histograms: impl Iterator<Item = &'m [u8]>,
         exemplars: u64,
     ) -> Result<(), Malformed> {
         if !self.verdict.of(self.ha, origin, self.now) {
-            self.report.ha_dropped += (samples.len() + histograms.len()) as u64;
+            self.report.ha_dropped += (samples.count() + histograms.count()) as u64;
             return Ok(());
         }
         for s in samples {
@@ -360,7 +335,7 @@ impl<'a> Ingest<'a> {
                 Ok(h) => match self.batch.append(series, t_ms, &SampleValue::Histogram(Arc::new(h))) {
                     Ok(_) => self.report.histograms += 1,
                     Err(e) => {
-                        self.report.reject(e.reason(), 1, format_args!("{e}: {}", Refused::Labels(series.labels())))
+                        self.report.reject(e.reason(), 1, format_args!("{e}: {}", Refused::Labels(series.labels())));
                     }
                 },
                 Err(e) => {
@@ -402,44 +377,16 @@ fn symbols_equal(symbols: &Symbols, message: &[u8], text: &str) -> SmallVec<[u32
     (0..symbols.len() as u32).filter(|s| symbols.get(message, *s) == Some(text.as_bytes())).collect()
 }
 
-/// Whether the sorted pairs are exactly these labels.
+/// Whether the sorted pairs, but for one name, are exactly these labels.
 #[inline]
-fn same_pairs(pairs: &[Pair<'_>], labels: &Labels) -> bool {
-    let mut sent = pairs.iter().filter(|(_, value)| !value.is_empty());
+fn same_pairs(pairs: &[Pair<'_>], left_out: Option<&[u8]>, labels: &Labels) -> bool {
+    let mut sent = pairs.iter().filter(|(name, value)| !value.is_empty() && Some(*name) != left_out);
     let mut held = labels.iter();
     loop {
         match (sent.next(), held.next()) {
             (None, None) => return true,
             (Some((n, v)), Some((name, value))) if *n == name.as_bytes() && *v == value.as_bytes() => {}
             _ => return false,
-        }
-    }
-}
-
-/// Whose sample was refused, as a sender can recognise it.
-enum Refused<'a> {
-    Span(&'a [u8]),
-    Pairs(&'a [Pair<'a>]),
-    Labels(&'a Labels),
-}
-
-impl Display for Refused<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let text = match self {
-            Self::Labels(labels) => labels.to_string(),
-            Self::Span(span) => {
-                return v1::TimeSeries::parse(span).map_or(Ok(()), |s| Refused::Pairs(&s.labels).fmt(f));
-            }
-            Self::Pairs(pairs) => {
-                let pair =
-                    |(n, v): &Pair<'_>| format!("{}={:?}", String::from_utf8_lossy(n), String::from_utf8_lossy(v));
-                let pairs: Vec<String> = pairs.iter().take(64).map(pair).collect();
-                format!("{{{}}}", pairs.join(", "))
-            }
-        };
-        match text.char_indices().nth(COMPLAINT_LABELS_CHARS) {
-            Some((end, _)) => write!(f, "{}…", &text[..end]),
-            None => f.write_str(&text),
         }
     }
 }

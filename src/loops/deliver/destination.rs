@@ -46,7 +46,9 @@ impl Inlet {
 
     pub fn cancel(&self, keys: &[NotificationKey]) {
         let mut queue = self.queue.lock();
-        keys.iter().for_each(|key| queue.cancel(key));
+        for key in keys {
+            queue.cancel(key);
+        }
         self.wake.notify_one();
     }
 

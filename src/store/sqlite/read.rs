@@ -24,15 +24,18 @@ const LOAD_PAGE: i64 = 4096;
 /// Open ones, those resolved since ?1, and those that a firing alert still belongs to.
 const LOADED_INCIDENTS: &str = "SELECT id FROM incident WHERE status <> 'resolved' OR resolved_at >= ?1 \
      UNION SELECT member.incident FROM alert JOIN member ON member.fingerprint = alert.fingerprint \
-     WHERE alert.ended_at IS NULL AND alert.dropped = 0 AND member.detached = 0";
+     WHERE alert.ended_at IS NULL AND alert.dropped = 0 AND member.detached = 0 AND member.left_at IS NULL";
 
-// Each pages by its first column, the row's number: ?1 the last one seen, ?2 the size of the page, ?3 the loaded incidents.
-const LOAD_ALERTS: &str =
-    "SELECT id, fingerprint, ended_at, body FROM alert WHERE id > ?1 AND dropped = 0 ORDER BY id LIMIT ?2";
+// Each pages by its first column, the row's number: ?1 the last one seen, ?2 the size of the page, ?3 the loaded incidents,
+// ?4 how long ago an alert may have ended.
+const LOAD_ALERTS: &str = "SELECT id, fingerprint, ended_at, body FROM alert WHERE id > ?1 AND dropped = 0 \
+     AND (ended_at IS NULL OR ended_at >= ?4 OR EXISTS (SELECT 1 FROM member \
+         WHERE member.fingerprint = alert.fingerprint AND member.incident IN (SELECT value FROM json_each(?3)))) \
+     ORDER BY id LIMIT ?2";
 const LOAD_INCIDENTS: &str = "SELECT id, status, severity, opened_at, resolved_at, body FROM incident \
      WHERE id > ?1 AND id IN (SELECT value FROM json_each(?3)) ORDER BY id LIMIT ?2";
 /// The `+` keeps the index on `incident` out of it, which would gather and sort all members for each page.
-const LOAD_MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached FROM member \
+const LOAD_MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached, left_at FROM member \
      WHERE id > ?1 AND +incident IN (SELECT value FROM json_each(?3)) ORDER BY id LIMIT ?2";
 const LOAD_SILENCES: &str = "SELECT rowid, id, body FROM silence WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
 const LOAD_NFLOG: &str = "SELECT rowid, group_key, receiver, integration, body FROM nflog \
@@ -40,7 +43,8 @@ const LOAD_NFLOG: &str = "SELECT rowid, group_key, receiver, integration, body F
 const LOAD_OUTBOX: &str = "SELECT id, key, created_at, state, attempts, sent_at, error, external_ref, body \
      FROM notification WHERE id > ?1 AND state = 'pending' ORDER BY id LIMIT ?2";
 const LOAD_RULE_ALERTS: &str = "SELECT id, rule, fingerprint, body FROM rule_alert WHERE id > ?1 ORDER BY id LIMIT ?2";
-const RESOLVED_FLOOR: &str = "SELECT max(resolved_at) FROM incident";
+const NEWEST: &str =
+    "SELECT (SELECT max(resolved_at) FROM incident), (SELECT max(ended_at) FROM alert WHERE ended_at NOT NULL)";
 const LAST_NUMBERS: &str = "SELECT \
      max((SELECT value FROM counter WHERE name = 'incident'), (SELECT coalesce(max(id), 0) FROM incident)), \
      max((SELECT value FROM counter WHERE name = 'timeline'), (SELECT coalesce(max(seq), 0) FROM timeline))";
@@ -49,7 +53,7 @@ const INCIDENTS: &str = "SELECT id, status, severity, opened_at, resolved_at, bo
      WHERE id < ?1 AND status IN (SELECT value FROM json_each(?2)) AND severity IN (SELECT value FROM json_each(?3)) \
      ORDER BY id DESC LIMIT ?4";
 const INCIDENT: &str = "SELECT id, status, severity, opened_at, resolved_at, body FROM incident WHERE id = ?1";
-const MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached FROM member \
+const MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached, left_at FROM member \
      WHERE incident = ?1";
 const ALERTS_OF: &str = "SELECT alert.id, alert.fingerprint, alert.ended_at, alert.body FROM member \
      JOIN alert ON alert.fingerprint = member.fingerprint WHERE member.incident = ?1";
@@ -106,6 +110,7 @@ fn member(row: &SqliteRow) -> Result<Member, StoreError> {
         reason: get(row, 4)?,
         runner_up: get(row, 5)?,
         detached: get(row, 6)?,
+        left_at: moment(get(row, 7)?),
     })
 }
 
@@ -157,12 +162,12 @@ fn all<T>(rows: &[SqliteRow], read: fn(&SqliteRow) -> Result<T, StoreError>) -> 
 async fn pages<T>(
     conn: &mut SqliteConnection,
     statement: &'static str,
-    incidents: &str,
+    (incidents, ended_floor): (&str, i64),
     read: fn(&SqliteRow) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
     let (mut out, mut last) = (Vec::new(), i64::MIN);
     loop {
-        let query = sqlx::query(statement).bind(last).bind(LOAD_PAGE).bind(incidents);
+        let query = sqlx::query(statement).bind(last).bind(LOAD_PAGE).bind(incidents).bind(ended_floor);
         let rows = query.fetch_all(&mut *conn).await.map_err(fault)?;
         for row in &rows {
             out.push(read(row)?);
@@ -178,19 +183,22 @@ async fn pages<T>(
 pub(super) async fn load(readers: &SqlitePool) -> Result<Snapshot, StoreError> {
     let mut tx = readers.begin().await.map_err(fault)?;
     let conn: &mut SqliteConnection = &mut tx;
-    let newest: Option<i64> = get(&sqlx::query(RESOLVED_FLOOR).fetch_one(&mut *conn).await.map_err(fault)?, 0)?;
-    let floor = newest.map_or(i64::MIN, |ms| (Timestamp::from_millis(ms) - RESOLVED_KEPT_IN_MEMORY).as_millis());
-    let ids = sqlx::query(LOADED_INCIDENTS).bind(floor).fetch_all(&mut *conn).await.map_err(fault)?;
+    let newest = sqlx::query(NEWEST).fetch_one(&mut *conn).await.map_err(fault)?;
+    let back = |ms| (Timestamp::from_millis(ms) - RESOLVED_KEPT_IN_MEMORY).as_millis();
+    let resolved_floor = get::<Option<i64>>(&newest, 0)?.map_or(i64::MIN, back);
+    let ended_floor = get::<Option<i64>>(&newest, 1)?.map_or(i64::MIN, back);
+    let ids = sqlx::query(LOADED_INCIDENTS).bind(resolved_floor).fetch_all(&mut *conn).await.map_err(fault)?;
     let ids = encode(&ids.iter().map(|row| get(row, 0)).collect::<Result<Vec<i64>, _>>()?)?;
+    let only = (ids.as_str(), ended_floor);
     let numbers = sqlx::query(LAST_NUMBERS).fetch_one(&mut *conn).await.map_err(fault)?;
     Ok(Snapshot {
-        alerts: pages(conn, LOAD_ALERTS, &ids, alert).await?,
-        incidents: pages(conn, LOAD_INCIDENTS, &ids, incident_row).await?,
-        members: pages(conn, LOAD_MEMBERS, &ids, member).await?,
-        silences: pages(conn, LOAD_SILENCES, &ids, silence).await?,
-        nflog: pages(conn, LOAD_NFLOG, &ids, nflog_entry).await?,
-        outbox: pages(conn, LOAD_OUTBOX, &ids, notification).await?,
-        rule_alerts: pages(conn, LOAD_RULE_ALERTS, &ids, rule_alert).await?,
+        alerts: pages(conn, LOAD_ALERTS, only, alert).await?,
+        incidents: pages(conn, LOAD_INCIDENTS, only, incident_row).await?,
+        members: pages(conn, LOAD_MEMBERS, only, member).await?,
+        silences: pages(conn, LOAD_SILENCES, only, silence).await?,
+        nflog: pages(conn, LOAD_NFLOG, only, nflog_entry).await?,
+        outbox: pages(conn, LOAD_OUTBOX, only, notification).await?,
+        rule_alerts: pages(conn, LOAD_RULE_ALERTS, only, rule_alert).await?,
         last_incident: get::<i64>(&numbers, 0)? as u64,
         last_timeline_seq: get::<i64>(&numbers, 1)? as u64,
     })

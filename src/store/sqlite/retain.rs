@@ -10,7 +10,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 
 const OLD_INCIDENTS: &str = "SELECT id FROM incident WHERE resolved_at < ?1 AND status = 'resolved' \
      AND NOT EXISTS (SELECT 1 FROM member JOIN alert ON alert.fingerprint = member.fingerprint \
-         WHERE member.incident = incident.id AND member.detached = 0 \
+         WHERE member.incident = incident.id AND member.detached = 0 AND member.left_at IS NULL \
          AND alert.ended_at IS NULL AND alert.dropped = 0) \
      ORDER BY id LIMIT ?2";
 /// The numbers outlive the rows that carried them.
@@ -20,7 +20,7 @@ const KEEP_NUMBERS: [&str; 2] = [
 ];
 /// In order: alerts that only these incidents held, then the incidents' rows.
 const FORGET_INCIDENTS: [&str; 5] = [
-    "DELETE FROM alert WHERE dropped = 1 AND fingerprint IN \
+    "DELETE FROM alert WHERE (dropped = 1 OR ended_at IS NOT NULL) AND fingerprint IN \
          (SELECT fingerprint FROM member WHERE incident IN (SELECT value FROM json_each(?1))) \
      AND NOT EXISTS (SELECT 1 FROM member WHERE member.fingerprint = alert.fingerprint \
          AND member.incident NOT IN (SELECT value FROM json_each(?1)))",
@@ -29,6 +29,9 @@ const FORGET_INCIDENTS: [&str; 5] = [
     "DELETE FROM notification WHERE incident IN (SELECT value FROM json_each(?1))",
     "DELETE FROM incident WHERE id IN (SELECT value FROM json_each(?1))",
 ];
+/// Whoever would have dropped them was not running for long.
+const FORGET_ALERTS: &str = "DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE ended_at < ?1 \
+     AND NOT EXISTS (SELECT 1 FROM member WHERE member.fingerprint = alert.fingerprint) LIMIT ?2)";
 const FORGET_ANNOUNCEMENTS: &str = "DELETE FROM notification WHERE id IN (SELECT id FROM notification \
      WHERE incident IS NULL AND created_at < ?1 AND state <> 'pending' LIMIT ?2)";
 
@@ -51,6 +54,12 @@ pub(super) async fn retain(conn: &mut SqliteConnection, keep: Retention) -> Resu
             sqlx::query(statement).bind(ids.as_str()).execute(&mut *tx).await.map_err(fault)?;
         }
     }
+    sqlx::query(FORGET_ALERTS)
+        .bind(keep.incidents_before.as_millis())
+        .bind(limit)
+        .execute(&mut *tx)
+        .await
+        .map_err(fault)?;
     let announcements = sqlx::query(FORGET_ANNOUNCEMENTS)
         .bind(keep.notifications_before.as_millis())
         .bind(limit)

@@ -56,10 +56,10 @@ static INCIDENT: Upsert = Upsert::new(
      opened_at = excluded.opened_at, resolved_at = excluded.resolved_at, body = excluded.body",
 );
 static MEMBER: Upsert = Upsert::new(
-    "INSERT INTO member (incident, fingerprint, attached_at, reason, runner_up, detached)",
-    6,
+    "INSERT INTO member (incident, fingerprint, attached_at, reason, runner_up, detached, left_at)",
+    7,
     "ON CONFLICT (fingerprint, incident) DO UPDATE SET attached_at = excluded.attached_at, reason = excluded.reason, \
-     runner_up = excluded.runner_up, detached = excluded.detached",
+     runner_up = excluded.runner_up, detached = excluded.detached, left_at = excluded.left_at",
 );
 static TIMELINE: Upsert =
     Upsert::new("INSERT OR REPLACE INTO timeline (seq, incident, at, kind, text, actor, reason)", 7, "");
@@ -118,13 +118,14 @@ async fn write(conn: &mut SqliteConnection, batch: Batch) -> Result<(), StoreErr
     })
     .await?;
     put(conn, &MEMBER, &values(members), |member: &Arc<Member>, row| {
-        let Member { incident, fingerprint, attached_at, reason, runner_up, detached } = &**member;
+        let Member { incident, fingerprint, attached_at, reason, runner_up, detached, left_at } = &**member;
         row.add(incident.0 as i64)?;
         row.add(fingerprint.0 as i64)?;
         row.add(attached_at.as_millis())?;
         row.add(reason.as_str())?;
         row.add(runner_up.as_str())?;
-        row.add(*detached)
+        row.add(*detached)?;
+        row.add(millis(*left_at))
     })
     .await?;
     put(conn, &TIMELINE, &values(timeline), |entry: &Arc<TimelineEntry>, row| {

@@ -16,6 +16,10 @@ pub enum Malformed {
     WireType(u32),
     #[error("malformed request: more than {0} symbols")]
     TooManySymbols(usize),
+    #[error("malformed request: a series or exemplar with more than {0} labels")]
+    TooManyLabels(usize),
+    #[error("malformed request: a histogram with more than {0} bytes of buckets")]
+    TooManyBuckets(usize),
     #[error("malformed request: the first symbol must be the empty string")]
     FirstSymbol,
 }

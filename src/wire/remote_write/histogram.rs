@@ -3,7 +3,7 @@
 //! Never: believes a span that has no bucket behind it.
 //! Start at [`histogram()`].
 
-use super::cursor::{Cursor, Field, Malformed, repeated_double, repeated_varint, unzigzag};
+use super::cursor::{Cursor, Field, Malformed, Value, repeated_double, repeated_varint, unzigzag};
 use crate::model::Histogram;
 use crate::model::sample::{CUSTOM_BUCKETS_SCHEMA, ResetHint, Span};
 
@@ -11,6 +11,9 @@ use crate::model::sample::{CUSTOM_BUCKETS_SCHEMA, ResetHint, Span};
 const SCHEMA_KEPT_MAX: i32 = 8;
 const SCHEMA_MIN: i32 = -4;
 const SCHEMA_MAX: i32 = 52;
+
+/// Bytes of buckets, spans and bounds of one histogram at most: real ones have some hundred buckets of a few bytes.
+const BUCKET_BYTES_MAX: usize = 1 << 16;
 
 /// The message is read, but what it says cannot be: a 400 for this sample only.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -88,8 +91,17 @@ struct Raw {
 /// Decodes, checks and converts one histogram. The outer error ends the request, the inner one only this sample.
 pub fn histogram(message: &[u8]) -> Result<(i64, Result<Histogram, InvalidHistogram>), Malformed> {
     let mut raw = Raw::default();
+    let mut elements = 0;
     let mut cursor = Cursor::new(message);
     while let Some(field) = cursor.field()? {
+        // A packed field may bring them all at once, one byte each; a single one brings one more.
+        let new = if let Value::Bytes(bytes) = field.value { bytes.len().max(1) } else { 1 };
+        if matches!(field.number, 8..=13 | 16) {
+            elements += new;
+        }
+        if elements > BUCKET_BYTES_MAX {
+            return Err(Malformed::TooManyBuckets(BUCKET_BYTES_MAX));
+        }
         raw.read(field)?;
     }
     Ok((raw.t_ms, raw.convert()))

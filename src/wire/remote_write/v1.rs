@@ -13,6 +13,9 @@ pub type Pair<'a> = (&'a [u8], &'a [u8]);
 /// Label sets up to this many pairs need no allocation; Prometheus series have about ten.
 pub type Pairs<'a> = SmallVec<[Pair<'a>; 32]>;
 
+/// No series has so many labels; two bytes on the wire would become 32 in memory.
+pub const LABELS_MAX: usize = 1024;
+
 /// A member of the request.
 #[derive(Clone, Copy, Debug)]
 pub enum Item<'a> {
@@ -137,6 +140,9 @@ impl<'a> TimeSeries<'a> {
         let (mut run_end, mut in_run, mut scattered) = (0, true, false);
         while let Some(field) = cursor.field()? {
             if field.number == 1 {
+                if labels.len() == LABELS_MAX {
+                    return Err(Malformed::TooManyLabels(LABELS_MAX));
+                }
                 labels.push(pair(field.bytes()?)?);
                 scattered |= !in_run;
                 run_end = body.len() - cursor.left();

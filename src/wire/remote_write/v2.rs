@@ -6,7 +6,7 @@
 use super::RawSample;
 use super::cursor::{Cursor, Malformed, repeated_varint};
 use super::histogram::RawMetadata;
-use super::v1::{fields, sample};
+use super::v1::{LABELS_MAX, fields, sample};
 use smallvec::SmallVec;
 
 /// More symbols than this in one request are refused: a usual request has a few thousand, and each costs us 16 bytes.
@@ -105,11 +105,7 @@ impl<'a> TimeSeries<'a> {
         let mut cursor = Cursor::new(body);
         while let Some(field) = cursor.field()? {
             match field.number {
-                1 => repeated_varint(field, |v| {
-                    // A reference beyond 32 bits is outside of every table; it is reported as such, not cut to fit.
-                    series.refs.push(u32::try_from(v).unwrap_or(u32::MAX));
-                    Ok(())
-                })?,
+                1 => repeated_varint(field, |v| push_ref(&mut series.refs, v))?,
                 2 => {
                     sample(field.bytes()?)?;
                     series.samples += 1;
@@ -148,15 +144,21 @@ impl<'a> TimeSeries<'a> {
     }
 }
 
+/// A reference beyond 32 bits is outside of every table; it is reported as such, not cut to fit.
+fn push_ref<A: smallvec::Array<Item = u32>>(refs: &mut SmallVec<A>, v: u64) -> Result<(), Malformed> {
+    if refs.len() == 2 * LABELS_MAX {
+        return Err(Malformed::TooManyLabels(LABELS_MAX));
+    }
+    refs.push(u32::try_from(v).unwrap_or(u32::MAX));
+    Ok(())
+}
+
 fn exemplar_refs(message: &[u8]) -> Result<SmallVec<[u32; 8]>, Malformed> {
     let mut refs = SmallVec::new();
     let mut cursor = Cursor::new(message);
     while let Some(field) = cursor.field()? {
         match field.number {
-            1 => repeated_varint(field, |v| {
-                refs.push(u32::try_from(v).unwrap_or(u32::MAX));
-                Ok(())
-            })?,
+            1 => repeated_varint(field, |v| push_ref(&mut refs, v))?,
             2 => drop(field.double()?),
             3 => drop(field.varint()?),
             _ => {}

@@ -5,6 +5,7 @@
 
 #![allow(clippy::unwrap_used)] // A test fails by panicking, its helpers too.
 
+mod hostile;
 mod notation;
 mod runner;
 mod tables;
@@ -58,7 +59,7 @@ fn our_own_files_pass() {
 }
 
 /// How many evaluations of the public suite passed when this number was last set.
-const PROMQLTEST_FLOOR: usize = 0;
+const PROMQLTEST_FLOOR: usize = 965;
 
 #[test]
 fn public_suite_stays_above_its_floor() {

@@ -214,7 +214,7 @@ fn read_case(line_number: usize, line: &str, body: &[&str]) -> Result<Case, Stri
         }
         other => return Err(format!("unknown evaluation {other:?}")),
     }
-    case.expr = rest.to_owned();
+    rest.clone_into(&mut case.expr);
     for line in body {
         if let Some(text) = line.strip_prefix("expected_fail_message ") {
             case.message = Some((false, text.trim().to_owned()));
@@ -345,9 +345,8 @@ fn check_as_step(head: &Head, case: &Case) -> Result<(), String> {
     let plan = Plan::new(&parse(&case.expr).map_err(|e| e.to_string())?);
     let time = Timestamp::from_millis;
     let (start, end) = (time(case.start_ms - 60_000), time(case.start_ms + 60_000));
-    let got = plan
-        .eval_range(head, start, end, Duration::from_secs(60), &context())
-        .map_err(|e| format!("as a step: {e}"))?;
+    let got =
+        plan.eval_range(head, start, end, Duration::from_mins(1), &context()).map_err(|e| format!("as a step: {e}"))?;
     let Value::Matrix(series) = got.value else { return Err("as a step: no matrix".to_owned()) };
     let at_moment = |s: &watchfire::promql::SeriesPoints| {
         let point = s.points.iter().find(|p| p.t == time(case.start_ms))?;

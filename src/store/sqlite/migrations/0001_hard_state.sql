@@ -13,6 +13,8 @@ CREATE TABLE alert (
     body        TEXT    NOT NULL
 ) STRICT;
 
+CREATE INDEX alert_ended_at ON alert (ended_at) WHERE ended_at IS NOT NULL;
+
 CREATE TABLE incident (
     id          INTEGER PRIMARY KEY,
     status      TEXT    NOT NULL,
@@ -32,6 +34,8 @@ CREATE TABLE member (
     reason      TEXT    NOT NULL,
     runner_up   TEXT    NOT NULL,
     detached    INTEGER NOT NULL,
+    -- NULL while the alert's place is here.
+    left_at     INTEGER,
     UNIQUE (fingerprint, incident)
 ) STRICT;
 CREATE INDEX member_incident ON member (incident);

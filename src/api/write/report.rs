@@ -1,0 +1,101 @@
+//! What became of a request, and how its sender is told.
+//! In: counts and complaints as a request is read. Out: the text of a 400.
+//! Never: grows with the number of bad samples, or repeats a sender's text at length.
+//! Start at [`Report`].
+
+use crate::model::Labels;
+use crate::wire::remote_write::Malformed;
+use crate::wire::remote_write::v1::{self, Pair};
+use smallvec::SmallVec;
+use std::fmt::Display;
+
+/// Bad samples that an answer names; the rest is only counted.
+const COMPLAINTS_MAX: usize = 20;
+/// A name or value in a complaint is cut at this many bytes before anything else.
+const COMPLAINT_TEXT_BYTES: usize = 128;
+/// Label text in a complaint is cut at this many characters.
+const COMPLAINT_LABELS_CHARS: usize = 300;
+
+/// What became of one request.
+#[derive(Debug, Default)]
+pub struct Report {
+    pub samples: u64,
+    pub histograms: u64,
+    pub exemplars: u64,
+    pub metadata: u64,
+    /// Not kept because another HA replica is elected; this is no error.
+    pub ha_dropped: u64,
+    /// How many were bad, the first few as text.
+    pub bad: u64,
+    pub complaints: Vec<String>,
+    /// Reason and number.
+    pub rejected: SmallVec<[(&'static str, u64); 4]>,
+    /// Whether a sample came to a series that some rule watches.
+    pub watched: bool,
+    /// Set when the message broke off; what came before it was kept.
+    pub malformed: Option<Malformed>,
+}
+
+impl Report {
+    pub(super) fn reject(&mut self, reason: &'static str, n: u64, what: impl Display) {
+        self.bad += n;
+        match self.rejected.iter_mut().find(|(r, _)| *r == reason) {
+            Some((_, count)) => *count += n,
+            None => self.rejected.push((reason, n)),
+        }
+        if self.complaints.len() < COMPLAINTS_MAX {
+            self.complaints.push(what.to_string());
+        }
+    }
+
+    /// Whether something of the request is in the head now.
+    pub fn kept_something(&self) -> bool {
+        self.samples + self.histograms + self.metadata > 0
+    }
+
+    /// The text of the 400, or `None` if all is well.
+    pub fn refusal(&self) -> Option<String> {
+        let mut lines = self.complaints.clone();
+        if let Some(more) = self.bad.checked_sub(lines.len() as u64).filter(|n| *n > 0) {
+            lines.push(format!("and {more} more samples"));
+        }
+        lines.extend(self.malformed.map(|m| m.to_string()));
+        (!lines.is_empty()).then(|| lines.join("\n"))
+    }
+}
+
+/// The start of a sender's text, for an answer.
+fn readable(text: &[u8]) -> String {
+    String::from_utf8_lossy(&text[..text.len().min(COMPLAINT_TEXT_BYTES)]).into_owned()
+}
+
+pub(super) fn quoted(text: &[u8]) -> String {
+    format!("{:?}", readable(text))
+}
+
+/// Whose sample was refused, as a sender can recognise it.
+pub(super) enum Refused<'a> {
+    Span(&'a [u8]),
+    Pairs(&'a [Pair<'a>]),
+    Labels(&'a Labels),
+}
+
+impl Display for Refused<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = match self {
+            Self::Labels(labels) => labels.to_string(),
+            Self::Span(span) => {
+                return v1::TimeSeries::parse(span).map_or(Ok(()), |s| Refused::Pairs(&s.labels).fmt(f));
+            }
+            Self::Pairs(pairs) => {
+                let pair = |(n, v): &Pair<'_>| format!("{}={}", readable(n), quoted(v));
+                let pairs: Vec<String> = pairs.iter().take(64).map(pair).collect();
+                format!("{{{}}}", pairs.join(", "))
+            }
+        };
+        match text.char_indices().nth(COMPLAINT_LABELS_CHARS) {
+            Some((end, _)) => write!(f, "{}…", &text[..end]),
+            None => f.write_str(&text),
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Build: from a configuration to parts that are ready to run, with the state of the last run in them.
+//! In: a checked [`Config`]. Out: [`Parts`].
+//! Never: starts a loop, or sends anything: that is `system`.
+//! Start at [`build`].
+
+use super::doors::RuleDoor;
+use super::rules;
+use super::system::{AppError, SharedDispatch};
+use crate::alerts::{Book, BookConfig};
+use crate::api::auth::Auth;
+use crate::api::context::{Context, ReloadOrder, Settings};
+use crate::api::write::{WriteDoor, replay};
+use crate::clock::{Clock, SystemClock};
+use crate::config::Config;
+use crate::engine::{Engine, Outcome, Restored};
+use crate::inbox::{InboxReceiver, inbox};
+use crate::loops::decide::ROUND_ALERTS_MAX;
+use crate::loops::deliver::{Deliver, into_inbox};
+use crate::loops::evaluate::RuleEngine;
+use crate::loops::hands::DoorHooks;
+use crate::model::{Secret, Timestamp};
+use crate::notify::{self, Notifiers, Renderer, Templates};
+use crate::rules::RuleSet;
+use crate::series::ha::{HaConfig, HaTracker};
+use crate::series::{Head, HeadConfig, LabelLimits};
+use crate::store::sqlite::SqliteStore;
+use crate::store::{SharedStore, Snapshot, Store};
+use crate::telemetry::{Health, Metrics};
+use crate::wal::{Wal, WalConfig};
+use arc_swap::ArcSwap;
+use parking_lot::{Mutex, RwLock};
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Ended alerts that leave the door's map in one sweep.
+pub const GC_MAX: usize = 100_000;
+
+/// Everything that runs, put together.
+pub struct Parts {
+    pub context: Arc<Context>,
+    pub deliver: SharedDispatch,
+    pub rules: Arc<RuleEngine>,
+    pub rule_sink: Arc<RuleDoor>,
+    store: Arc<SqliteStore>,
+    start: Mutex<Option<(InboxReceiver, Outcome)>>,
+}
+
+impl Parts {
+    /// What the single writer begins with; taken once.
+    pub fn take_start(&self) -> (InboxReceiver, Outcome) {
+        self.start.lock().take().expect("loops are started once")
+    }
+
+    pub async fn close(self) {
+        self.store.close().await;
+    }
+}
+
+/// Loads state and builds every part.
+pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result<Parts, AppError> {
+    notify::install_tls_provider();
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+    let now = clock.now();
+    let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    let health = Arc::new(Health::new(now));
+    let notifiers = notifiers(config).map_err(AppError::Start)?;
+
+    let store = Arc::new(SqliteStore::open(&config.storage.path).await?);
+    let snapshot = store.load().await?;
+    tracing::info!(
+        alerts = snapshot.alerts.len(),
+        incidents = snapshot.incidents.len(),
+        outbox = snapshot.outbox.len(),
+        "state loaded"
+    );
+    let book = Arc::new(Book::new(book_config(config)));
+    let rule_alerts = snapshot.rule_alerts.clone();
+    let (engine, first) = restore(config, &book, snapshot, now);
+    let (head, write, arrivals) = samples(config, &clock)?;
+    let files = rules::load(config).map_err(AppError::Start)?;
+    let mut rule_set = RuleSet::new(rules::settings(config, now), &files, &head, now);
+    rule_set.restore(rule_alerts);
+    let rules = Arc::new(RuleEngine { arrivals, ..RuleEngine::new(rule_set, head.clone()) });
+
+    let (inbox, receiver) = inbox();
+    let observer = super::gauges::attempt_observer(&metrics);
+    let deliver = Arc::new(Deliver::new(notifiers, clock.clone(), into_inbox(inbox.clone()), Some(observer)));
+    // What was decided before the last stop and not delivered goes out again, with the same keys.
+    deliver.dispatch(engine.pending().cloned().collect::<Vec<_>>());
+    let context = Arc::new(Context {
+        engine: Arc::new(RwLock::new(engine)),
+        book: book.clone(),
+        store: store.clone() as SharedStore,
+        inbox: inbox.clone(),
+        head,
+        rules: rules.view.clone(),
+        write,
+        metrics: metrics.clone(),
+        health,
+        clock: clock.clone(),
+        auth: ArcSwap::from_pointee(auth(config)),
+        settings: ArcSwap::from_pointee(settings(config)),
+        reload,
+        started_at: now,
+    });
+    let rule_sink = Arc::new(RuleDoor { book, inbox, clock, metrics });
+    Ok(Parts { context, deliver, rules, rule_sink, store, start: Mutex::new(Some((receiver, first))) })
+}
+
+/// The engine and the door's map as they were when the last commit returned.
+fn restore(config: &Config, book: &Book, snapshot: Snapshot, now: Timestamp) -> (Engine, Outcome) {
+    book.restore(snapshot.alerts.iter().cloned(), now);
+    let restored = Restored {
+        alerts: snapshot.alerts,
+        incidents: snapshot.incidents,
+        members: snapshot.members,
+        silences: snapshot.silences,
+        nflog: snapshot.nflog,
+        outbox: snapshot.outbox,
+        recent_pages: Vec::new(),
+        last_incident: snapshot.last_incident,
+        last_timeline_seq: snapshot.last_timeline_seq,
+    };
+    Engine::restore(Arc::new(config.engine_settings()), restored, now)
+}
+
+/// The window, filled from the log, and the door in front of it.
+fn samples(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<Head>, WriteDoor, Arc<tokio::sync::Notify>), AppError> {
+    let ingest = &config.ingest;
+    let head = Arc::new(Head::new(HeadConfig {
+        window: ingest.window,
+        out_of_order_window: ingest.out_of_order_window,
+        series_max: ingest.limits.series as usize,
+        limits: LabelLimits {
+            labels_max: ingest.limits.labels_per_series as usize,
+            name_bytes_max: ingest.limits.label_name_bytes as usize,
+            value_bytes_max: ingest.limits.label_value_bytes as usize,
+        },
+    }));
+    let ha = Arc::new(HaTracker::new(HaConfig {
+        cluster_label: ingest.cluster_label.to_string(),
+        replica_label: ingest.replica_label.to_string(),
+        failover: ingest.replica_failover,
+    }));
+    let dir = config.storage.path.join("wal");
+    let now = clock.now();
+    let wal = open_wal(&dir, config, &head, &ha, now).map_err(|e| AppError::Start(e.to_string()))?;
+    let arrivals = Arc::new(tokio::sync::Notify::new());
+    let in_flight = ingest.limits.in_flight_bytes as usize;
+    let door = WriteDoor::with_in_flight_max(head.clone(), Some(wal), ha, clock.clone(), arrivals.clone(), in_flight);
+    Ok((head, door, arrivals))
+}
+
+fn open_wal(dir: &Path, config: &Config, head: &Head, ha: &HaTracker, now: Timestamp) -> Result<Arc<Wal>, crate::wal::WalError> {
+    let restored = replay(dir, head, ha, now - config.ingest.window)?;
+    tracing::info!(
+        samples = restored.samples,
+        segments = restored.log.segments,
+        torn_bytes = restored.log.torn_bytes,
+        "write-ahead log replayed"
+    );
+    let wal = WalConfig { window: config.ingest.window, ..WalConfig::default() };
+    Ok(Arc::new(Wal::open(dir, wal, now.as_millis())?))
+}
+
+/// Builds every integration with its templates, or says everything that is wrong.
+pub fn notifiers(config: &Config) -> Result<Notifiers, String> {
+    let mut sources = Vec::new();
+    for path in &config.templates {
+        let text = std::fs::read_to_string(path).map_err(|e| format!("template {}: {e}", path.display()))?;
+        sources.push((path.display().to_string(), text));
+    }
+    let named = sources.iter().map(|(name, text)| (name.as_str(), text.as_str()));
+    let templates = Templates::new(named).map_err(|e| e.to_string())?;
+    notify::build(&config.receivers, &Renderer::new(Arc::new(templates)))
+        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+}
+
+fn book_config(config: &Config) -> BookConfig {
+    BookConfig {
+        drop_labels: config.ingest.drop_labels.clone(),
+        alerts_max: config.ingest.limits.alerts as usize,
+        ..BookConfig::default()
+    }
+}
+
+/// Who may come in.
+pub fn auth(config: &Config) -> Auth {
+    let auth = &config.web.auth;
+    let tokens: Vec<&Secret> = auth.bearer_tokens.iter().collect();
+    let users: Vec<(&str, &Secret)> = auth.basic_auth_users.iter().map(|u| (&*u.username, &u.password)).collect();
+    Auth::new(tokens, users)
+}
+
+/// What handlers need of the configuration.
+pub fn settings(config: &Config) -> Settings {
+    Settings {
+        external_url: config.external_url().to_string(),
+        config_text: config.print_alertmanager().into(),
+        resolve_timeout: config.resolve_timeout,
+    }
+}
+
+/// The door's hooks for the single writer.
+pub fn door_hooks(book: &Arc<Book>) -> DoorHooks {
+    let (expire, next, committed) = (book.clone(), book.clone(), book.clone());
+    DoorHooks {
+        expire: Box::new(move |now| expire.expire(now, ROUND_ALERTS_MAX)),
+        next_expiry: Box::new(move || next.next_expiry()),
+        committed: Box::new(move |versions| {
+            for (fingerprint, version) in versions {
+                committed.committed(*fingerprint, *version);
+            }
+        }),
+    }
+}

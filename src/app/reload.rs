@@ -1,0 +1,118 @@
+//! Reload: all or nothing, by SIGHUP and by `POST /-/reload`.
+//! In: an order. Out: everything new is built first, then swapped; a mistake leaves the old in force and is said.
+//! Never: changes the listen address, the storage path or the limits of the window: those need a restart, and it says so.
+//! Start at [`Reloader::reload`].
+
+use super::build::{self, Parts};
+use super::rules;
+use super::system::{Options, SharedDispatch};
+use crate::api::context::{Context, ReloadOrder};
+use crate::config::{self, Config, Overrides};
+use crate::loops::evaluate::RuleEngine;
+use crate::telemetry::{Part, Status};
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+pub struct Reloader {
+    config_file: Option<PathBuf>,
+    overrides: Overrides,
+    insecure: bool,
+    started_with: Config,
+    context: Arc<Context>,
+    deliver: SharedDispatch,
+    rules: Arc<RuleEngine>,
+}
+
+impl Reloader {
+    pub fn new(options: &Options, parts: &Parts) -> Self {
+        parts.context.metrics.config.reloaded(true, parts.context.clock.now().as_secs_f64());
+        Self {
+            config_file: options.config_file.clone(),
+            overrides: options.overrides.clone(),
+            insecure: options.insecure,
+            started_with: options.config.clone(),
+            context: parts.context.clone(),
+            deliver: parts.deliver.clone(),
+            rules: parts.rules.clone(),
+        }
+    }
+
+    async fn reload(&self) -> Result<(), String> {
+        let now = self.context.clock.now();
+        let done = self.apply().await;
+        self.context.metrics.config.reloaded(done.is_ok(), now.as_secs_f64());
+        match &done {
+            Ok(()) => {
+                self.context.health.set(Part::Config, Status::Ok, "", now);
+                tracing::info!("configuration loaded");
+            }
+            Err(error) => {
+                let text = format!("the last reload was refused, the configuration before it is in force: {error}");
+                self.context.health.set(Part::Config, Status::Degraded, &text, now);
+                tracing::error!(error, "configuration refused, the old one stays");
+            }
+        }
+        done
+    }
+
+    async fn apply(&self) -> Result<(), String> {
+        let loaded = config::start(self.config_file.as_deref(), &self.overrides, self.insecure).map_err(|m| m.to_string())?;
+        for warning in &loaded.warnings {
+            tracing::warn!(%warning, "configuration");
+        }
+        let config = loaded.config;
+        self.warn_of_restart(&config);
+        // Everything that may fail comes before anything is swapped.
+        let notifiers = build::notifiers(&config)?;
+        let files = rules::load(&config)?;
+        let settings = Arc::new(config.engine_settings());
+        let now = self.context.clock.now();
+        self.deliver.reload(notifiers);
+        self.context.inbox.reload(settings).await.map_err(|e| e.to_string())?;
+        let started_at = self.context.started_at;
+        self.rules.change(|set, head| set.reload(rules::settings(&config, started_at), &files, head, now));
+        self.context.auth.store(Arc::new(build::auth(&config)));
+        self.context.settings.store(Arc::new(build::settings(&config)));
+        Ok(())
+    }
+
+    fn warn_of_restart(&self, config: &Config) {
+        let old = &self.started_with;
+        let changed = [
+            ("web.listen_address", old.web.listen_address != config.web.listen_address),
+            ("storage", old.storage != config.storage),
+            ("ingest", old.ingest != config.ingest),
+        ];
+        for (section, _) in changed.iter().filter(|(_, changed)| *changed) {
+            tracing::warn!(section, "this section has changed and takes effect after a restart");
+        }
+    }
+}
+
+/// Takes orders until it is aborted.
+pub async fn listen(reloader: Reloader, mut orders: mpsc::Receiver<ReloadOrder>) {
+    let mut hang_up = signal(SignalKind::hangup()).ok();
+    loop {
+        let order = tokio::select! {
+            order = orders.recv() => match order {
+                Some(order) => Some(order),
+                None => return,
+            },
+            () = heard(&mut hang_up) => None,
+        };
+        let done = reloader.reload().await;
+        if let Some(order) = order {
+            // The one who asked may have hung up.
+            drop(order.send(done));
+        }
+    }
+}
+
+async fn heard(signal: &mut Option<tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,380 @@
+//! Stories: what happens and who is told, in the words of a person; one file each, all through one `run`.
+//! In: `tests/data/stories/*.story`. Out: a failure that shows the story as it really went.
+//! Never: leaves out a message; everything that is sent must be in the story, in its order.
+//! Start at [`run`]; the language is described in `tests/data/stories/README.md`.
+
+use crate::world::{Disk, DoorBook, labels, settings, target};
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use watchfire::engine::{Command, CommandKind, Engine, Input, Outcome, Settings, invariants};
+use watchfire::model::{
+    Fingerprint, IncidentId, Labels, Matcher, Notification, NotificationKey, NotificationKind, Receipt, ReceiptOutcome,
+    Timestamp,
+};
+
+/// A Monday noon; stories count seconds from here.
+const START: Timestamp = Timestamp::from_millis(1_767_614_400_000);
+
+/// How a receiver's destination behaves.
+#[derive(Clone, Copy, PartialEq)]
+enum Mood {
+    Takes,
+    /// Does not answer at all: neither delivered nor failed.
+    Hangs,
+    FailsForNow,
+    Refuses,
+}
+
+struct World {
+    engine: Engine,
+    settings: Arc<Settings>,
+    disk: Disk,
+    book: DoorBook,
+    now: Timestamp,
+    moods: BTreeMap<String, Mood>,
+    alerts: BTreeMap<String, Labels>,
+    /// Sent and not settled.
+    open: Vec<Arc<Notification>>,
+    /// What was told, as the story should have it.
+    told: Vec<String>,
+    silences: u32,
+}
+
+impl World {
+    fn new(lines: &[&str]) -> Self {
+        let settings = Arc::new(settings(lines));
+        Self {
+            engine: Engine::new(settings.clone()),
+            settings,
+            disk: Disk::default(),
+            book: DoorBook::default(),
+            now: START,
+            moods: BTreeMap::new(),
+            alerts: BTreeMap::new(),
+            open: Vec::new(),
+            told: Vec::new(),
+            silences: 0,
+        }
+    }
+
+    fn apply(&mut self, input: Input) -> Outcome {
+        let outcome = self.engine.apply(self.now, input);
+        self.take(&outcome);
+        outcome
+    }
+
+    fn take(&mut self, outcome: &Outcome) {
+        self.disk.commit(outcome);
+        if let Err(broken) = invariants::check(&self.engine) {
+            panic!("{broken}");
+        }
+        self.open.retain(|n| !outcome.cancel.contains(&n.key));
+        for notification in &outcome.send {
+            self.send(notification.clone());
+        }
+    }
+
+    /// Delivers as the receiver's mood is, and reports back at the same moment.
+    fn send(&mut self, notification: Arc<Notification>) {
+        self.told.push(format!("{} {}", self.at(), line(&notification)));
+        let mood = self.moods.get(&*notification.receiver).copied().unwrap_or(Mood::Takes);
+        let receipt = |outcome| Receipt { key: notification.key.clone(), attempts: 1, at: self.now, outcome };
+        let error = || "connection refused".to_owned();
+        let receipt = match mood {
+            Mood::Takes => Some(receipt(ReceiptOutcome::Delivered { external_ref: None })),
+            Mood::Hangs => None,
+            Mood::FailsForNow => {
+                Some(receipt(ReceiptOutcome::Retrying { error: error(), next_at: self.now + Duration::from_secs(1) }))
+            }
+            Mood::Refuses => Some(receipt(ReceiptOutcome::Failed { error: error() })),
+        };
+        if matches!(mood, Mood::Hangs | Mood::FailsForNow) {
+            self.open.push(notification);
+        }
+        if let Some(receipt) = receipt {
+            self.apply(Input::Receipt(receipt));
+        }
+    }
+
+    /// Seconds since the start, without a fraction where there is none.
+    fn at(&self) -> String {
+        let ms = self.now.since(START).as_millis();
+        if ms % 1000 == 0 { format!("{}s", ms / 1000) } else { format!("{}.{:03}s", ms / 1000, ms % 1000) }
+    }
+
+    /// Lets time pass up to `until`, stopping at everything that is due on the way.
+    fn pass(&mut self, until: Timestamp) {
+        while let Some(due) = self.engine.next_due().filter(|due| *due < until) {
+            self.now = self.now.max(due);
+            self.apply(Input::Tick);
+        }
+        self.now = until;
+    }
+
+    fn act(&mut self, words: &[&str]) {
+        match *words {
+            ["fire", name, ..] => {
+                let mut pairs = format!("alertname={name} ");
+                for word in &words[2..] {
+                    pairs.push_str(word);
+                    pairs.push(' ');
+                }
+                let labels = labels(&pairs);
+                let short = words.get(2).and_then(|w| w.split_once('=')).map_or("", |(_, v)| v);
+                self.alerts.insert(name.to_owned(), labels.clone());
+                self.alerts.insert(format!("{name}/{short}"), labels.clone());
+                let news = self.book.fire(&labels, self.now);
+                self.apply(Input::Transitions(vec![news]));
+            }
+            ["end", ref names @ ..] => {
+                let ends = names.iter().filter_map(|name| {
+                    let labels = self.alerts.get(*name).unwrap_or_else(|| panic!("{name} never fired"));
+                    self.book.end(labels, self.now)
+                });
+                let ends = ends.collect();
+                self.apply(Input::Transitions(ends));
+            }
+            ["ack", id, "by", who] => self.command(who, CommandKind::Acknowledge(incident(id))),
+            ["unack", id, "by", who] => self.command(who, CommandKind::Unacknowledge(incident(id))),
+            ["resolve", id, "by", who] => self.command(who, CommandKind::Resolve(incident(id))),
+            ["escalate", id, "by", who] => self.command(who, CommandKind::Escalate(incident(id))),
+            ["snooze", id, "for", time, "by", who] => {
+                self.command(who, CommandKind::Snooze { incident: incident(id), duration: span(time) });
+            }
+            ["reassign", id, "to", to, "by", who] => {
+                self.command(who, CommandKind::Reassign { incident: incident(id), to: target(to) });
+            }
+            ["merge", from, "into", into, "by", who] => {
+                self.command(who, CommandKind::Merge { into: incident(into), from: vec![incident(from)] });
+            }
+            ["split", alert, "from", id, "by", who] => {
+                let alerts = vec![self.fingerprint(alert)];
+                self.command(who, CommandKind::Split { incident: incident(id), alerts });
+            }
+            ["detach", alert, "from", id, "by", who] => {
+                let alert = self.fingerprint(alert);
+                self.command(who, CommandKind::Detach { incident: incident(id), alert });
+            }
+            ["silence", matcher, "for", time] => {
+                self.silences += 1;
+                let (name, value) = matcher.split_once('=').expect("name=value");
+                let kind = CommandKind::PutSilence {
+                    id: None,
+                    new_id: format!("s{}", self.silences).into(),
+                    matchers: vec![Matcher::equal(name, value)],
+                    starts_at: self.now,
+                    ends_at: self.now + span(time),
+                    comment: "story".to_owned(),
+                };
+                self.command("ana", kind);
+            }
+            ["unsilence", id] => self.command("ana", CommandKind::ExpireSilence(id.into())),
+            ["receiver", name, mood] => {
+                let mood = match mood {
+                    "hangs" => Mood::Hangs,
+                    "fails" => Mood::FailsForNow,
+                    "refuses" => Mood::Refuses,
+                    "takes" => Mood::Takes,
+                    _ => panic!("no such mood: {mood}"),
+                };
+                self.moods.insert(name.to_owned(), mood);
+            }
+            ["delivered", name] => {
+                // What hung arrives after all.
+                let (there, open) = std::mem::take(&mut self.open).into_iter().partition(|n| &*n.receiver == name);
+                self.open = open;
+                let there: Vec<Arc<Notification>> = there;
+                assert!(!there.is_empty(), "nothing is on its way to {name}");
+                for n in there {
+                    let outcome = ReceiptOutcome::Delivered { external_ref: None };
+                    self.apply(Input::Receipt(Receipt { key: n.key.clone(), attempts: 1, at: self.now, outcome }));
+                }
+            }
+            ["crash"] => self.crash(),
+            ["reload", ..] => {
+                let outcome = self.engine.reload(self.now, self.settings.clone());
+                self.take(&outcome);
+            }
+            _ => panic!("nothing is done by {words:?}"),
+        }
+    }
+
+    /// Everything in memory is gone; the store's rows and the outbox come back. Pending rows are sent again under their keys.
+    fn crash(&mut self) {
+        let (engine, outcome) = Engine::restore(self.settings.clone(), self.disk.load(self.now), self.now);
+        self.engine = engine;
+        let pending: Vec<Arc<Notification>> = self.disk.load(self.now).outbox.into_iter().map(Arc::new).collect();
+        self.open.clear();
+        self.disk.commit(&outcome);
+        for notification in pending.into_iter().filter(|n| !outcome.cancel.contains(&n.key)) {
+            self.send(notification);
+        }
+        for notification in &outcome.send {
+            self.send(notification.clone());
+        }
+    }
+
+    fn fingerprint(&self, alert: &str) -> Fingerprint {
+        Fingerprint::of(self.alerts.get(alert).unwrap_or_else(|| panic!("{alert} never fired")))
+    }
+
+    fn command(&mut self, by: &str, kind: CommandKind) {
+        let outcome = self.apply(Input::Command(Command { by: by.into(), note: None, kind }));
+        if let Some(Err(error)) = outcome.reply {
+            self.told.push(format!("{} refused {error}", self.at()));
+        }
+    }
+
+    /// What a `status INC-1 …` line of a story says.
+    fn status(&self, id: &str) -> String {
+        let id = incident(id);
+        let row = &self.disk.incidents[&id];
+        // A resolved incident leaves memory after a while; the store keeps it.
+        if let Some(shown) = self.engine.incident(id) {
+            assert_eq!(**shown, *row, "store and engine agree");
+        }
+        format!("{} {} {}/{}", row.status.as_str(), row.severity, row.firing_count, row.alert_count)
+    }
+}
+
+fn incident(text: &str) -> IncidentId {
+    IncidentId::parse(text).unwrap_or_else(|| panic!("{text} is no incident"))
+}
+
+fn span(text: &str) -> Duration {
+    watchfire::model::duration::parse(text).unwrap_or_else(|| panic!("{text} is no duration"))
+}
+
+/// `page first INC-1 round 1 step 1`, `told first INC-1 resolved`, `announce ops 2 firing 1 resolved`.
+fn line(n: &Notification) -> String {
+    match (&n.kind, &n.message.incident) {
+        (NotificationKind::Page { incident, round, step }, Some(said)) => {
+            let held = if said.held_back > 0 { format!(" held_back {}", said.held_back) } else { String::new() };
+            assert_eq!((said.round, said.step), (*round, *step));
+            let fallback = if n.key.0.contains("/fallback/") { " fallback" } else { "" };
+            format!("page {} {incident} round {round} step {step}{fallback}{held}", n.receiver)
+        }
+        (NotificationKind::Update { incident }, Some(said)) => {
+            format!("told {} {incident} {}", n.receiver, said.status.as_str())
+        }
+        (NotificationKind::Announcement { firing, resolved, .. }, None) => {
+            let mut text = format!("announce {}", n.receiver);
+            for (list, word) in [(firing, "firing"), (resolved, "resolved")] {
+                if !list.is_empty() {
+                    let _ = write!(text, " {} {word}", list.len());
+                }
+            }
+            text
+        }
+        other => panic!("a message of no known shape: {other:?}"),
+    }
+}
+
+const TOLD: [&str; 4] = ["page", "told", "announce", "refused"];
+
+/// Plays a story. Lines: `set …` before time begins; `TIME act …`; `TIME page|told|announce|refused …` for what must be told;
+/// `TIME status INC-1 is …`; `TIME line INC-1 TEXT` for a timeline line; `#` starts a comment.
+fn run(story: &str) -> Result<(), String> {
+    let lines: Vec<&str> = story.lines().map(|l| l.split(" #").next().unwrap_or("").trim()).collect();
+    let lines: Vec<&str> = lines.into_iter().filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
+    let set: Vec<&str> = lines.iter().filter_map(|l| l.strip_prefix("set ")).collect();
+    let mut world = World::new(&set);
+    // A story that does not mention announcements is not about them.
+    let announced = lines.iter().any(|l| l.split_whitespace().nth(1) == Some("announce"));
+    let mut expected = Vec::new();
+    for text in lines.iter().filter(|l| !l.starts_with("set ")) {
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let until = START + span(words[0]);
+        match words[1] {
+            word if TOLD.contains(&word) => expected.push(words.join(" ")),
+            "down" => {
+                world.now = until;
+            }
+            _ if until > world.now => world.pass(until),
+            _ => {}
+        }
+        match &words[1..] {
+            [word, ..] if TOLD.contains(word) => {}
+            ["status", id, "is", rest @ ..] => {
+                world.apply(Input::Tick);
+                let (got, want) = (world.status(id), rest.join(" "));
+                if got != want {
+                    return Err(format!("{text}: it is {got}"));
+                }
+            }
+            ["line", id, rest @ ..] => {
+                world.apply(Input::Tick);
+                let (id, want) = (incident(id), rest.join(" "));
+                let found = |e: &&watchfire::model::TimelineEntry| {
+                    e.incident == id && format!("{} {} {}", e.kind.as_str(), e.text, e.reason).contains(&want)
+                };
+                if !world.disk.timeline.iter().any(|e| found(&e)) {
+                    let lines = world.disk.timeline.iter().filter(|e| e.incident == id);
+                    let lines: Vec<String> =
+                        lines.map(|e| format!("{} {} | {}", e.kind.as_str(), e.text, e.reason)).collect();
+                    return Err(format!("{text}: the timeline is\n{}", lines.join("\n")));
+                }
+            }
+            ["end", "of", "story"] => {
+                world.apply(Input::Tick);
+            }
+            ["down"] => {}
+            act => world.act(act),
+        }
+    }
+    world.told.retain(|t| announced || !t.contains(" announce "));
+    if world.told == expected { Ok(()) } else { Err(difference(&expected, &world.told)) }
+}
+
+fn difference(expected: &[String], told: &[String]) -> String {
+    let mut text = String::from("told (left: the story, right: what happened)\n");
+    for i in 0..expected.len().max(told.len()) {
+        let side = |list: &[String]| list.get(i).cloned().unwrap_or_default();
+        let mark = if side(expected) == side(told) { ' ' } else { '!' };
+        let _ = writeln!(text, "{mark} {:48} | {}", side(expected), side(told));
+    }
+    text
+}
+
+#[test]
+fn every_story_goes_as_told() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/stories");
+    let mut files: Vec<PathBuf> =
+        std::fs::read_dir(folder).expect("the stories are there").map(|f| f.unwrap().path()).collect();
+    files.retain(|f| f.extension().is_some_and(|e| e == "story"));
+    files.sort();
+    assert!(files.len() >= 15, "there are {} stories", files.len());
+    let mut failed = Vec::new();
+    for file in files {
+        let story = std::fs::read_to_string(&file).unwrap();
+        let went = std::panic::catch_unwind(|| run(&story)).unwrap_or_else(|_| Err("panicked, see above".to_owned()));
+        if let Err(why) = went {
+            failed.push(format!("{}: {why}", file.file_name().unwrap_or_default().display()));
+        }
+    }
+    assert!(failed.is_empty(), "{} stories go otherwise\n{}", failed.len(), failed.join("\n"));
+}
+
+#[test]
+fn a_story_that_goes_otherwise_fails() {
+    let wrong = "0s fire Down instance=a\n0s page first INC-1 round 1 step 1\n4s page second INC-1 round 1 step 2\n9s end of story";
+    let why = run(wrong).expect_err("step 2 is due at 5s");
+    assert!(why.contains("5s page second INC-1 round 1 step 2"), "{why}");
+    assert!(run("0s fire Down\n0s status INC-1 is resolved").is_err());
+    assert!(run("0s fire Down\n0s line INC-1 no such words").is_err());
+}
+
+/// The keys that a crash must not change.
+#[test]
+fn keys_are_stable_and_plain() {
+    let mut world = World::new(&[]);
+    world.moods.insert("first".to_owned(), Mood::Hangs);
+    world.act(&["fire", "Down", "instance=a"]);
+    let keys: Vec<NotificationKey> = world.open.iter().map(|n| n.key.clone()).collect();
+    assert_eq!(keys.iter().map(|k| &*k.0).collect::<Vec<_>>(), ["INC-1/r1/s1/first/0"]);
+    world.crash();
+    assert_eq!(world.open.iter().map(|n| n.key.clone()).collect::<Vec<_>>(), keys);
+}
