@@ -87,5 +87,5 @@ pub async fn on_call(State(context): Shared) -> Response {
         .iter()
         .map(|s| json!({ "schedule": &*s.schedule, "user": &*s.user, "until": TimeDto(s.until) }))
         .collect();
-    success(json!({ "on_call": shifts })).into_response()
+    success(json!({ "oncall": shifts })).into_response()
 }

@@ -117,12 +117,25 @@ struct Body {
     user: Option<String>,
     schedule: Option<String>,
     receiver: Option<String>,
+    /// reassign: the same as one object
+    to: Option<To>,
     /// merge: the incidents that become part of this one
-    incidents: Vec<String>,
+    #[serde(alias = "incidents")]
+    from: Vec<String>,
     /// split: the alerts' fingerprints
+    #[serde(alias = "fingerprints")]
     alerts: Vec<String>,
     /// detach: one fingerprint
     alert: Option<String>,
+}
+
+/// Whom an incident is given to.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+struct To {
+    user: Option<String>,
+    schedule: Option<String>,
+    receiver: Option<String>,
 }
 
 fn fingerprint(text: &str) -> Result<Fingerprint, ApiError> {
@@ -146,7 +159,11 @@ impl Body {
     }
 
     fn target(&self) -> Result<EscalationTarget, ApiError> {
-        match (&self.user, &self.schedule, &self.receiver) {
+        let to = self.to.as_ref();
+        let user = self.user.as_ref().or_else(|| to?.user.as_ref());
+        let schedule = self.schedule.as_ref().or_else(|| to?.schedule.as_ref());
+        let receiver = self.receiver.as_ref().or_else(|| to?.receiver.as_ref());
+        match (user, schedule, receiver) {
             (Some(name), None, None) => Ok(EscalationTarget::User(name.as_str().into())),
             (None, Some(name), None) => Ok(EscalationTarget::Schedule(name.as_str().into())),
             (None, None, Some(name)) => Ok(EscalationTarget::Receiver(name.as_str().into())),
@@ -167,9 +184,9 @@ impl Body {
             }
             "note" => CommandKind::Note(incident),
             "merge" => {
-                let from: Vec<IncidentId> = self.incidents.iter().map(|id| id_of(id)).collect::<Result<_, _>>()?;
+                let from: Vec<IncidentId> = self.from.iter().map(|id| id_of(id)).collect::<Result<_, _>>()?;
                 if from.is_empty() {
-                    return Err(ApiError::Invalid("merge wants the incidents that become part of this one: {\"incidents\": [\"INC-2\"]}".to_owned()));
+                    return Err(ApiError::Invalid("merge wants the incidents that become part of this one: {\"from\": [\"INC-2\"]}".to_owned()));
                 }
                 CommandKind::Merge { into: incident, from }
             }

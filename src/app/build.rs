@@ -6,7 +6,7 @@
 use super::doors::RuleDoor;
 use super::rules;
 use super::system::{AppError, SharedDispatch};
-use crate::alerts::{Book, BookConfig};
+use crate::alerts::Book;
 use crate::api::auth::Auth;
 use crate::api::context::{Context, ReloadOrder, Settings};
 use crate::api::write::{WriteDoor, replay};
@@ -21,10 +21,9 @@ use crate::loops::hands::DoorHooks;
 use crate::model::{Secret, Timestamp};
 use crate::notify::{self, Notifiers, Renderer, Templates};
 use crate::rules::RuleSet;
-use crate::series::ha::{HaConfig, HaTracker};
-use crate::series::{Head, HeadConfig, LabelLimits};
-use crate::store::sqlite::SqliteStore;
-use crate::store::{SharedStore, Snapshot, Store};
+use crate::series::Head;
+use crate::series::ha::HaTracker;
+use crate::store::{SharedStore, Snapshot, SqliteStore, Store, StoreError};
 use crate::telemetry::{Health, Metrics};
 use crate::wal::{Wal, WalConfig};
 use arc_swap::ArcSwap;
@@ -52,8 +51,8 @@ impl Parts {
         self.start.lock().take().expect("loops are started once")
     }
 
-    pub async fn close(self) {
-        self.store.close().await;
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.store.close().await
     }
 }
 
@@ -74,11 +73,11 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
         outbox = snapshot.outbox.len(),
         "state loaded"
     );
-    let book = Arc::new(Book::new(book_config(config)));
+    let book = Arc::new(Book::new(config.ingest.book()));
     let rule_alerts = snapshot.rule_alerts.clone();
     let (engine, first) = restore(config, &book, snapshot, now);
     let (head, write, arrivals) = samples(config, &clock)?;
-    let files = rules::load(config).map_err(AppError::Start)?;
+    let files = rules::files(config).map_err(|m| AppError::Start(m.to_string()))?;
     let mut rule_set = RuleSet::new(rules::settings(config, now), &files, &head, now);
     rule_set.restore(rule_alerts);
     let rules = Arc::new(RuleEngine { arrivals, ..RuleEngine::new(rule_set, head.clone()) });
@@ -128,21 +127,8 @@ fn restore(config: &Config, book: &Book, snapshot: Snapshot, now: Timestamp) -> 
 /// The window, filled from the log, and the door in front of it.
 fn samples(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<Head>, WriteDoor, Arc<tokio::sync::Notify>), AppError> {
     let ingest = &config.ingest;
-    let head = Arc::new(Head::new(HeadConfig {
-        window: ingest.window,
-        out_of_order_window: ingest.out_of_order_window,
-        series_max: ingest.limits.series as usize,
-        limits: LabelLimits {
-            labels_max: ingest.limits.labels_per_series as usize,
-            name_bytes_max: ingest.limits.label_name_bytes as usize,
-            value_bytes_max: ingest.limits.label_value_bytes as usize,
-        },
-    }));
-    let ha = Arc::new(HaTracker::new(HaConfig {
-        cluster_label: ingest.cluster_label.to_string(),
-        replica_label: ingest.replica_label.to_string(),
-        failover: ingest.replica_failover,
-    }));
+    let head = Arc::new(Head::new(ingest.head()));
+    let ha = Arc::new(HaTracker::new(ingest.ha()));
     let dir = config.storage.path.join("wal");
     let now = clock.now();
     let wal = open_wal(&dir, config, &head, &ha, now).map_err(|e| AppError::Start(e.to_string()))?;
@@ -175,14 +161,6 @@ pub fn notifiers(config: &Config) -> Result<Notifiers, String> {
     let templates = Templates::new(named).map_err(|e| e.to_string())?;
     notify::build(&config.receivers, &Renderer::new(Arc::new(templates)))
         .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
-}
-
-fn book_config(config: &Config) -> BookConfig {
-    BookConfig {
-        drop_labels: config.ingest.drop_labels.clone(),
-        alerts_max: config.ingest.limits.alerts as usize,
-        ..BookConfig::default()
-    }
 }
 
 /// Who may come in.

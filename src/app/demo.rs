@@ -3,18 +3,21 @@
 //! Never: touches the engine; it is a sender and a reader like any other.
 //! Start at [`run`].
 
-use crate::config::{self, BuiltIn, Files, Loaded, Mistakes};
+use crate::config::{self, Files, Loaded, Mistakes};
 use crate::clock::{Clock, SystemClock};
 use crate::model::{Labels, Sample, Timestamp};
 use crate::wire::remote_write::{Version, encode};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 /// The configuration of `watchfire demo` when no file is named: two people, one ladder, quick steps.
 const CONFIG: &str = include_str!("demo/watchfire.yml");
+/// Its rules.
+const RULES: &str = include_str!("demo/rules.yml");
 
 const BEAT: Duration = Duration::from_secs(1);
 /// The fleet is well for this long, so that rules see a before.
@@ -30,7 +33,7 @@ const INSTANCES: u32 = 3;
 /// What the demo runs with when no file is named.
 pub fn config() -> Result<Loaded, Mistakes> {
     let mut loaded = config::parse(CONFIG, "the demo's configuration", Files::Ignore)?;
-    loaded.config.built_in_rules = Some(BuiltIn::Demo);
+    loaded.config.rules = vec![config::rule_file(Path::new("demo/rules.yml"), RULES)?];
     Ok(loaded)
 }
 
@@ -67,7 +70,7 @@ pub async fn run(address: SocketAddr, say: fn(&str), stop: CancellationToken) {
         }
         requests[0] += 50.0;
         requests[1] += if fleet == Fleet::Broken { 20.0 } else { 0.0 };
-        let body = encode::encode(Version::V2, &samples(fleet, requests, SystemClock.now()));
+        let body = encode(Version::V2, &samples(fleet, requests, SystemClock.now()));
         let sent = client
             .post(format!("{url}/api/v1/write"))
             .header("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request")

@@ -8,6 +8,7 @@ mod demo;
 mod doors;
 mod gauges;
 mod reload;
+pub mod replay;
 mod rules;
 mod server;
 mod system;

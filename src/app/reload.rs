@@ -66,7 +66,7 @@ impl Reloader {
         self.warn_of_restart(&config);
         // Everything that may fail comes before anything is swapped.
         let notifiers = build::notifiers(&config)?;
-        let files = rules::load(&config)?;
+        let files = rules::files(&config).map_err(|m| m.to_string())?;
         let settings = Arc::new(config.engine_settings());
         let now = self.context.clock.now();
         self.deliver.reload(notifiers);

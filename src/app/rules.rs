@@ -1,11 +1,12 @@
-//! Rule files from disk, and the settings that rules are evaluated with.
-//! In: the configuration. Out: parsed files, or every mistake in them.
-//! Never: takes some files and leaves others: all or nothing.
-//! Start at [`load`].
+//! The rules that run: those of the configuration, or those that come with the program.
+//! In: the checked configuration. Out: parsed files and the settings that they are evaluated with.
+//! Never: reads a file (`config` has).
+//! Start at [`files`].
 
-use crate::config::{BuiltIn, Config};
+use crate::config::{self, Config, Mistakes};
 use crate::model::Timestamp;
-use crate::rules::{RuleFile, RuleSetConfig, file};
+use crate::rules::{RuleFile, RuleSetConfig};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,35 +17,15 @@ const SHIPPED: [(&str, &str); 3] = [
     ("rules/prometheus.yml", include_str!("../../rules/prometheus.yml")),
 ];
 
-/// Rules of the demo's fleet.
-const DEMO: [(&str, &str); 1] = [("demo/rules.yml", include_str!("demo/rules.yml"))];
-
-/// Reads and parses every rule file.
-pub fn load(config: &Config) -> Result<Vec<RuleFile>, String> {
-    let mut texts = Vec::new();
-    let built_in: &[(&str, &str)] = match config.built_in_rules {
-        Some(BuiltIn::Shipped) => &SHIPPED,
-        Some(BuiltIn::Demo) => &DEMO,
-        None => &[],
-    };
-    texts.extend(built_in.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())));
-    for path in config.rule_files.iter().filter(|p| !is_unit_test(p)) {
-        let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-        texts.push((path.display().to_string(), text));
-    }
-    let (mut files, mut mistakes) = (Vec::new(), Vec::new());
-    for (name, text) in &texts {
-        match file::parse(text, name) {
-            Ok(file) => files.push(file),
-            Err(errors) => mistakes.extend(errors.iter().map(ToString::to_string)),
+/// Every rule file that shall run.
+pub fn files(config: &Config) -> Result<Vec<RuleFile>, Mistakes> {
+    let mut files = config.rules.clone();
+    if config.built_in_rules {
+        for (name, text) in SHIPPED {
+            files.push(config::rule_file(Path::new(name), text)?);
         }
     }
-    if mistakes.is_empty() { Ok(files) } else { Err(mistakes.join("\n")) }
-}
-
-/// `rules/*.yml` also finds the unit tests that lie beside the rules.
-fn is_unit_test(path: &std::path::Path) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().ends_with(".test.yml"))
+    Ok(files)
 }
 
 pub fn settings(config: &Config, started_at: Timestamp) -> RuleSetConfig {

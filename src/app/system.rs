@@ -171,9 +171,10 @@ async fn stop(parts: Parts, loops: Loops) -> Result<(), AppError> {
     loops.decide_stop.cancel();
     let decide = loops.decide.await.map_err(ended)?;
     let retain = loops.retain.await.map_err(ended)?;
-    parts.close().await;
+    let closed = parts.close().await;
     decide?;
     retain?;
+    closed?;
     evaluate
 }
 

@@ -10,6 +10,7 @@ mod client;
 mod incidents;
 mod out;
 mod run;
+mod replay;
 mod serve;
 mod silences;
 mod simulate;

@@ -13,6 +13,7 @@ use super::{aggregate, binary, histogram};
 use crate::model::{Labels, SampleValue, Timestamp};
 use crate::series::{Head, Point, Series};
 use foldhash::fast::FixedState;
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -255,15 +256,15 @@ impl<'a> Eval<'a> {
     }
 
     /// The series that a selector selects, now.
-    pub fn series(&self, index: usize) -> Vec<Arc<Series>> {
+    pub fn series(&self, index: usize) -> Cow<'_, [Arc<Series>]> {
         if let Some(only) = self.only {
-            return only.to_vec();
+            return Cow::Borrowed(only);
         }
-        match (self.plan.watches.get(index), self.head) {
+        Cow::Owned(match (self.plan.watches.get(index), self.head) {
             (Some(watch), _) => watch.series(),
             (None, Some(head)) => head.select(&self.plan.selectors[index].matchers),
             (None, None) => Vec::new(),
-        }
+        })
     }
 
     pub fn matchers(&self, index: usize) -> &[crate::model::Matcher] {
@@ -324,7 +325,7 @@ impl<'a> Eval<'a> {
                 let start = end.saturating_sub(s.range_ms);
                 let mut window = Window::new(start, end);
                 let mut points = Vec::new();
-                for series in self.series(s.index) {
+                for series in self.series(s.index).iter() {
                     points.clear();
                     series.range(Timestamp::from_millis(start), Timestamp::from_millis(end), &mut points);
                     window.fill(&mut points);

@@ -111,7 +111,8 @@ impl Scanner<'_> {
             '^' if self.powers == NESTING_MAX => return Err(ParseError::TooLarge("powers", NESTING_MAX)),
             '*' | '/' | '%' | '^' | '=' | '!' | '<' | '>' => {
                 // Matchers are no operators, and `>=` is one.
-                if !in_braces && !(c == '=' && self.out.ends_with(['=', '!', '<', '>'])) {
+                let is_second_half = c == '=' && self.out.ends_with(['=', '!', '<', '>']);
+                if !in_braces && !is_second_half {
                     self.count_operator()?;
                 }
                 // Powers lean to the right: each nests.

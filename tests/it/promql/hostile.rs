@@ -194,7 +194,6 @@ fn survive(text: &str) {
     let _ = plan.eval_series(&[], at, &ctx);
 }
 
-// The parser crate looks for corrections for half a second before it refuses a text: few cases, as most are refused.
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -220,9 +219,9 @@ proptest! {
         let mut text = String::new();
         for (i, (part, op)) in parts.iter().enumerate() {
             if i > 0 {
-                text.push_str(&format!(" {op} "));
+                text = text + " " + op + " ";
             }
-            text.push_str(part);
+            text += part;
         }
         survive(&around.replace("{}", &text));
     }

@@ -12,6 +12,10 @@ mod tables;
 
 use runner::{Tally, run_file};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+use watchfire::model::{Labels, SampleValue, Timestamp};
+use watchfire::promql::{EvalContext, EvalError, Plan, PlanClass, Value, parse};
+use watchfire::series::{Head, HeadConfig};
 
 /// The folder with the public conformance data.
 pub fn conformance() -> Option<PathBuf> {
@@ -69,4 +73,62 @@ fn public_suite_stays_above_its_floor() {
     let tally = run_all(&folder.join("promqltest"));
     println!("promqltest: {} pass, {} fail", tally.passed, tally.failures.len());
     assert!(tally.passed >= PROMQLTEST_FLOOR, "{} pass, {PROMQLTEST_FLOOR} did before", tally.passed);
+}
+
+fn head_of_a_hundred() -> Head {
+    let head = Head::new(HeadConfig::default());
+    for i in 0..100_i32 {
+        let labels = Labels::from_pairs([("__name__", "hits_total".to_owned()), ("n", i.to_string())]);
+        for k in 0..10 {
+            head.append(&labels, Timestamp::from_millis(k * 15_000), SampleValue::Float(f64::from(i) * k as f64))
+                .unwrap();
+        }
+    }
+    head
+}
+
+/// Sorted texts of the elements, so that evaluations compare.
+fn elements(value: &Value) -> Vec<String> {
+    let Value::Vector(elements) = value else { panic!("no vector") };
+    let mut texts: Vec<String> = elements.iter().map(|e| format!("{} {:?}", e.labels, e.value)).collect();
+    texts.sort();
+    texts
+}
+
+#[test]
+fn per_series_evaluation_agrees_with_the_whole() {
+    let head = head_of_a_hundred();
+    let (at, ctx) = (Timestamp::from_millis(135_000), EvalContext::default());
+    for text in
+        ["rate(hits_total[2m]) > 1", "hits_total * 2", "-hits_total", "max_over_time(hits_total[1m:15s]) >= bool 9"]
+    {
+        let mut plan = Plan::new(&parse(text).unwrap());
+        assert_eq!(plan.class(), PlanClass::PerSeries, "{text}");
+        let whole = elements(&plan.eval(&head, at, &ctx).unwrap().value);
+        assert!(!whole.is_empty(), "{text}");
+        plan.attach(&head);
+        assert_eq!(elements(&plan.eval(&head, at, &ctx).unwrap().value), whole, "{text} attached");
+        let mut singly = Vec::new();
+        for series in plan.watches()[0].series() {
+            singly.extend(elements(&plan.eval_series(&[series], at, &ctx).unwrap().value));
+        }
+        singly.sort();
+        assert_eq!(singly, whole, "{text} one by one");
+    }
+    let joining = Plan::new(&parse("sum(hits_total)").unwrap());
+    assert!(matches!(joining.eval_series(&[], at, &ctx), Err(EvalError::Unsupported(_))));
+}
+
+#[test]
+fn budgets_stop_an_evaluation() {
+    let head = head_of_a_hundred();
+    let at = Timestamp::from_millis(135_000);
+    let few = EvalContext { samples_max: 99, ..EvalContext::default() };
+    let plan = |text: &str| Plan::new(&parse(text).unwrap());
+    assert_eq!(plan("hits_total").eval(&head, at, &few).unwrap_err(), EvalError::Budget("samples", 99));
+    assert!(plan("hits_total{n=\"1\"}").eval(&head, at, &few).is_ok());
+    let ctx = EvalContext { steps_max: 10, ..EvalContext::default() };
+    let range = plan("hits_total").eval_range(&head, Timestamp::EPOCH, at, Duration::from_secs(1), &ctx);
+    assert_eq!(range.unwrap_err(), EvalError::Budget("steps", 10));
+    assert!(matches!(plan("limitk(1, hits_total)").eval(&head, at, &ctx), Err(EvalError::Unsupported(_))));
 }
