@@ -12,6 +12,8 @@ mod group;
 mod outputs;
 mod recording;
 mod set;
+#[cfg(test)]
+mod tests;
 mod view;
 mod warm;
 

@@ -40,6 +40,10 @@ fn load(path: &Path) -> Result<RuleFile, String> {
 
 /// What `watchfire test rules FILE` does: the failures, or why it could not run.
 fn run(path: &Path) -> Result<(), String> {
+    run_named(path, &|_| true)
+}
+
+fn run_named(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<(), String> {
     let test = unittest::parse(&std::fs::read_to_string(path).unwrap())?;
     let mut rules = Vec::new();
     for pattern in &test.rule_files {
@@ -47,7 +51,7 @@ fn run(path: &Path) -> Result<(), String> {
             rules.push(load(&file)?);
         }
     }
-    let report = unittest::run(&test, &rules, &|_| true);
+    let report = unittest::run(&test, &rules, wanted);
     if report.passed() { Ok(()) } else { Err(report.failures.join("\n")) }
 }
 
@@ -112,6 +116,9 @@ fn rule_fixtures() {
     }
 }
 
+/// Written for Prometheus 2, whose ranges included their left end: promtool 3 fails them too.
+const PROMETHEUS_2_ONLY: [&str; 2] = ["data_plane__crashloopbackoff_test.yaml", "data_plane__kyverno_test.yaml"];
+
 #[test]
 fn rule_corpora_load_and_pass() {
     let Some(root) = conformance() else { return shipped_rules_pass_their_tests() };
@@ -130,7 +137,10 @@ fn rule_corpora_load_and_pass() {
         } else {
             continue;
         };
-        if let Err(e) = result {
+        let name = path.file_name().unwrap().to_string_lossy();
+        if PROMETHEUS_2_ONLY.contains(&name.as_ref()) {
+            assert!(result.is_err(), "{name} passes; ranges are left-open no more");
+        } else if let Err(e) = result {
             let e: String = e.chars().take(1500).collect();
             failures.push(format!("{}:\n{e}", path.strip_prefix(&root).unwrap().display()));
         }
@@ -149,7 +159,6 @@ fn promtool_unit_tests() {
     let positive = [
         "unittest.yml",
         "long-period.yml",
-        "rules_run_fuzzy.yml",
         "at-modifier-test.yml",
         "negative-offset-test.yml",
         "start-time-test.yml",
@@ -160,6 +169,10 @@ fn promtool_unit_tests() {
             failures.push(format!("{name}:\n{}", e.chars().take(2500).collect::<String>()));
         }
     }
+    // `--run REGEX`: one of its two tests is meant to fail.
+    let fuzzy = root.join("rules_run_fuzzy.yml");
+    assert_eq!(run_named(&fuzzy, &|name| name.starts_with("correct")), Ok(()));
+    assert!(run_named(&fuzzy, &|name| name.starts_with("wrong")).is_err());
     let negative =
         ["failing.yml", "bad-input-series.yml", "bad-promql.yml", "bad-rules-error-test.yml", "bad-rules-syntax-test.yml", "rules_run_no_fuzzy.yml", "rules_extrafields.yml", "rules_run_extrafields.yml"];
     for name in negative {
