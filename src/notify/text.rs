@@ -11,18 +11,20 @@ pub const ALERTS_LISTED_MAX: usize = 20;
 /// Labels and annotations are quoted up to so many characters.
 const VALUE_CHARS_MAX: usize = 300;
 
-/// A subject line. Pages: `[CRITICAL] INC-7 checkout is down`, `[RESOLVED] INC-7 …`; groups as Alertmanager's subject:
-/// `[FIRING:2] <group label values> (<values of the other common labels>)`.
+/// A subject line. Pages: `[FIRING:1] CRITICAL INC-7 checkout is down`, `[RESOLVED] INC-7 …`; groups as Alertmanager's
+/// subject: `[FIRING:2] <group label values> (<values of the other common labels>)`.
 pub fn title(message: &Message) -> String {
-    if let Some(incident) = &message.incident {
-        let tag = match incident.status {
-            IncidentStatus::Triggered => incident.severity.as_str(),
-            other => other.as_str(),
-        };
-        return one_line(&format!("[{}] {} {}", tag.to_uppercase(), incident.id, incident.title));
-    }
     let firing = message.alerts.iter().filter(|a| a.ended_at.is_none()).count();
     let tag = if message.firing { format!("FIRING:{firing}") } else { "RESOLVED".to_owned() };
+    if let Some(incident) = &message.incident {
+        return one_line(&match incident.status {
+            IncidentStatus::Triggered => {
+                let severity = incident.severity.as_str().to_uppercase();
+                format!("[{tag}] {severity} {} {}", incident.id, incident.title)
+            }
+            other => format!("[{}] {} {}", other.as_str().to_uppercase(), incident.id, incident.title),
+        });
+    }
     let values = |labels: &Labels| alertname_first(labels).map(|(_, v)| v).collect::<Vec<_>>().join(" ");
     let rest = message.common_labels.retain(|name, _| message.group_labels.get(name).is_none());
     let mut out = format!("[{tag}] {}", values(&message.group_labels));

@@ -9,8 +9,8 @@ use super::world::{prepare, reqwest_client, start_watchfire, wait_ready};
 use serde_json::json;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-use watchfire::model::{Labels, Timestamp};
-use watchfire::wire::remote_write::encode;
+use watchfire::model::{Labels, Sample, Timestamp};
+use watchfire::wire::remote_write::{Version, encode};
 
 const RULES: &str = r#"
 groups:
@@ -55,7 +55,7 @@ async fn a_sample_becomes_a_page_at_once() {
         beat.tick().await;
         let service = format!("s{n}");
         let labels = Labels::from_pairs([("__name__", "probe_heat"), ("cluster", &service), ("service", &service)]);
-        let body = encode::version_1(&[(labels, vec![(Timestamp::from_millis(now_ms()), 99.0)])]);
+        let body = encode(Version::V1, &[(labels, vec![Sample { t: Timestamp::from_millis(now_ms()), v: 99.0 }])]);
         let answer = client
             .post(format!("http://127.0.0.1:{port}/api/v1/write"))
             .header("Content-Encoding", "snappy")

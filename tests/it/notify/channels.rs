@@ -252,7 +252,7 @@ async fn slack_webhook_escapes_what_alerts_say() {
     send(&slack(config), &evil).await.expect("delivered");
     let body = sink.next().await.json();
     let attachment = &body["attachments"][0];
-    assert_eq!(attachment["title"], "[CRITICAL] INC-7 &lt;!channel&gt; &amp; &lt;http://evil|click&gt; @\u{2060}here");
+    assert_eq!(attachment["title"], "[FIRING:1] CRITICAL INC-7 &lt;!channel&gt; &amp; &lt;http://evil|click&gt; @\u{2060}here");
     assert_eq!(attachment["title_link"], "http://watchfire.example.org/incidents/INC-7");
     assert_eq!(attachment["pretext"], "<!here> look", "the operator may shout");
     assert_eq!(attachment["fields"][0], json!({"title": "team", "value": "ops", "short": true}));
@@ -330,7 +330,7 @@ async fn mail_goes_to_each_recipient_with_both_parts() {
     let to: Vec<_> = mails.iter().map(|m| m.to.clone()).collect();
     assert_eq!(to, [["ana@example.org"], ["bob@example.org"]]);
     for mail in &mails {
-        assert_eq!(mail.header("Subject"), "[CRITICAL] INC-7 checkout is down");
+        assert_eq!(mail.header("Subject"), "[FIRING:1] CRITICAL INC-7 checkout is down");
         assert!(mail.header("Content-Type").starts_with("multipart/alternative"), "{}", mail.data);
         for part in ["Content-Type: text/plain", "Content-Type: text/html"] {
             assert!(mail.data.contains(part), "{part}");
@@ -379,7 +379,7 @@ async fn mail_headers_cannot_be_injected() {
     send(&mailer, &evil).await.expect("delivered");
     let mail = &sink.mails()[0];
     assert_eq!(mail.header("Bcc"), "");
-    assert_eq!(mail.header("Subject"), "[CRITICAL] INC-7 x  Bcc: all@example.org    boo");
+    assert_eq!(mail.header("Subject"), "[FIRING:1] CRITICAL INC-7 x  Bcc: all@example.org    boo");
     assert_eq!(mail.header("X-Who"), "y  Bcc: all@example.org");
     assert!(!sink.commands().iter().any(|c| c.contains("all@example.org")));
 }
@@ -411,7 +411,7 @@ async fn a_failed_template_is_said_and_plain_text_is_sent() {
     config.headers = vec![("Subject".to_owned(), "{{ .Broken".into())];
     send(&email(&config), &page("k", "email", 7)).await.expect("delivered");
     let mail = &sink.mails()[0];
-    assert_eq!(mail.header("Subject"), "[CRITICAL] INC-7 checkout is down");
+    assert_eq!(mail.header("Subject"), "[FIRING:1] CRITICAL INC-7 checkout is down");
     let unfolded = mail.unfolded();
     for said in
         ["the template `text` of receiver team.ops failed", "the template `html`", "since 2026-01-02 03:04:05 UTC"]
