@@ -1,4 +1,5 @@
-//! The body of an outbox row: a notification and its message, as JSON.
+//! The body of an outbox row: a notification and its message, as JSON. An announcement's alerts are named, not repeated: a
+//! storm tells groups of hundreds of alerts every interval, and their rows are in the store already.
 //! In: [`Notification`]s, taken apart field by field. Out: the same notifications.
 //! Never: renders a message or talks to a database.
 //! Start at [`NotificationBody`].
@@ -8,8 +9,9 @@ use super::rows::{LabelsBody, fingerprints, known, millis, moment, numbers};
 use crate::model::notification::{
     Message, MessageAlert, MessageIncident, Notification, NotificationKind, NotificationState,
 };
-use crate::model::{Fingerprint, IncidentId, IncidentStatus, NotificationKey, Severity, Timestamp};
+use crate::model::{AlertRecord, Fingerprint, IncidentId, IncidentStatus, Labels, NotificationKey, Severity, Timestamp};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// What moves about a notification, and its keys, are columns.
@@ -47,11 +49,18 @@ struct MessageBody {
 #[derive(Serialize, Deserialize)]
 struct MessageAlertBody {
     fingerprint: u64,
+    starts_at: i64,
+    ended_at: Option<i64>,
+    /// `None` in announcements: the alert's own row has them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    text: Option<AlertTextBody>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct AlertTextBody {
     labels: LabelsBody,
     annotations: LabelsBody,
     generator_url: Arc<str>,
-    starts_at: i64,
-    ended_at: Option<i64>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -95,13 +104,14 @@ impl NotificationBody {
             error,
             external_ref,
         } = row.clone();
+        let names_only = matches!(kind, NotificationKind::Announcement { .. });
         let columns = NotificationColumns { key, created_at, state, attempts, sent_at, error, external_ref };
         let body = Self {
             kind: KindBody::of(kind),
             receiver,
             integration,
             integration_kind,
-            message: MessageBody::of(&message),
+            message: MessageBody::of(&message, names_only),
         };
         (columns, body)
     }
@@ -122,6 +132,27 @@ impl NotificationBody {
             error,
             external_ref,
         })
+    }
+}
+
+/// Gives the alerts of pending announcements their labels back; one whose row is gone meanwhile leaves the message.
+pub(super) fn fill_announcements(outbox: &mut [Notification], alerts: &[AlertRecord]) {
+    let is_announcement = |row: &Notification| matches!(row.kind, NotificationKind::Announcement { .. });
+    if !outbox.iter().any(is_announcement) {
+        return;
+    }
+    let by_fingerprint: HashMap<Fingerprint, &AlertRecord> = alerts.iter().map(|a| (a.fingerprint, a)).collect();
+    for row in outbox.iter_mut().filter(|row| is_announcement(row)) {
+        let message = Arc::make_mut(&mut row.message);
+        message.alerts.retain_mut(|alert| match by_fingerprint.get(&alert.fingerprint) {
+            Some(record) => {
+                alert.labels = record.labels.clone();
+                alert.annotations = record.annotations.clone();
+                alert.generator_url = Arc::clone(&record.generator_url);
+                true
+            }
+            None => false,
+        });
     }
 }
 
@@ -156,7 +187,7 @@ impl KindBody {
 }
 
 impl MessageBody {
-    fn of(message: &Message) -> Self {
+    fn of(message: &Message, names_only: bool) -> Self {
         let Message {
             firing,
             receiver,
@@ -177,7 +208,7 @@ impl MessageBody {
             common_labels: LabelsBody(common_labels.clone()),
             common_annotations: LabelsBody(common_annotations.clone()),
             external_url: Arc::clone(external_url),
-            alerts: alerts.iter().map(MessageAlertBody::of).collect(),
+            alerts: alerts.iter().map(|alert| MessageAlertBody::of(alert, names_only)).collect(),
             truncated_alerts: *truncated_alerts,
             incident: incident.as_ref().map(MessageIncidentBody::of),
         }
@@ -200,24 +231,32 @@ impl MessageBody {
 }
 
 impl MessageAlertBody {
-    fn of(alert: &MessageAlert) -> Self {
+    fn of(alert: &MessageAlert, names_only: bool) -> Self {
         let MessageAlert { fingerprint, labels, annotations, generator_url, starts_at, ended_at } = alert;
-        Self {
-            fingerprint: fingerprint.0,
+        let text = || AlertTextBody {
             labels: LabelsBody(labels.clone()),
             annotations: LabelsBody(annotations.clone()),
             generator_url: Arc::clone(generator_url),
+        };
+        Self {
+            fingerprint: fingerprint.0,
             starts_at: starts_at.as_millis(),
             ended_at: millis(*ended_at),
+            text: (!names_only).then(text),
         }
     }
 
     fn into_alert(self) -> MessageAlert {
+        let text = self.text.unwrap_or_else(|| AlertTextBody {
+            labels: LabelsBody(Labels::empty()),
+            annotations: LabelsBody(Labels::empty()),
+            generator_url: Arc::from(""),
+        });
         MessageAlert {
             fingerprint: Fingerprint(self.fingerprint),
-            labels: self.labels.0,
-            annotations: self.annotations.0,
-            generator_url: self.generator_url,
+            labels: text.labels.0,
+            annotations: text.annotations.0,
+            generator_url: text.generator_url,
             starts_at: Timestamp::from_millis(self.starts_at),
             ended_at: moment(self.ended_at),
         }

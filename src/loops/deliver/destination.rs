@@ -8,6 +8,7 @@ use super::order::Item;
 use super::queue::Queue;
 use super::refs::Refs;
 use super::shared::Shared;
+use super::turn::Turn;
 use super::watch::Status;
 use crate::model::{Notification, NotificationKey, ReceiptOutcome};
 use crate::notify::breaker::{Breaker, Gate};
@@ -65,7 +66,7 @@ pub(super) struct Destination {
     pub inlet: Arc<Inlet>,
     pub breaker: Breaker,
     pub refs: Refs,
-    pub wire: JoinSet<AttemptResult>,
+    pub wire: JoinSet<(AttemptResult, Turn)>,
     pub sent: HashMap<Id, (Item, Instant)>,
     pub started: Instant,
 }
@@ -139,11 +140,11 @@ impl Destination {
         let number = item.attempts;
         let task = self.wire.spawn(async move {
             let _permit = shared.slots.acquire().await;
+            let mut turn = shared.turns.take().await;
             let attempt = Attempt { number, at: shared.clock.now(), previous_ref };
-            let sending = notifier.notify(&notification, &attempt);
-            tokio::time::timeout(ATTEMPT_MAX, sending)
-                .await
-                .unwrap_or_else(|_| Err(NotifyError::temporary("the attempt did not come back")))
+            let sending = tokio::time::timeout(ATTEMPT_MAX, notifier.notify(&notification, &attempt));
+            let result = turn.during(sending).await;
+            (result.unwrap_or_else(|_| Err(NotifyError::temporary("the attempt did not come back"))), turn)
         });
         self.sent.insert(task.id(), (item, Instant::now()));
     }

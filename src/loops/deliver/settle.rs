@@ -6,6 +6,7 @@
 use super::AttemptSeen;
 use super::destination::{AttemptResult, Destination};
 use super::order::Item;
+use super::turn::Turn;
 use crate::model::{Receipt, ReceiptOutcome};
 use crate::notify::retry::{Next, PATIENCE, plan};
 use crate::notify::{Delivery, NotifyError};
@@ -16,10 +17,11 @@ use tokio::task::{Id, JoinError};
 const REPORT_EVERY: Duration = Duration::from_mins(1);
 
 impl Destination {
-    pub async fn settle(&mut self, joined: Result<(Id, AttemptResult), JoinError>) {
-        let (id, result) = match joined {
-            Ok(back) => back,
-            Err(error) => (error.id(), Err(NotifyError::temporary("the notifier panicked"))),
+    pub async fn settle(&mut self, joined: Result<(Id, (AttemptResult, Turn)), JoinError>) {
+        // The turn ends with this function: when the receipt is on disk.
+        let (id, result, _turn) = match joined {
+            Ok((id, (result, turn))) => (id, result, Some(turn)),
+            Err(error) => (error.id(), Err(NotifyError::temporary("the notifier panicked")), None),
         };
         let Some((item, since)) = self.sent.remove(&id) else { return };
         self.shared.observe(&AttemptSeen::of(&item.notification, &result, since.elapsed()));

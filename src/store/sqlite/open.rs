@@ -14,6 +14,8 @@ use std::time::Duration;
 
 const DATABASE_FILE: &str = "watchfire.db";
 const LOCK_FILE: &str = "watchfire.lock";
+const LOCK_TRIES: u32 = 20;
+const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 /// Forward only: a file is never changed once released; the next change is the next number.
 const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "hard state", include_str!("migrations/0001_hard_state.sql"))];
 
@@ -42,7 +44,7 @@ pub(super) struct Opened {
 }
 
 pub(super) async fn open(folder: &Path) -> Result<Opened, StoreError> {
-    let lock = take_lock(folder)?;
+    let lock = take_lock(folder).await?;
     let file = folder.join(DATABASE_FILE);
     let name = |e| named(&file, e);
     let options = SqliteConnectOptions::new().filename(&file).busy_timeout(BUSY_WAIT).foreign_keys(false);
@@ -69,7 +71,8 @@ pub(super) async fn open(folder: &Path) -> Result<Opened, StoreError> {
     Ok(Opened { writer, readers, lock })
 }
 
-fn take_lock(folder: &Path) -> Result<File, StoreError> {
+/// A process that was just killed may hold its lock a moment longer; one that runs holds it for good.
+async fn take_lock(folder: &Path) -> Result<File, StoreError> {
     let at = folder.display();
     let fatal = |text: String| StoreError::Fatal(text);
     std::fs::create_dir_all(folder).map_err(|e| fatal(format!("data folder {at} cannot be created: {e}")))?;
@@ -79,11 +82,14 @@ fn take_lock(folder: &Path) -> Result<File, StoreError> {
         .write(true)
         .open(folder.join(LOCK_FILE))
         .map_err(|e| fatal(format!("data folder {at} cannot be written to: {e}")))?;
-    match lock.try_lock() {
-        Ok(()) => Ok(lock),
-        Err(TryLockError::WouldBlock) => Err(fatal(format!("data folder {at} is in use by another watchfire process"))),
-        Err(TryLockError::Error(e)) => Err(fatal(format!("data folder {at} cannot be locked: {e}"))),
+    for _ in 0..LOCK_TRIES {
+        match lock.try_lock() {
+            Ok(()) => return Ok(lock),
+            Err(TryLockError::WouldBlock) => tokio::time::sleep(LOCK_PAUSE).await,
+            Err(TryLockError::Error(e)) => return Err(fatal(format!("data folder {at} cannot be locked: {e}"))),
+        }
     }
+    Err(fatal(format!("data folder {at} is in use by another watchfire process")))
 }
 
 /// An error of opening never calls for waiting: nothing has been promised yet, and the operator is looking.

@@ -9,7 +9,7 @@ use crate::model::{
     AlertRecord, Fingerprint, Incident, IncidentId, IncidentStatus, Member, Notification, NotificationKey,
     NotificationState, Severity, Silence, TimelineEntry, TimelineKind, Timestamp,
 };
-use crate::store::outbox_rows::{NotificationBody, NotificationColumns};
+use crate::store::outbox_rows::{NotificationBody, NotificationColumns, fill_announcements};
 use crate::store::rows::{
     AlertBody, IncidentBody, IncidentColumns, NflogBody, RuleAlertBody, SilenceBody, decode, encode, known, moment,
 };
@@ -191,13 +191,16 @@ pub(super) async fn load(readers: &SqlitePool) -> Result<Snapshot, StoreError> {
     let ids = encode(&ids.iter().map(|row| get(row, 0)).collect::<Result<Vec<i64>, _>>()?)?;
     let only = (ids.as_str(), ended_floor);
     let numbers = sqlx::query(LAST_NUMBERS).fetch_one(&mut *conn).await.map_err(fault)?;
+    let alerts = pages(conn, LOAD_ALERTS, only, alert).await?;
+    let mut outbox = pages(conn, LOAD_OUTBOX, only, notification).await?;
+    fill_announcements(&mut outbox, &alerts);
     Ok(Snapshot {
-        alerts: pages(conn, LOAD_ALERTS, only, alert).await?,
+        alerts,
         incidents: pages(conn, LOAD_INCIDENTS, only, incident_row).await?,
         members: pages(conn, LOAD_MEMBERS, only, member).await?,
         silences: pages(conn, LOAD_SILENCES, only, silence).await?,
         nflog: pages(conn, LOAD_NFLOG, only, nflog_entry).await?,
-        outbox: pages(conn, LOAD_OUTBOX, only, notification).await?,
+        outbox,
         rule_alerts: pages(conn, LOAD_RULE_ALERTS, only, rule_alert).await?,
         last_incident: get::<i64>(&numbers, 0)? as u64,
         last_timeline_seq: get::<i64>(&numbers, 1)? as u64,

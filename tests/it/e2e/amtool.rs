@@ -15,8 +15,8 @@ fn amtool(port: u16, arguments: &[&str]) -> String {
         .args(arguments)
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "amtool {arguments:?}: {text}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "amtool {arguments:?}: {text}{}", String::from_utf8_lossy(&output.stderr));
     text
 }
 
