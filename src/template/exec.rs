@@ -33,6 +33,7 @@ pub trait Env {
     }
 
     /// The address under which users reach us, without a slash at its end.
+    #[allow(clippy::unnecessary_literal_bound)] // others give a text of their own
     fn external_url(&self) -> &str {
         ""
     }
@@ -315,7 +316,7 @@ impl<'a> Exec<'a> {
             args.push(self.word(word, dot)?);
         }
         args.extend(piped);
-        self.fields(receiver, &first.fields, &args, &first.span)
+        Self::fields(receiver, &first.fields, &args, &first.span)
     }
 
     fn function(
@@ -360,7 +361,7 @@ impl<'a> Exec<'a> {
 
     fn word(&mut self, word: &Word, dot: &Value) -> Run<Value> {
         let value = self.operand(word, dot)?;
-        if word.fields.is_empty() { Ok(value) } else { self.fields(value, &word.fields, &[], &word.span) }
+        if word.fields.is_empty() { Ok(value) } else { Self::fields(value, &word.fields, &[], &word.span) }
     }
 
     fn operand(&mut self, word: &Word, dot: &Value) -> Run<Value> {
@@ -378,7 +379,7 @@ impl<'a> Exec<'a> {
     }
 
     /// Follows fields; the last one may be a method that takes `args`.
-    fn fields(&self, receiver: Value, fields: &[Arc<str>], args: &[Value], span: &Span) -> Run<Value> {
+    fn fields(receiver: Value, fields: &[Arc<str>], args: &[Value], span: &Span) -> Run<Value> {
         let mut value = receiver;
         for (i, name) in fields.iter().enumerate() {
             let last = i + 1 == fields.len();

@@ -21,7 +21,7 @@ pub(super) type Defs = Vec<(Arc<str>, Vec<Node>)>;
 /// How a list of nodes came to its end.
 enum End {
     Eof,
-    End,
+    Closed,
     Else(Vec<Token>, usize),
 }
 
@@ -44,7 +44,7 @@ pub(super) fn parse(source: &str, funcs: FuncMap, vars: &[&str]) -> Result<(Vec<
     let (nodes, end) = parser.list(true)?;
     match end {
         End::Eof => Ok((nodes, parser.defs)),
-        End::End => Err((0, "unexpected {{end}}".to_owned())),
+        End::Closed => Err((0, "unexpected {{end}}".to_owned())),
         End::Else(_, at) => Err((at, "unexpected {{else}}".to_owned())),
     }
 }
@@ -85,7 +85,7 @@ impl Parser<'_> {
         };
         let rest = |tokens: &mut Vec<Token>| tokens.drain(1..).collect::<Vec<_>>();
         match keyword.as_str() {
-            "end" => return self.alone(&tokens, "end").map(|()| Some(End::End)),
+            "end" => return self.alone(&tokens, "end").map(|()| Some(End::Closed)),
             "else" => return Ok(Some(End::Else(rest(&mut tokens), at))),
             "if" | "with" | "range" => {
                 let node = self.control(&keyword, rest(&mut tokens), at)?;
@@ -147,7 +147,7 @@ impl Parser<'_> {
         let (body, end) = self.list(false)?;
         (self.vars, self.ranges) = (vars, ranges);
         match end {
-            End::End => {
+            End::Closed => {
                 self.defs.push((name, body));
                 Ok(())
             }
@@ -173,7 +173,7 @@ impl Parser<'_> {
         self.vars.truncate(inner);
         self.ranges -= usize::from(keyword == "range");
         let otherwise = match end {
-            End::End => Vec::new(),
+            End::Closed => Vec::new(),
             End::Eof => return Err((at, "unexpected EOF".to_owned())),
             End::Else(rest, else_at) => self.otherwise(keyword, rest, else_at)?,
         };
@@ -205,7 +205,7 @@ impl Parser<'_> {
         }
         let (nodes, end) = self.list(false)?;
         match end {
-            End::End => Ok(nodes),
+            End::Closed => Ok(nodes),
             End::Else(_, at) => Err((at, "expected end; found {{else}}".to_owned())),
             End::Eof => Err((at, "unexpected EOF".to_owned())),
         }
