@@ -4,7 +4,7 @@
 //! Start at [`Env`].
 
 use super::escape::Html;
-use super::node::{Branch, Callee, Command, Node, Operand, Pipe, Span, Word};
+use super::node::{Atom, Branch, Callee, Command, Node, Pipe, Span, Word};
 use super::set::{Body, Definitions, FuncMap, TemplateError, position};
 use super::value::{Value, View};
 use crate::model::{Labels, Timestamp};
@@ -298,7 +298,7 @@ impl<'a> Exec<'a> {
     fn command(&mut self, command: &Command, dot: &Value, piped: Option<Value>) -> Run<Value> {
         self.burn(&command.span)?;
         let Some((first, rest)) = command.words.split_first() else { return Ok(Value::Nil) };
-        if let Operand::Func { name, call } = &first.operand
+        if let Atom::Func { name, call } = &first.operand
             && first.fields.is_empty()
         {
             return self.function(name, *call, rest, piped, dot, &command.span);
@@ -367,14 +367,14 @@ impl<'a> Exec<'a> {
     fn operand(&mut self, word: &Word, dot: &Value) -> Run<Value> {
         self.burn(&word.span)?;
         match &word.operand {
-            Operand::Dot => Ok(dot.clone()),
-            Operand::Const(value) => Ok(value.clone()),
-            Operand::Nil => Ok(Value::Nil),
-            Operand::Var(name) => {
+            Atom::Dot => Ok(dot.clone()),
+            Atom::Const(value) => Ok(value.clone()),
+            Atom::Nil => Ok(Value::Nil),
+            Atom::Var(name) => {
                 Ok(self.vars.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.clone()).unwrap_or_default())
             }
-            Operand::Pipe(pipe) => self.pipe(pipe, dot),
-            Operand::Func { name, call } => self.function(name, *call, &[], None, dot, &word.span),
+            Atom::Pipe(pipe) => self.pipe(pipe, dot),
+            Atom::Func { name, call } => self.function(name, *call, &[], None, dot, &word.span),
         }
     }
 

@@ -127,7 +127,7 @@ fn strip_port(address: &str) -> String {
 
 fn strip_domain(address: &str) -> String {
     let host = strip_port(address);
-    if host.parse::<std::net::IpAddr>().is_ok() || host.starts_with('[') || host.matches(':').count() > 0 {
+    if host.parse::<core::net::IpAddr>().is_ok() || host.starts_with('[') || host.matches(':').count() > 0 {
         return address.to_owned();
     }
     let short = host.split('.').next().unwrap_or_default();
