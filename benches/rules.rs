@@ -47,7 +47,9 @@ fn rule_file(rules: usize) -> RuleFile {
             7 | 8 => format!("sum by (job) (rate({metric}[5m])) > {}", 1_000_000 + i),
             _ => format!("{metric} / on (instance) metric_{}_total > {}", (i + 1) % METRICS, 1_000_000 + i),
         };
-        text += &format!("  - {{alert: A{i}, expr: '{expr}', labels: {{severity: page}}, annotations: {{s: '{{{{ $value }}}}'}}}}\n");
+        text += &format!(
+            "  - {{alert: A{i}, expr: '{expr}', labels: {{severity: page}}, annotations: {{s: '{{{{ $value }}}}'}}}}\n"
+        );
     }
     file::parse(&text, "bench.yml").expect("well formed")
 }
@@ -98,7 +100,8 @@ fn main() {
     let head = head(10_000);
     let at = Timestamp::EPOCH + STEP * 59;
     let mut set = rule_set(&head, 100);
-    criterion.bench_function("slot, 100 rules x 10,000 series", |b| b.iter(|| black_box(set.evaluate_all(at, &head, &[]))));
+    criterion
+        .bench_function("slot, 100 rules x 10,000 series", |b| b.iter(|| black_box(set.evaluate_all(at, &head, &[]))));
     let one = head.select(&[watchfire::model::Matcher::equal("__name__", "metric_0_total")])[..1].to_vec();
     criterion.bench_function("arrival of one series, 5 rules look at it", |b| {
         b.iter_batched(|| one.clone(), |one| set.evaluate_arrivals(&one, at, &head), BatchSize::SmallInput);

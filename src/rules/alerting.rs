@@ -16,9 +16,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// How long an ended alert is kept, so that its end can be told again (Prometheus' `resolvedRetention`).
-pub(super) const RESOLVED_RETENTION: Duration = Duration::from_secs(15 * 60);
+pub(super) const RESOLVED_RETENTION: Duration = Duration::from_mins(15);
 /// Changed annotations of a firing alert are told at most this often (Prometheus' resend delay).
-const CHANGE_DELAY: Duration = Duration::from_secs(60);
+const CHANGE_DELAY: Duration = Duration::from_mins(1);
 
 /// What it says when two elements become one alert.
 const DUPLICATE: &str = "vector contains metrics with the same labelset after applying alert labels";
@@ -38,6 +38,7 @@ pub(super) struct Active {
     pub(super) annotations: Labels,
     pub(super) value: SampleValue,
     pub(super) state: RuleAlertState,
+    #[allow(clippy::struct_field_names)] // Prometheus' word
     pub(super) active_at: Timestamp,
     pub(super) fired_at: Option<Timestamp>,
     pub(super) resolved_at: Option<Timestamp>,

@@ -356,7 +356,7 @@ mod tests {
         let file = parse(text, "f.yml").unwrap();
         let rule = &file.groups[0].rules[0];
         assert_eq!(rule.label_set(), Labels::from_pairs([("team", "a"), ("n", "2")]));
-        assert!(matches!(rule.body, RuleBody::Alerting { for_, .. } if for_ == Duration::from_secs(5400)));
+        assert!(matches!(rule.body, RuleBody::Alerting { for_, .. } if for_ == Duration::from_mins(90)));
         assert!(parse("", "f.yml").is_ok());
     }
 }

@@ -42,17 +42,14 @@ impl Recorder {
         let mut fresh = false;
         let mut samples = Vec::with_capacity(elements.len());
         for element in elements {
-            let made = match self.made.get_mut(&element.labels) {
-                Some((made, turn)) => {
-                    *turn = self.turn;
-                    made.clone()
-                }
-                None => {
-                    fresh = true;
-                    let made = self.make(&element.labels);
-                    self.made.insert(element.labels, (made.clone(), self.turn));
-                    made
-                }
+            let made = if let Some((made, turn)) = self.made.get_mut(&element.labels) {
+                *turn = self.turn;
+                made.clone()
+            } else {
+                fresh = true;
+                let made = self.make(&element.labels);
+                self.made.insert(element.labels, (made.clone(), self.turn));
+                made
             };
             samples.push((made, element.value));
         }

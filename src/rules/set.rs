@@ -229,7 +229,7 @@ impl RuleSet {
             match rules.get_mut(&record.rule) {
                 Some(rule) => rule.restore(&record),
                 None => {
-                    self.orphans.push(Write::RuleAlertDropped { rule: record.rule, fingerprint: record.fingerprint })
+                    self.orphans.push(Write::RuleAlertDropped { rule: record.rule, fingerprint: record.fingerprint });
                 }
             }
         }

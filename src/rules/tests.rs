@@ -33,7 +33,8 @@ impl World {
 
     fn sample(&self, pairs: &[(&str, &str)], secs: i64, v: f64) {
         // As a sender's, so that the head's coverage grows.
-        let series = self.head.append(&Labels::from_pairs(pairs.iter().copied()), at(secs), SampleValue::Float(v)).unwrap();
+        let series =
+            self.head.append(&Labels::from_pairs(pairs.iter().copied()), at(secs), SampleValue::Float(v)).unwrap();
         let mut batch = self.head.batch(at(secs));
         batch.append(&series, secs * 1000 + 1, &SampleValue::Float(v)).unwrap();
     }
@@ -48,7 +49,8 @@ impl World {
     }
 
     fn value(&self, name: &str, state: &str, secs: i64) -> Option<SampleValue> {
-        let matchers = [crate::model::Matcher::equal("__name__", name), crate::model::Matcher::equal("alertstate", state)];
+        let matchers =
+            [crate::model::Matcher::equal("__name__", name), crate::model::Matcher::equal("alertstate", state)];
         let series = self.head.select(&matchers);
         series.first()?.latest(at(secs - 1), at(secs)).map(|p| p.v)
     }

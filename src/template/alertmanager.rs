@@ -86,7 +86,7 @@ fn append(_: &Call<'_>, args: &[Value]) -> Result<Value, String> {
 }
 
 fn dict(_: &Call<'_>, args: &[Value]) -> Result<Value, String> {
-    if args.len() % 2 != 0 {
+    if !args.len().is_multiple_of(2) {
         return Err("dict expects an even number of arguments".to_owned());
     }
     let mut map = Map::default();

@@ -3,7 +3,7 @@
 //! Never: trusts a value because of what it says; only `safeHtml` and `safeUrl` values are trusted, each in its place.
 //! Start at [`Html::escape`].
 
-use super::text::{html_escape, js_escape, percent_encode};
+use super::text::{html_escape, js_escape, percent_encode, push};
 use super::value::{SafeKind, Value};
 
 /// What Go writes where a value would be dangerous.
@@ -224,7 +224,7 @@ fn normalize(url: &str) -> String {
         match b {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' => out.push(b as char),
             b if b"-_.~!#$&*+,/:;=?@[]%".contains(&b) => out.push(b as char),
-            b => out.push_str(&format!("%{b:02x}")),
+            b => push(&mut out, format_args!("%{b:02x}")),
         }
     }
     out

@@ -4,7 +4,7 @@
 //! Start at [`Env`].
 
 use super::escape::Html;
-use super::node::{Branch, Callee, Command, Node, Operand, Pipe, Span, Word};
+use super::node::{Atom, Branch, Callee, Command, Node, Pipe, Span, Word};
 use super::set::{Body, Definitions, FuncMap, TemplateError, position};
 use super::value::{Value, View};
 use crate::model::{Labels, Timestamp};
@@ -33,6 +33,7 @@ pub trait Env {
     }
 
     /// The address under which users reach us, without a slash at its end.
+    #[allow(clippy::unnecessary_literal_bound)] // others give a text of their own
     fn external_url(&self) -> &str {
         ""
     }
@@ -297,7 +298,7 @@ impl<'a> Exec<'a> {
     fn command(&mut self, command: &Command, dot: &Value, piped: Option<Value>) -> Run<Value> {
         self.burn(&command.span)?;
         let Some((first, rest)) = command.words.split_first() else { return Ok(Value::Nil) };
-        if let Operand::Func { name, call } = &first.operand
+        if let Atom::Func { name, call } = &first.operand
             && first.fields.is_empty()
         {
             return self.function(name, *call, rest, piped, dot, &command.span);
@@ -315,7 +316,7 @@ impl<'a> Exec<'a> {
             args.push(self.word(word, dot)?);
         }
         args.extend(piped);
-        self.fields(receiver, &first.fields, &args, &first.span)
+        Self::fields(receiver, &first.fields, &args, &first.span)
     }
 
     fn function(
@@ -360,25 +361,25 @@ impl<'a> Exec<'a> {
 
     fn word(&mut self, word: &Word, dot: &Value) -> Run<Value> {
         let value = self.operand(word, dot)?;
-        if word.fields.is_empty() { Ok(value) } else { self.fields(value, &word.fields, &[], &word.span) }
+        if word.fields.is_empty() { Ok(value) } else { Self::fields(value, &word.fields, &[], &word.span) }
     }
 
     fn operand(&mut self, word: &Word, dot: &Value) -> Run<Value> {
         self.burn(&word.span)?;
         match &word.operand {
-            Operand::Dot => Ok(dot.clone()),
-            Operand::Const(value) => Ok(value.clone()),
-            Operand::Nil => Ok(Value::Nil),
-            Operand::Var(name) => {
+            Atom::Dot => Ok(dot.clone()),
+            Atom::Const(value) => Ok(value.clone()),
+            Atom::Nil => Ok(Value::Nil),
+            Atom::Var(name) => {
                 Ok(self.vars.iter().rev().find(|(n, _)| n == name).map(|(_, v)| v.clone()).unwrap_or_default())
             }
-            Operand::Pipe(pipe) => self.pipe(pipe, dot),
-            Operand::Func { name, call } => self.function(name, *call, &[], None, dot, &word.span),
+            Atom::Pipe(pipe) => self.pipe(pipe, dot),
+            Atom::Func { name, call } => self.function(name, *call, &[], None, dot, &word.span),
         }
     }
 
     /// Follows fields; the last one may be a method that takes `args`.
-    fn fields(&self, receiver: Value, fields: &[Arc<str>], args: &[Value], span: &Span) -> Run<Value> {
+    fn fields(receiver: Value, fields: &[Arc<str>], args: &[Value], span: &Span) -> Run<Value> {
         let mut value = receiver;
         for (i, name) in fields.iter().enumerate() {
             let last = i + 1 == fields.len();

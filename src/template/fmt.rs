@@ -3,6 +3,7 @@
 //! Never: panics on a wrong verb; Go prints `%!d(string=x)` and so do we.
 //! Start at [`print`] and [`sprintf`].
 
+use super::text::push;
 use super::value::Value;
 
 /// The widest padding and the longest precision that a format may ask for; Go stops at a million, we much sooner.
@@ -95,7 +96,7 @@ fn exponent_form(negative: bool, digits: &str, exp: i32) -> String {
     }
     out.push('e');
     out.push(if exp < 0 { '-' } else { '+' });
-    out.push_str(&format!("{:02}", exp.abs()));
+    push(&mut out, format_args!("{:02}", exp.abs()));
     out
 }
 
@@ -169,8 +170,8 @@ pub fn quote(text: &str) -> String {
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
             '\u{b}' => out.push_str("\\v"),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => out.push_str(&format!("\\x{:02x}", c as u32)),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", c as u32)),
+            c if (c as u32) < 0x20 || c as u32 == 0x7f => push(&mut out, format_args!("\\x{:02x}", c as u32)),
+            c if c.is_control() => push(&mut out, format_args!("\\u{:04x}", c as u32)),
             c => out.push(c),
         }
     }
@@ -302,8 +303,8 @@ impl Spec {
             's' | 'v' => self.cut(text),
             'q' if self.sharp && !text.contains('`') => format!("`{}`", self.cut(text)),
             'q' => quote(&self.cut(text)),
-            'x' => text.bytes().map(|b| format!("{b:02x}")).collect(),
-            'X' => text.bytes().map(|b| format!("{b:02X}")).collect(),
+            'x' => hex(text, "0123456789abcdef"),
+            'X' => hex(text, "0123456789ABCDEF"),
             _ => return None,
         };
         Some(self.pad(&out, false))
@@ -335,6 +336,11 @@ impl Spec {
     }
 }
 
+fn hex(text: &str, digits: &str) -> String {
+    let digit = |n: u8| char::from(digits.as_bytes()[usize::from(n)]);
+    text.bytes().flat_map(|b| [digit(b >> 4), digit(b & 15)]).collect()
+}
+
 /// Go's `Sprintf`.
 pub(super) fn sprintf(format: &str, args: &[Value]) -> String {
     let mut out = String::with_capacity(format.len() + 16);
@@ -351,7 +357,7 @@ pub(super) fn sprintf(format: &str, args: &[Value]) -> String {
             Some('%') => out.push('%'),
             Some(verb) => match rest.next() {
                 Some(value) => out.push_str(&spec.apply(value, verb)),
-                None => out.push_str(&format!("%!{verb}(MISSING)")),
+                None => push(&mut out, format_args!("%!{verb}(MISSING)")),
             },
         }
     }
@@ -362,7 +368,7 @@ pub(super) fn sprintf(format: &str, args: &[Value]) -> String {
         })
         .collect();
     if !extra.is_empty() {
-        out.push_str(&format!("%!(EXTRA {})", extra.join(", ")));
+        push(&mut out, format_args!("%!(EXTRA {})", extra.join(", ")));
     }
     out
 }

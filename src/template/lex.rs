@@ -276,7 +276,8 @@ pub(super) fn unquote(raw: &str) -> Result<String, String> {
             '\\' | '"' | '\'' => out.push(escape as u8),
             'x' => out.push(hex(&mut chars, 2, None, 16).and_then(|n| u8::try_from(n).ok()).ok_or_else(bad)?),
             '0'..='7' => {
-                out.push(hex(&mut chars, 2, Some(escape), 8).and_then(|n| u8::try_from(n).ok()).ok_or_else(bad)?)
+                let byte = hex(&mut chars, 2, Some(escape), 8).and_then(|n| u8::try_from(n).ok());
+                out.push(byte.ok_or_else(bad)?);
             }
             'u' | 'U' => {
                 let digits = if escape == 'u' { 4 } else { 8 };

@@ -59,14 +59,14 @@ pub(super) struct Command {
 
 #[derive(Clone, Debug)]
 pub(super) struct Word {
-    pub(super) operand: Operand,
+    pub(super) operand: Atom,
     /// Fields that follow without a space: `.a.b`, `$x.a`, `(pipe).a`.
     pub(super) fields: Vec<Arc<str>>,
     pub(super) span: Span,
 }
 
 #[derive(Clone, Debug)]
-pub(super) enum Operand {
+pub(super) enum Atom {
     Dot,
     Var(Arc<str>),
     Const(Value),

@@ -4,7 +4,7 @@
 //! Start at [`parse`].
 
 use super::lex::{self, Kind, Piece, Token};
-use super::node::{Branch, Callee, Command, Node, Operand, Pipe, Span, Word};
+use super::node::{Atom, Branch, Callee, Command, Node, Pipe, Span, Word};
 use super::set::FuncMap;
 use super::value::Value;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ pub(super) type Defs = Vec<(Arc<str>, Vec<Node>)>;
 /// How a list of nodes came to its end.
 enum End {
     Eof,
-    End,
+    Closed,
     Else(Vec<Token>, usize),
 }
 
@@ -44,7 +44,7 @@ pub(super) fn parse(source: &str, funcs: FuncMap, vars: &[&str]) -> Result<(Vec<
     let (nodes, end) = parser.list(true)?;
     match end {
         End::Eof => Ok((nodes, parser.defs)),
-        End::End => Err((0, "unexpected {{end}}".to_owned())),
+        End::Closed => Err((0, "unexpected {{end}}".to_owned())),
         End::Else(_, at) => Err((at, "unexpected {{else}}".to_owned())),
     }
 }
@@ -85,7 +85,7 @@ impl Parser<'_> {
         };
         let rest = |tokens: &mut Vec<Token>| tokens.drain(1..).collect::<Vec<_>>();
         match keyword.as_str() {
-            "end" => return self.alone(&tokens, "end").map(|()| Some(End::End)),
+            "end" => return self.alone(&tokens, "end").map(|()| Some(End::Closed)),
             "else" => return Ok(Some(End::Else(rest(&mut tokens), at))),
             "if" | "with" | "range" => {
                 let node = self.control(&keyword, rest(&mut tokens), at)?;
@@ -147,7 +147,7 @@ impl Parser<'_> {
         let (body, end) = self.list(false)?;
         (self.vars, self.ranges) = (vars, ranges);
         match end {
-            End::End => {
+            End::Closed => {
                 self.defs.push((name, body));
                 Ok(())
             }
@@ -173,7 +173,7 @@ impl Parser<'_> {
         self.vars.truncate(inner);
         self.ranges -= usize::from(keyword == "range");
         let otherwise = match end {
-            End::End => Vec::new(),
+            End::Closed => Vec::new(),
             End::Eof => return Err((at, "unexpected EOF".to_owned())),
             End::Else(rest, else_at) => self.otherwise(keyword, rest, else_at)?,
         };
@@ -205,7 +205,7 @@ impl Parser<'_> {
         }
         let (nodes, end) = self.list(false)?;
         match end {
-            End::End => Ok(nodes),
+            End::Closed => Ok(nodes),
             End::Else(_, at) => Err((at, "expected end; found {{else}}".to_owned())),
             End::Eof => Err((at, "unexpected EOF".to_owned())),
         }
@@ -250,8 +250,7 @@ impl Parser<'_> {
         }
         commands.push(self.command(&body[start..], at)?);
         for command in &commands[1..] {
-            if let Some(Word { operand: Operand::Const(_) | Operand::Nil | Operand::Dot, fields, span }) =
-                command.words.first()
+            if let Some(Word { operand: Atom::Const(_) | Atom::Nil | Atom::Dot, fields, span }) = command.words.first()
                 && fields.is_empty()
             {
                 return Err((span.at, format!("non executable command in pipeline stage {}", 2)));
@@ -306,7 +305,7 @@ impl Parser<'_> {
             let operand = self.operand(tokens, &mut i)?;
             let (operand, mut fields) = operand;
             while let Some(Token { kind: Kind::Field(name), spaced: false, .. }) = tokens.get(i) {
-                if matches!(operand, Operand::Const(_) | Operand::Nil) {
+                if matches!(operand, Atom::Const(_) | Atom::Nil) {
                     return Err((tokens[i].at, "unexpected . after term".to_owned()));
                 }
                 fields.push(Arc::from(name.as_str()));
@@ -317,8 +316,7 @@ impl Parser<'_> {
         if words.is_empty() {
             return Err((at, "missing value for command".to_owned()));
         }
-        let plain =
-            |w: &Word| matches!(w.operand, Operand::Const(_) | Operand::Nil | Operand::Dot) && w.fields.is_empty();
+        let plain = |w: &Word| matches!(w.operand, Atom::Const(_) | Atom::Nil | Atom::Dot) && w.fields.is_empty();
         if words.len() > 1 && plain(&words[0]) {
             let what = &words[0].span.text;
             return Err((words[0].span.at, format!("can't give argument to non-function {what}")));
@@ -326,23 +324,23 @@ impl Parser<'_> {
         Ok(Command { words, span: self.span_of(tokens, at) })
     }
 
-    fn operand(&mut self, tokens: &[Token], i: &mut usize) -> Result<(Operand, Vec<Arc<str>>), ParseError> {
+    fn operand(&mut self, tokens: &[Token], i: &mut usize) -> Result<(Atom, Vec<Arc<str>>), ParseError> {
         let token = &tokens[*i];
         *i += 1;
         let operand = match &token.kind {
-            Kind::Dot => Operand::Dot,
-            Kind::Field(name) => return Ok((Operand::Dot, vec![Arc::from(name.as_str())])),
+            Kind::Dot => Atom::Dot,
+            Kind::Field(name) => return Ok((Atom::Dot, vec![Arc::from(name.as_str())])),
             Kind::Var(name) => {
                 self.known(name, token.at)?;
-                Operand::Var(Arc::from(name.as_str()))
+                Atom::Var(Arc::from(name.as_str()))
             }
-            Kind::Str(text) => Operand::Const(Value::from(text.as_str())),
-            Kind::Char(c) => Operand::Const(Value::Int(i64::from(*c as u32))),
-            Kind::Int(n) => Operand::Const(Value::Int(*n)),
-            Kind::Float(v) => Operand::Const(Value::Float(*v)),
+            Kind::Str(text) => Atom::Const(Value::from(text.as_str())),
+            Kind::Char(c) => Atom::Const(Value::Int(i64::from(*c as u32))),
+            Kind::Int(n) => Atom::Const(Value::Int(*n)),
+            Kind::Float(v) => Atom::Const(Value::Float(*v)),
             Kind::Ident(word) => match word.as_str() {
-                "true" | "false" => Operand::Const(Value::Bool(word == "true")),
-                "nil" => Operand::Nil,
+                "true" | "false" => Atom::Const(Value::Bool(word == "true")),
+                "nil" => Atom::Nil,
                 _ => self.function(word, token.at)?,
             },
             Kind::Open => {
@@ -354,7 +352,7 @@ impl Parser<'_> {
                 let pipe = self.pipeline(&tokens[*i..close], token.at, "parenthesized pipeline");
                 self.depth -= 1;
                 *i = close + 1;
-                Operand::Pipe(Box::new(pipe?))
+                Atom::Pipe(Box::new(pipe?))
             }
             _ => {
                 let text = &self.source[token.at..token.end];
@@ -364,7 +362,7 @@ impl Parser<'_> {
         Ok((operand, Vec::new()))
     }
 
-    fn function(&self, word: &str, at: usize) -> Result<Operand, ParseError> {
+    fn function(&self, word: &str, at: usize) -> Result<Atom, ParseError> {
         let call = match word {
             "and" => Callee::And,
             "or" => Callee::Or,
@@ -373,7 +371,7 @@ impl Parser<'_> {
                 None => return Err((at, format!("function {word:?} not defined"))),
             },
         };
-        Ok(Operand::Func { name: Arc::from(word), call })
+        Ok(Atom::Func { name: Arc::from(word), call })
     }
 }
 

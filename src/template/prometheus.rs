@@ -1,6 +1,6 @@
 //! Prometheus' functions and data for alert labels and annotations.
 //! In: a rule's result. Out: the table [`FUNCS`], the variables [`VARS`] and the data [`AlertData`].
-//! Never: evaluates PromQL; `query` asks the [`super::Env`].
+//! Never: evaluates an expression; `query` asks the [`super::Env`].
 //! Start at [`parse_alert_template`].
 
 use super::builtins::{arg, text_arg};
@@ -58,10 +58,10 @@ const TABLE: &[(&str, Func)] = &[
     ("tableLink", |_, a| Ok(link(text_arg(a, 0, 1)?, 1).into())),
     ("parseDuration", parse_duration),
     ("urlQueryEscape", |_, a| Ok(percent_encode(text_arg(a, 0, 1)?, true).into())),
-    ("args", args_map),
+    ("args", |_, a| Ok(args_map(a))),
     ("safeHtml", safe_html),
     ("externalURL", |c, _| Ok(c.env.external_url().into())),
-    ("pathPrefix", path_prefix),
+    ("pathPrefix", |c, _| Ok(path_prefix(c.env.external_url()).into())),
 ];
 
 fn number(args: &[Value]) -> Result<f64, String> {
@@ -94,14 +94,13 @@ fn parse_duration(_: &Call<'_>, args: &[Value]) -> Result<Value, String> {
     }
 }
 
-fn path_prefix(call: &Call<'_>, _: &[Value]) -> Result<Value, String> {
-    let url = call.env.external_url();
+fn path_prefix(url: &str) -> &str {
     let after_host = url.split_once("://").map_or(url, |(_, rest)| rest);
-    Ok(after_host.find('/').map_or("", |i| &after_host[i..]).trim_end_matches('/').into())
+    after_host.find('/').map_or("", |i| &after_host[i..]).trim_end_matches('/')
 }
 
-fn args_map(_: &Call<'_>, args: &[Value]) -> Result<Value, String> {
-    Ok(Value::map(args.iter().enumerate().map(|(i, v)| (format!("arg{i}"), v.clone()))))
+fn args_map(args: &[Value]) -> Value {
+    Value::map(args.iter().enumerate().map(|(i, v)| (format!("arg{i}"), v.clone())))
 }
 
 fn link(expr: &str, tab: u8) -> String {
@@ -128,7 +127,7 @@ fn strip_port(address: &str) -> String {
 
 fn strip_domain(address: &str) -> String {
     let host = strip_port(address);
-    if host.parse::<std::net::IpAddr>().is_ok() || host.starts_with('[') || host.matches(':').count() > 0 {
+    if host.parse::<core::net::IpAddr>().is_ok() || host.starts_with('[') || host.matches(':').count() > 0 {
         return address.to_owned();
     }
     let short = host.split('.').next().unwrap_or_default();

@@ -3,6 +3,12 @@
 //! Never: knows about templates.
 //! Start at [`html_escape`].
 
+/// Appends formatted text.
+pub(super) fn push(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing into a String cannot fail.
+    let _infallible = std::fmt::Write::write_fmt(out, text);
+}
+
 /// html/template's table for text and quoted attributes.
 pub fn html_escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -29,8 +35,10 @@ pub fn js_escape(text: &str) -> String {
                 out.push('\\');
                 out.push(c);
             }
-            '<' | '>' | '&' | '=' => out.push_str(&format!("\\u{:04X}", c as u32)),
-            c if c.is_control() || c == '\u{2028}' || c == '\u{2029}' => out.push_str(&format!("\\u{:04X}", c as u32)),
+            '<' | '>' | '&' | '=' => push(&mut out, format_args!("\\u{:04X}", c as u32)),
+            c if c.is_control() || c == '\u{2028}' || c == '\u{2029}' => {
+                push(&mut out, format_args!("\\u{:04X}", c as u32));
+            }
             c => out.push(c),
         }
     }
@@ -44,7 +52,7 @@ pub fn percent_encode(text: &str, plus: bool) -> String {
         match b {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(b as char),
             b' ' if plus => out.push('+'),
-            b => out.push_str(&format!("%{b:02X}")),
+            b => push(&mut out, format_args!("%{b:02X}")),
         }
     }
     out
@@ -98,8 +106,8 @@ pub fn json_string(text: &str) -> String {
             '\t' => out.push_str("\\t"),
             '\u{8}' => out.push_str("\\b"),
             '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => out.push_str(&format!("\\u{:04x}", c as u32)),
-            c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04x}", c as u32)),
+            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' => push(&mut out, format_args!("\\u{:04x}", c as u32)),
+            c if (c as u32) < 0x20 => push(&mut out, format_args!("\\u{:04x}", c as u32)),
             c => out.push(c),
         }
     }

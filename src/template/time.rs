@@ -27,7 +27,7 @@ impl Time {
     /// Unix seconds with a fraction; what does not fit 64 bits of nanoseconds is refused in Go's words.
     pub fn from_secs(secs: f64) -> Result<Self, String> {
         let nanos = secs * 1e9;
-        if !(nanos.abs() < 9.223372036854775e18) {
+        if nanos.is_nan() || nanos.abs() >= 9.223372036854775e18 {
             return Err(format!(
                 "{} cannot be represented as a nanoseconds timestamp since it overflows int64",
                 super::fmt::float_g(secs)
@@ -59,21 +59,15 @@ impl Time {
         let mut out = String::with_capacity(layout.len() + 8);
         let mut rest = layout;
         while let Some(c) = rest.chars().next() {
-            let used = match ELEMENTS.iter().find(|e| rest.starts_with(**e)) {
-                Some(element) => {
-                    self.element(element, &mut out);
-                    element.len()
-                }
-                None => match fraction(rest, &out) {
-                    Some(digits) => {
-                        self.fraction(&rest[..=digits], &mut out);
-                        digits + 1
-                    }
-                    None => {
-                        out.push(c);
-                        c.len_utf8()
-                    }
-                },
+            let used = if let Some(element) = ELEMENTS.iter().find(|e| rest.starts_with(**e)) {
+                self.element(element, &mut out);
+                element.len()
+            } else if let Some(digits) = fraction(rest, &out) {
+                self.fraction(&rest[..=digits], &mut out);
+                digits + 1
+            } else {
+                out.push(c);
+                c.len_utf8()
             };
             rest = &rest[used..];
         }

@@ -34,7 +34,8 @@ fn glob(base: &Path, pattern: &str) -> Vec<PathBuf> {
 
 fn load(path: &Path) -> Result<RuleFile, String> {
     let text = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
-    let said = |errors: Vec<_>| errors.iter().map(|e: &file::RuleFileError| e.to_string()).collect::<Vec<_>>().join("\n");
+    let said =
+        |errors: Vec<_>| errors.iter().map(|e: &file::RuleFileError| e.to_string()).collect::<Vec<_>>().join("\n");
     file::parse(&text, &path.display().to_string()).map_err(said)
 }
 
@@ -173,8 +174,16 @@ fn promtool_unit_tests() {
     let fuzzy = root.join("rules_run_fuzzy.yml");
     assert_eq!(run_named(&fuzzy, &|name| name.starts_with("correct")), Ok(()));
     assert!(run_named(&fuzzy, &|name| name.starts_with("wrong")).is_err());
-    let negative =
-        ["failing.yml", "bad-input-series.yml", "bad-promql.yml", "bad-rules-error-test.yml", "bad-rules-syntax-test.yml", "rules_run_no_fuzzy.yml", "rules_extrafields.yml", "rules_run_extrafields.yml"];
+    let negative = [
+        "failing.yml",
+        "bad-input-series.yml",
+        "bad-promql.yml",
+        "bad-rules-error-test.yml",
+        "bad-rules-syntax-test.yml",
+        "rules_run_no_fuzzy.yml",
+        "rules_extrafields.yml",
+        "rules_run_extrafields.yml",
+    ];
     for name in negative {
         if run(&root.join(name)).is_ok() {
             failures.push(format!("{name} passed"));

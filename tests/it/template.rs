@@ -111,6 +111,15 @@ fn alert(pairs: &[(&str, &str)], firing: bool) -> MessageAlert {
     }
 }
 
+/// Answers every query with one histogram.
+struct Histogram;
+
+impl Env for Histogram {
+    fn query(&self, _: &str) -> Result<Vec<QuerySample>, String> {
+        Ok(vec![QuerySample { labels: Labels::empty(), value: "{count:3, sum:10}".into() }])
+    }
+}
+
 /// The public tables' inputs are Go literals; this reads the few shapes they use.
 fn go_literal(text: &str) -> Option<Value> {
     if let Some((head, rest)) = text.strip_prefix("[]").and_then(|t| t.split_once('{')) {
@@ -181,12 +190,6 @@ fn prometheus_table() {
             Some(t) => go_literal(t).unwrap(),
             None => Value::Nil,
         };
-        struct Histogram;
-        impl Env for Histogram {
-            fn query(&self, _: &str) -> Result<Vec<QuerySample>, String> {
-                Ok(vec![QuerySample { labels: Labels::empty(), value: "{count:3, sum:10}".into() }])
-            }
-        }
         let world = World { samples: vector_literal(query), url: "http://testhost:9090/path/prefix" };
         let env: &dyn Env = if is_histogram(query) { &Histogram } else { &world };
         let mode = if case["html"] == true { Mode::Html } else { Mode::Text };

@@ -130,7 +130,7 @@ pub fn parse(text: &str) -> Result<TestFile, String> {
     let options = serde_saphyr::options! { with_snippet: false };
     let raw: RawFile = serde_saphyr::from_str_with_options(text, options).map_err(|e| e.to_string())?;
     let interval = span(raw.evaluation_interval.as_deref())?.filter(|d| !d.is_zero());
-    let evaluation_interval = interval.unwrap_or(Duration::from_secs(60));
+    let evaluation_interval = interval.unwrap_or(Duration::from_mins(1));
     let mut tests = Vec::new();
     for (i, test) in raw.tests.unwrap_or_default().into_iter().enumerate() {
         let name = test.name.clone().unwrap_or_default();

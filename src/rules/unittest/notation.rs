@@ -82,15 +82,14 @@ fn plain<'a>(text: &'a str, out: &mut Vec<Option<SampleValue>>) -> Result<&'a st
         out.push(Some(SampleValue::Float(first)));
         return Ok(rest);
     }
-    let (step, times) = match tail.strip_prefix('x') {
-        Some(times) => (0.0, times),
-        None => {
-            let sign = if tail.starts_with('-') { -1.0 } else { 1.0 };
-            let tail = tail.strip_prefix(['+', '-']).ok_or_else(bad)?;
-            let used = number_len(tail);
-            let step: f64 = tail[..used].parse().map_err(|_| bad())?;
-            (sign * step, tail[used..].strip_prefix('x').ok_or_else(bad)?)
-        }
+    let (step, times) = if let Some(times) = tail.strip_prefix('x') {
+        (0.0, times)
+    } else {
+        let sign = if tail.starts_with('-') { -1.0 } else { 1.0 };
+        let tail = tail.strip_prefix(['+', '-']).ok_or_else(bad)?;
+        let used = number_len(tail);
+        let step: f64 = tail[..used].parse().map_err(|_| bad())?;
+        (sign * step, tail[used..].strip_prefix('x').ok_or_else(bad)?)
     };
     let mut value = first;
     for _ in 0..=count(times)? {

@@ -16,7 +16,7 @@ use std::time::Duration;
 /// Evaluations one test may ask for; a week at one second is less.
 const STEPS_MAX: u64 = 1_000_000;
 /// Longer than every test: Go's durations end after 292 years.
-const WINDOW: Duration = Duration::from_secs(300 * 365 * 86_400);
+const WINDOW: Duration = Duration::from_hours(300 * 365 * 24);
 
 /// What a test file came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -145,7 +145,9 @@ fn alerts_text(alerts: &[(Labels, Labels)]) -> String {
     }
     let mut out = String::from("[");
     for (i, (labels, annotations)) in alerts.iter().enumerate() {
-        out += &format!("\n            {i}:\n              Labels:{labels}\n              Annotations:{annotations}");
+        out.extend([format!(
+            "\n            {i}:\n              Labels:{labels}\n              Annotations:{annotations}"
+        )]);
     }
     out + "\n            ]"
 }
