@@ -92,7 +92,7 @@ async fn serve(options: Options) -> Result<(), AppError> {
     reloads.abort();
     parts.context.health.set_ready(false);
     // A receiver that is gone has stopped already.
-    drop(stop_doors.send(true));
+    let _ = stop_doors.send(true);
     drop(doors.await);
     let ended = stop(parts, loops).await;
     tracing::info!("stopped");

@@ -32,8 +32,6 @@ macro_rules! label_sets {
     };
 }
 label_sets! {
-    VersionCode { version, code }
-    ReasonLabel { reason }
     TriggerLabel { trigger }
     DoorLabel { door }
     KindLabel { kind }
