@@ -3,6 +3,7 @@
 //! Never: sleeps, ignores or skips.
 //! Start at the module of your subject.
 
+mod acceptance;
 mod alerts;
 mod config;
 #[cfg(feature = "e2e")]
