@@ -232,10 +232,50 @@ pub async fn run(
     by: Option<&str>,
     note: Option<String>,
 ) -> Result<Option<IncidentId>, ApiError> {
-    match send(context, kind, by, note).await? {
-        Some(Reply::Incident(id)) => Ok(Some(id)),
-        _ => Ok(None),
+    let named = incidents_of(&kind);
+    match send(context, kind, by, note).await {
+        Ok(Some(Reply::Incident(id))) => Ok(Some(id)),
+        Ok(_) => Ok(None),
+        Err(ApiError::NotFound(text)) => Err(closed_long_ago(context, &named).await?.unwrap_or(ApiError::NotFound(text))),
+        Err(error) => Err(error),
     }
+}
+
+/// The incidents that a command names.
+fn incidents_of(kind: &CommandKind) -> Vec<IncidentId> {
+    match kind {
+        CommandKind::Acknowledge(id)
+        | CommandKind::Unacknowledge(id)
+        | CommandKind::Resolve(id)
+        | CommandKind::Escalate(id)
+        | CommandKind::Note(id) => vec![*id],
+        CommandKind::Snooze { incident, .. }
+        | CommandKind::Reassign { incident, .. }
+        | CommandKind::Split { incident, .. }
+        | CommandKind::Detach { incident, .. } => vec![*incident],
+        CommandKind::Merge { into, from } => std::iter::once(into).chain(from).copied().collect(),
+        CommandKind::PutSilence { .. } | CommandKind::ExpireSilence(_) => Vec::new(),
+    }
+}
+
+/// The engine lets go of incidents some time after their end, the store keeps them: they exist, but nothing can be done to them.
+async fn closed_long_ago(
+    context: &super::context::Context,
+    named: &[IncidentId],
+) -> Result<Option<ApiError>, ApiError> {
+    for id in named {
+        let Some(incident) = context.store.incident(*id).await? else { continue };
+        let text = match (incident.merged_into, incident.resolved_at) {
+            (Some(into), _) => format!("{id} was merged into {into}; act on that one"),
+            (None, Some(at)) => {
+                let by = incident.resolved_by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
+                format!("{id} was resolved{by} at {at} and is closed: nothing can be done to it any more")
+            }
+            (None, None) => continue,
+        };
+        return Ok(Some(ApiError::Conflict(text)));
+    }
+    Ok(None)
 }
 
 /// Hands a command to the writer and waits until what it came to is on disk.

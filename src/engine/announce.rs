@@ -95,7 +95,9 @@ impl Engine {
         let settings = self.settings.clone();
         let Some(entry) = self.alerts.get(&alert) else { return };
         for id in &entry.groups {
-            let Some(group) = self.groups.table.get(*id) else { continue };
+            // An alert whose end was told has left its group and must not come back by an echo of that end.
+            let held = self.groups.table.get(*id).filter(|group| group.alerts.contains_key(&alert));
+            let Some(group) = held else { continue };
             if let Some(node) = settings.route.nodes().get(group.route) {
                 self.groups.table.insert(node, &entry.record, self.now);
             }

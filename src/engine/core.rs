@@ -224,6 +224,8 @@ impl Engine {
                 None
             }
             (false, false) => {
+                // A later end or other words about it: a group that has not told the end yet tells the newest.
+                self.regroup(fingerprint, false);
                 self.ended.push_back((self.now, fingerprint));
                 None
             }

@@ -5,8 +5,9 @@
 
 use std::time::Duration;
 
-/// The ceiling of the first pause; it doubles with every failure.
-pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
+/// The ceiling of the first pause; it doubles with every failure. Most failures are one lost connection or a receiver that
+/// restarts, and a page should not wait longer for that than a person notices.
+pub const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 /// The ceiling of every pause: a destination that comes back waits at most this long for news.
 pub const BACKOFF_MAX: Duration = Duration::from_mins(5);
 /// Full jitter may draw zero; this much is always waited, so that a broken destination is not hammered.
@@ -52,16 +53,17 @@ mod tests {
 
     #[test]
     fn the_plan_is_a_table() {
-        check(1, 0, None, 1.0, secs(1));
-        check(2, 0, None, 0.5, secs(1));
-        check(4, 0, None, 1.0, secs(8));
+        check(1, 0, None, 1.0, Next::RetryAfter(BACKOFF_FIRST));
+        check(3, 0, None, 1.0, secs(1));
+        check(4, 0, None, 0.5, secs(1));
+        check(6, 0, None, 1.0, secs(8));
         check(1, 0, None, 0.0, Next::RetryAfter(BACKOFF_MIN));
         check(30, 0, None, 1.0, secs(300));
         check(u32::MAX, 0, None, 1.0, secs(300));
         // What the destination asked for is obeyed, up to an hour.
         check(1, 0, Some(17), 1.0, secs(17));
         check(1, 0, Some(86_400), 1.0, secs(3600));
-        check(9, 0, Some(1), 1.0, secs(256));
+        check(11, 0, Some(1), 1.0, secs(256));
         // Three days of patience, the last try at their end.
         check(1000, 72 * 3600 - 10, None, 1.0, secs(10));
         check(1000, 72 * 3600, None, 1.0, Next::GiveUp);

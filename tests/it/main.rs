@@ -3,8 +3,7 @@
 //! Never: sleeps, ignores or skips.
 //! Start at the module of your subject.
 
-#![allow(clippy::unwrap_used)] // A test fails by panicking, its helpers too.
-
+mod acceptance;
 mod alerts;
 mod config;
 #[cfg(feature = "e2e")]
