@@ -3,6 +3,7 @@
 //! Never: part of the tests.
 //! Start at [`main`].
 
+use std::fmt::Write as _;
 use criterion::{BatchSize, Criterion};
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -47,8 +48,9 @@ fn rule_file(rules: usize) -> RuleFile {
             7 | 8 => format!("sum by (job) (rate({metric}[5m])) > {}", 1_000_000 + i),
             _ => format!("{metric} / on (instance) metric_{}_total > {}", (i + 1) % METRICS, 1_000_000 + i),
         };
-        text += &format!(
-            "  - {{alert: A{i}, expr: '{expr}', labels: {{severity: page}}, annotations: {{s: '{{{{ $value }}}}'}}}}\n"
+        let _ = writeln!(
+            text,
+            "  - {{alert: A{i}, expr: '{expr}', labels: {{severity: page}}, annotations: {{s: '{{{{ $value }}}}'}}}}"
         );
     }
     file::parse(&text, "bench.yml").expect("well formed")

@@ -116,6 +116,7 @@ impl<'a> IncidentDto<'a> {
     }
 
     /// With everything that hangs on it.
+    #[must_use]
     pub fn with_details(
         mut self,
         members: &'a [Member],
@@ -159,7 +160,7 @@ impl<'a> AlertDto<'a> {
             state: if record.is_firing() { "firing" } else { "resolved" },
             starts_at: TimeDto(record.starts_at),
             ends_at: time(record.ended_at),
-            sources: record.doors().into_iter().map(|d| d.as_str()).collect(),
+            sources: record.doors().into_iter().map(super::super::model::alert::Door::as_str).collect(),
             attached_at: TimeDto(member.attached_at),
             reason: &member.reason,
             runner_up: &member.runner_up,

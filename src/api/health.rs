@@ -69,8 +69,11 @@ pub async fn status(State(context): Shared) -> Response {
 /// `POST /-/reload`: all or nothing; a refusal names file, line and column.
 pub async fn reload(State(context): Shared) -> Result<&'static str, ApiError> {
     let (order, answer) = oneshot::channel();
-    let stopping = |_| ApiError::Unavailable("watchfire is stopping".to_owned());
-    context.reload.send(order).await.map_err(|e| stopping(drop(e)))?;
+    let stopping = |()| ApiError::Unavailable("watchfire is stopping".to_owned());
+    context.reload.send(order).await.map_err(|e| {
+        let _: () = drop(e);
+        stopping(())
+    })?;
     match tokio::time::timeout(RELOAD_TIMEOUT, answer).await {
         Ok(Ok(Ok(()))) => Ok("reloaded\n"),
         Ok(Ok(Err(mistakes))) => Err(ApiError::Internal(format!("failed to reload config: {mistakes}"))),

@@ -49,11 +49,12 @@ pub fn format(d: Duration) -> String {
     let mut out = String::new();
     for (name, size) in UNITS {
         // `1w1d` would be read as nine days by nobody: Prometheus prints y and w only when exact.
-        if matches!(name, "y" | "w") && ms % size != 0 {
+        if matches!(name, "y" | "w") && !ms.is_multiple_of(size) {
             continue;
         }
         if ms >= size {
-            out.push_str(&format!("{}{name}", ms / size));
+            out += &(ms / size).to_string();
+            out += name;
             ms %= size;
         }
     }

@@ -115,31 +115,36 @@ impl Labels {
     }
 
     /// Only the labels for which `keep` holds.
+    #[must_use]
     pub fn retain(&self, mut keep: impl FnMut(&str, &str) -> bool) -> Self {
         Self::pack(self.iter().filter(|(n, v)| keep(n, v)))
     }
 
     /// This set with `name` set to `value` (removed when empty).
+    #[must_use]
     pub fn with(&self, name: &str, value: &str) -> Self {
         let mut builder = LabelsBuilder::from(self);
         builder.set(name, value);
         builder.build()
     }
 
+    #[must_use]
     pub fn without(&self, name: &str) -> Self {
         self.retain(|n, _| n != name)
     }
 
     /// This set overlaid by `over`, whose values win.
+    #[must_use]
     pub fn overlaid(&self, over: &Self) -> Self {
         let mut builder = LabelsBuilder::from(self);
-        for (n, v) in over.iter() {
+        for (n, v) in over {
             builder.set(n, v);
         }
         builder.build()
     }
 
     /// The pairs that both sets hold with equal values.
+    #[must_use]
     pub fn common(&self, other: &Self) -> Self {
         self.retain(|n, v| other.get(n) == Some(v))
     }
@@ -225,7 +230,7 @@ impl LabelsBuilder {
 
     pub fn set(&mut self, name: &str, value: &str) -> &mut Self {
         match self.pairs.iter_mut().find(|(n, _)| n == name) {
-            Some(pair) => pair.1 = value.to_owned(),
+            Some(pair) => value.clone_into(&mut pair.1),
             None => self.pairs.push((name.to_owned(), value.to_owned())),
         }
         self

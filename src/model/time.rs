@@ -26,7 +26,7 @@ impl Timestamp {
         self.0
     }
 
-    /// From unix seconds, as PromQL's `@` and `timestamp()` write them.
+    /// From unix seconds, as `PromQL`'s `@` and `timestamp()` write them.
     pub fn from_secs_f64(secs: f64) -> Self {
         Self((secs * 1000.0).round() as i64)
     }

@@ -297,7 +297,7 @@ mod tests {
     fn bad_bodies_are_refused() {
         let deep = format!("[{{\"labels\":{{\"a\":\"b\"}},\"x\":{}1{}}}]", "[".repeat(10_000), "]".repeat(10_000));
         for body in ["", "{}", "[1]", r#"[{"labels":{"a":1}}]"#, "[{\"labels\":{\"a\":\"\u{0}", deep.as_str()] {
-            assert!(posted(body.as_bytes(), NOW, TIMEOUT).is_err(), "{:.60}", body);
+            assert!(posted(body.as_bytes(), NOW, TIMEOUT).is_err(), "{body:.60}");
         }
         assert!(posted(b"[{\"labels\":{\"a\":\"\xff\"}}]", NOW, TIMEOUT).is_err());
         assert!(webhook(br#"{"version":"3","alerts":[]}"#, NOW).is_err());

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use watchfire::model::{Labels, Sample, Timestamp};
 use watchfire::wire::remote_write::{Version, encode};
 
-const RULES: &str = r#"
+const RULES: &str = r"
 groups:
   - name: latency
     interval: 15s
@@ -20,7 +20,7 @@ groups:
       - alert: Hot
         expr: probe_heat > 90
         labels: { severity: critical }
-"#;
+";
 
 fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
@@ -97,7 +97,7 @@ fn storm_post(from: usize, count: usize) -> serde_json::Value {
             "labels": {
                 "alertname": format!("Storm{}", n % 20), "cluster": format!("c{}", n % 7), "namespace": format!("ns{}", n % 50),
                 "service": format!("svc{}", n % 400), "instance": format!("10.0.{}.{}:9100", n / 250, n % 250), "n": n.to_string(),
-                "severity": if n % 10 == 0 { "critical" } else { "warning" },
+                "severity": if n.is_multiple_of(10) { "critical" } else { "warning" },
             },
             "annotations": { "summary": format!("storm alert {n}") },
         })

@@ -105,7 +105,7 @@ async fn tell(message: &str, kill: Kill) {
     );
     assert_eq!(incident["escalation"]["next_at"], Value::Null, "an acknowledgement stops the policy");
 
-    world.start_node().await;
+    world.start_node();
     eventually(Duration::from_secs(60), "the incident resolves by itself", || async {
         let incident = world.incident(&id).await;
         if incident["status"] == "resolved" { Ok(()) } else { Err(incident.to_string()) }
@@ -125,7 +125,7 @@ async fn tell(message: &str, kill: Kill) {
     assert_eq!(world.incidents().await.len(), 1, "no second incident came of it");
 }
 
-/// Waits until nothing has arrived for three seconds: what would come twice has come by then (group_interval is 1 s).
+/// Waits until nothing has arrived for three seconds: what would come twice has come by then (`group_interval` is 1 s).
 async fn settle(world: &World) {
     let mut seen = (0, Instant::now());
     eventually(Duration::from_secs(30), "nothing more arrives", || {

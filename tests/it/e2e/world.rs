@@ -151,7 +151,7 @@ impl World {
         let mut world =
             Self { dir, http, mail, watchfire_port, node_port, client, peers: Vec::new(), node: None, watchfire: None };
         world.start_watchfire().await;
-        world.start_node().await;
+        world.start_node();
         let alertmanager = Process::start(
             "alertmanager",
             &peer("prometheus-alertmanager"),
@@ -190,7 +190,7 @@ impl World {
         world
     }
 
-    pub async fn start_node(&mut self) {
+    pub fn start_node(&mut self) {
         let listen = format!("--web.listen-address=127.0.0.1:{}", self.node_port);
         let only = ["--collector.disable-defaults".to_owned(), "--collector.loadavg".to_owned(), listen];
         self.node = Some(Process::start("node", &peer("prometheus-node-exporter"), &args(&only), self.dir.path()));

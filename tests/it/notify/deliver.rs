@@ -88,7 +88,7 @@ impl Notifier for Scripted {
 
 struct Rig {
     deliver: Deliver,
-    receipts: mpsc::UnboundedReceiver<Receipt>,
+    receipts: mpsc::Receiver<Receipt>,
 }
 
 impl Rig {
@@ -98,10 +98,10 @@ impl Rig {
     }
 
     fn with(notifiers: Notifiers, clock: Arc<dyn Clock>) -> Self {
-        let (sender, receipts) = mpsc::unbounded_channel();
+        let (sender, receipts) = mpsc::channel(100_000);
         let sink: ReceiptSink = Arc::new(move |receipt| {
             let sender = sender.clone();
-            Box::pin(async move { drop(sender.send(receipt)) })
+            Box::pin(async move { drop(sender.send(receipt).await) })
         });
         Self { deliver: Deliver::new(notifiers, clock, sink, None), receipts }
     }

@@ -47,7 +47,7 @@ impl Reply {
 
 pub struct HttpSink {
     pub address: SocketAddr,
-    arrivals: mpsc::UnboundedReceiver<Received>,
+    arrivals: mpsc::Receiver<Received>,
     connections: Arc<Mutex<std::collections::HashSet<SocketAddr>>>,
 }
 
@@ -56,7 +56,7 @@ impl HttpSink {
     pub async fn start(script: impl Fn(usize, &Received) -> Reply + Send + Sync + 'static) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("bound");
-        let (arrived, arrivals) = mpsc::unbounded_channel();
+        let (arrived, arrivals) = mpsc::channel(100_000);
         let connections = Arc::new(Mutex::new(std::collections::HashSet::new()));
         let (script, count, peers) = (Arc::new(script), Arc::new(AtomicUsize::new(0)), Arc::clone(&connections));
         let handler = move |request: Request| {
@@ -71,7 +71,7 @@ impl HttpSink {
                 let body = axum::body::to_bytes(body, 64 << 20).await.expect("a whole body");
                 let received = Received { path: parts.uri.path().to_owned(), headers: parts.headers, body };
                 let reply = script(number, &received);
-                let _ = arrived.send(received);
+                let _ = arrived.try_send(received);
                 match reply {
                     Reply::Hang => std::future::pending().await,
                     Reply::With(status, headers, body) => {
