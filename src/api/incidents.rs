@@ -31,12 +31,22 @@ const NOTE_BYTES_MAX: usize = 4_096;
 /// How far a snooze may reach.
 const SNOOZE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
-fn words<T>(params: &Params, name: &str, parse: impl Fn(&str) -> Option<T>) -> Result<Vec<T>, ApiError> {
+/// A list of words separated by commas, or the parameter several times.
+fn words<T, const N: usize>(
+    params: &Params,
+    name: &str,
+    known: [&str; N],
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, ApiError> {
+    let unknown = |word: &str| {
+        let known = known.join(", ");
+        ApiError::Invalid(format!("parameter {name}: {word:?} is not known: write one of {known}"))
+    };
     params
         .all(name)
         .flat_map(|list| list.split(','))
         .filter(|word| !word.is_empty())
-        .map(|word| parse(word).ok_or_else(|| ApiError::Invalid(format!("parameter {name}: {word:?} is not known"))))
+        .map(|word| parse(word).ok_or_else(|| unknown(word)))
         .collect()
 }
 
@@ -54,8 +64,8 @@ pub async fn list(State(context): Shared, uri: Uri) -> Result<Response, ApiError
     };
     let limit = params.number("limit", PAGE)?.clamp(1, PAGE_MAX);
     let mut query = IncidentQuery {
-        statuses: words(&params, "status", IncidentStatus::parse)?,
-        severities: words(&params, "severity", Severity::parse)?,
+        statuses: words(&params, "status", IncidentStatus::ALL.map(IncidentStatus::as_str), IncidentStatus::parse)?,
+        severities: words(&params, "severity", Severity::ALL.map(Severity::as_str), Severity::parse)?,
         before,
         limit,
     };

@@ -7,7 +7,10 @@
 
 mod acceptance;
 mod alerts;
+mod bad_input;
+mod behaviour;
 mod config;
+mod contract;
 #[cfg(feature = "e2e")]
 mod e2e;
 mod notify;
