@@ -34,6 +34,25 @@ pub fn ago(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// A moment that is due: `in 5 min`; one that has come is `now`.
+pub fn due(at: Timestamp, now: Timestamp) -> String {
+    if at > now { ago(at, now) } else { "now".to_owned() }
+}
+
+/// The time of day, with the date when it is not today's: `03:04:05 UTC`, `2026-01-02 03:04:05 UTC`.
+pub fn near(at: Timestamp, now: Timestamp) -> String {
+    let text = clock(at);
+    if text[..10] == clock(now)[..10] { text[11..].to_owned() } else { text }
+}
+
+/// A sentence: with a capital and a full stop.
+pub fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let capital: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
+    let stop = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{capital}{}{stop}", chars.as_str())
+}
+
 /// `2026-01-02 03:04:05 UTC`.
 pub fn clock(at: Timestamp) -> String {
     let text = at.to_rfc3339();
@@ -52,6 +71,10 @@ mod tests {
         let now = Timestamp::from_millis(1_000_000);
         assert_eq!(ago(now, now), "just now");
         assert_eq!(ago(now + Duration::from_secs(300), now), "in 5 min");
+        assert_eq!((due(now, now).as_str(), due(now + Duration::from_secs(9), now).as_str()), ("now", "in 9 s"));
         assert_eq!(clock(Timestamp::EPOCH), "1970-01-01 00:00:00 UTC");
+        assert_eq!(near(Timestamp::EPOCH, now), "00:00:00 UTC");
+        assert_eq!(near(Timestamp::EPOCH, now + Duration::from_secs(90_000)), "1970-01-01 00:00:00 UTC");
+        assert_eq!(sentence("ümlaut comes first"), "Ümlaut comes first.");
     }
 }
