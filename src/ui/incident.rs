@@ -20,6 +20,7 @@ use askama::Template;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
+use axum::http::header::SET_COOKIE;
 use axum::response::{IntoResponse, Redirect, Response};
 use base64::Engine as _;
 use serde::Deserialize;
@@ -137,13 +138,13 @@ fn timeline_row(entry: &TimelineEntry, now: Timestamp) -> TimelineRow {
         kind: entry.kind.as_str(),
         at: entry.at.to_rfc3339(),
         clock: text::near(entry.at, now).trim_end_matches(" UTC").to_owned(),
-        text: entry.text.clone(),
+        text: text::humane(&entry.text, now),
         // Most texts name who did it already.
         actor: match entry.actor.as_deref() {
             Some(by) if !entry.text.contains(by) => format!("by {by}"),
             _ => String::new(),
         },
-        reason: entry.reason.clone(),
+        reason: text::humane(&entry.reason, now),
     }
 }
 
@@ -164,10 +165,23 @@ fn notification_row(notification: &Notification, now: Timestamp) -> Notification
     }
 }
 
-/// The name the browser signed in with, so that it need not be typed.
+/// Remembers a typed name for the next incident; it only fills in a field and proves nothing.
+const NAME_COOKIE: &str = "watchfire_name";
+
+fn name_cookie(name: &str) -> String {
+    let name: String = form_urlencoded::byte_serialize(name.trim().as_bytes()).collect();
+    format!("{NAME_COOKIE}={name}; Path=/; Max-Age=31536000; SameSite=Strict; HttpOnly")
+}
+
+/// The name the browser signed in with, or the one typed last, so that it need not be typed at night.
 fn who(headers: &HeaderMap) -> String {
-    let basic = headers.get("authorization").and_then(|v| v.to_str().ok()).and_then(|v| v.strip_prefix("Basic "));
-    let decoded = basic.and_then(|b| base64::engine::general_purpose::STANDARD.decode(b).ok());
+    let header = |name: &str| headers.get(name).and_then(|v| v.to_str().ok());
+    let Some(basic) = header("authorization").and_then(|v| v.strip_prefix("Basic ")) else {
+        let cookies = header("cookie").unwrap_or("").replace("; ", "&");
+        let mut pairs = form_urlencoded::parse(cookies.as_bytes());
+        return pairs.find(|(name, _)| name == NAME_COOKIE).map_or(String::new(), |(_, name)| name.into_owned());
+    };
+    let decoded = base64::engine::general_purpose::STANDARD.decode(basic).ok();
     let pair = decoded.and_then(|bytes| String::from_utf8(bytes).ok()).unwrap_or_default();
     pair.split(':').next().unwrap_or("").to_owned()
 }
@@ -194,7 +208,7 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
     let others = context.store.incidents(others).await?;
     let engine = context.engine.read();
     let why = engine.why(id, now).unwrap_or_default().into_iter();
-    let why: Vec<WhyRow> = why.map(|l| WhyRow { depth: l.depth.min(3), text: l.text }).collect();
+    let why: Vec<WhyRow> = why.map(|l| WhyRow { depth: l.depth.min(3), text: text::humane(&l.text, now) }).collect();
     let settings = engine.settings();
     let targets = settings
         .users
@@ -220,7 +234,7 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
     // The engine knows more than the row: whom the next step tells.
     let after_next = why.iter().skip_while(|line| line.text != "next").nth(1);
     let next = match after_next {
-        Some(line) if is_open => format!("{} ({})", i.next, line.text),
+        Some(line) if is_open => format!("{} ({})", i.next.trim_start_matches("next step "), line.text),
         _ => i.next.clone(),
     };
     Ok(page(&Page {
@@ -357,7 +371,10 @@ pub async fn act(
 ) -> Response {
     let pressed = Pressed::from(fields);
     match carry_out(&context, &id, &pressed).await {
-        Ok(about) => Redirect::to(&format!("{}/incidents/{about}", context.route_prefix())).into_response(),
+        Ok(about) => {
+            let there = Redirect::to(&format!("{}/incidents/{about}", context.route_prefix()));
+            ([(SET_COOKIE, name_cookie(&pressed.by))], there).into_response()
+        }
         Err(error) => {
             let ask = Ask { error: Some(error.to_string()), form: pressed, follow: false };
             let mut response =

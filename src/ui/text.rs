@@ -45,6 +45,18 @@ pub fn near(at: Timestamp, now: Timestamp) -> String {
     if text[..10] == clock(now)[..10] { text[11..].to_owned() } else { text }
 }
 
+/// The engine writes moments in full; people read `03:04:05 UTC`.
+pub fn humane(text: &str, now: Timestamp) -> String {
+    let word = |word: &str| {
+        let bare = word.trim_end_matches([':', ';', ',', ')']);
+        match Timestamp::parse_rfc3339(bare).filter(|_| bare.len() >= 20) {
+            Some(at) => format!("{}{}", near(at, now), &word[bare.len()..]),
+            None => word.to_owned(),
+        }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
 /// A sentence: with a capital and a full stop.
 pub fn sentence(text: &str) -> String {
     let mut chars = text.chars();
@@ -75,6 +87,8 @@ mod tests {
         assert_eq!(clock(Timestamp::EPOCH), "1970-01-01 00:00:00 UTC");
         assert_eq!(near(Timestamp::EPOCH, now), "00:00:00 UTC");
         assert_eq!(near(Timestamp::EPOCH, now + Duration::from_secs(90_000)), "1970-01-01 00:00:00 UTC");
+        let said = "step 2 at 1970-01-01T00:00:07.250Z: ben";
+        assert_eq!(humane(said, now), "step 2 at 00:00:07 UTC: ben");
         assert_eq!(sentence("ümlaut comes first"), "Ümlaut comes first.");
     }
 }
