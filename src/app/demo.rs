@@ -50,7 +50,7 @@ pub async fn run(address: SocketAddr, say: fn(&str), stop: CancellationToken) {
     say(&format!("Watchfire is watching a simulated shop of nine instances. Open {url}/ in a browser; Ctrl-C ends it."));
     say(&format!("In {BREAKS_AFTER_BEATS} seconds its checkout service breaks. Times are UTC.\n"));
     let client = reqwest::Client::new();
-    let mut teller = Teller { url: url.clone(), client: client.clone(), say, told: BTreeSet::new(), answered: false, hinted: false };
+    let mut teller = Teller { url: url.clone(), client: client.clone(), say, told: BTreeSet::new(), answered: false, hinted: false, over: false };
     // What an earlier demo left in the same folder is no news.
     teller.look(false).await;
     let mut beat = tokio::time::interval(BEAT);
@@ -129,6 +129,8 @@ struct Teller {
     answered: bool,
     /// How to answer was said.
     hinted: bool,
+    /// An incident was resolved, and the last word is not said yet.
+    over: bool,
 }
 
 impl Teller {
@@ -153,6 +155,11 @@ impl Teller {
         news.sort_by_key(|(seq, ..)| *seq);
         for (_, id, line) in news.iter().filter(|_| aloud) {
             self.tell(id, line);
+        }
+        // The last word comes when those who were paged have heard of the end as well.
+        if self.over && news.is_empty() {
+            self.over = false;
+            (self.say)("\nThat was the whole road: samples, rule, incident, page, answer, end. Ctrl-C ends the demo.");
         }
     }
 
@@ -180,8 +187,6 @@ impl Teller {
                  or run: watchfire incident ack {id} --by you --url {url}\n"
             ));
         }
-        if kind == "resolved" {
-            (self.say)("\nThat was the whole road: samples, rule, incident, page, answer, end. Ctrl-C ends the demo.");
-        }
+        self.over |= kind == "resolved";
     }
 }

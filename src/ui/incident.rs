@@ -230,11 +230,14 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
         "1h".clone_into(&mut form.duration);
     }
     let is_open = incident.status != IncidentStatus::Resolved;
+    let steps_on = incident.status == IncidentStatus::Triggered
+        && incident.snoozed_until.is_none()
+        && incident.escalation.next_at.is_some();
     let i = Row::new(&incident, now);
     // The engine knows more than the row: whom the next step tells.
     let after_next = why.iter().skip_while(|line| line.text != "next").nth(1);
     let next = match after_next {
-        Some(line) if is_open => format!("{} ({})", i.next.trim_start_matches("next step "), line.text),
+        Some(line) if steps_on => format!("{} ({})", i.next.trim_start_matches("next step "), line.text),
         _ => i.next.clone(),
     };
     Ok(page(&Page {

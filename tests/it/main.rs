@@ -17,4 +17,5 @@ mod stories;
 mod support;
 mod template;
 mod tidy;
+mod ui;
 mod world;
