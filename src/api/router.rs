@@ -21,7 +21,7 @@ pub const BODY_BYTES_MAX: usize = 16 << 20;
 /// Paths that answer without credentials: probes ask them.
 const OPEN_PATHS: [&str; 2] = ["/-/healthy", "/-/ready"];
 
-/// Every route of the API; `pages` are the UI's, which shares the context.
+/// Every route of the API; `pages` are the UI's, which shares the context and brings the answer for paths that nobody has.
 pub fn router(context: Arc<Context>, pages: Router<Arc<Context>>) -> Router {
     let doors = Router::new()
         .route("/api/v1/write", post(write))
@@ -58,7 +58,6 @@ pub fn router(context: Arc<Context>, pages: Router<Arc<Context>>) -> Router {
         .merge(prometheus)
         .merge(life)
         .merge(pages)
-        .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(context.clone(), guard));
@@ -70,10 +69,6 @@ pub fn router(context: Arc<Context>, pages: Router<Arc<Context>>) -> Router {
 async fn write(State(context): Shared, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     context.write.handle(&parts.headers, body).await
-}
-
-async fn not_found(request: Request) -> ApiError {
-    ApiError::NotFound(format!("nothing is at {}", request.uri().path()))
 }
 
 async fn wrong_method(request: Request) -> Response {

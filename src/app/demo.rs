@@ -47,10 +47,12 @@ enum Fleet {
 /// Writes a sample of each series every second and tells what becomes of it, until stopped.
 pub async fn run(address: SocketAddr, say: fn(&str), stop: CancellationToken) {
     let url = format!("http://{address}");
-    say(&format!("The demo is running. Open {url}/ in a browser."));
-    say(&format!("In {BREAKS_AFTER_BEATS} seconds the checkout service breaks; watch the incident climb its policy."));
+    say(&format!("Watchfire is watching a simulated shop of nine instances. Open {url}/ in a browser; Ctrl-C ends it."));
+    say(&format!("In {BREAKS_AFTER_BEATS} seconds its checkout service breaks. Times are UTC.\n"));
     let client = reqwest::Client::new();
-    let mut teller = Teller { url: url.clone(), client: client.clone(), say, told: BTreeSet::new(), acknowledged: false };
+    let mut teller = Teller { url: url.clone(), client: client.clone(), say, told: BTreeSet::new(), answered: false, hinted: false, over: false };
+    // What an earlier demo left in the same folder is no news.
+    teller.look(false).await;
     let mut beat = tokio::time::interval(BEAT);
     let (mut beats, mut repair_at, mut requests) = (0u32, None, [0.0; 2]);
     loop {
@@ -59,14 +61,14 @@ pub async fn run(address: SocketAddr, say: fn(&str), stop: CancellationToken) {
             _ = beat.tick() => {}
         }
         beats += 1;
-        if teller.acknowledged && repair_at.is_none() {
+        if teller.answered && repair_at.is_none() {
             repair_at = Some(beats + REPAIR_BEATS);
-            say(&format!("Somebody answered: the fleet is repaired in {REPAIR_BEATS} seconds."));
+            say(&format!("\nSomebody answered, so nobody else is paged. The shop is repaired in {REPAIR_BEATS} seconds.\n"));
         }
         let healed = beats > HEALS_AFTER_BEATS || repair_at.is_some_and(|at| beats >= at);
         let fleet = if beats > BREAKS_AFTER_BEATS && !healed { Fleet::Broken } else { Fleet::Well };
         if beats == BREAKS_AFTER_BEATS + 1 {
-            say("Now: two instances of checkout are gone, the third answers with errors.");
+            say("Now two instances of checkout are gone, and the third is slow and answers with errors.\n");
         }
         requests[0] += 50.0;
         requests[1] += if fleet == Fleet::Broken { 20.0 } else { 0.0 };
@@ -82,7 +84,7 @@ pub async fn run(address: SocketAddr, say: fn(&str), stop: CancellationToken) {
         if let Err(error) = sent {
             tracing::warn!(%error, "the demo's samples were not taken");
         }
-        teller.look().await;
+        teller.look(true).await;
     }
 }
 
@@ -123,7 +125,12 @@ struct Teller {
     client: reqwest::Client,
     say: fn(&str),
     told: BTreeSet<u64>,
-    acknowledged: bool,
+    /// A person acknowledged or resolved it since the demo began.
+    answered: bool,
+    /// How to answer was said.
+    hinted: bool,
+    /// An incident was resolved, and the last word is not said yet.
+    over: bool,
 }
 
 impl Teller {
@@ -131,27 +138,55 @@ impl Teller {
         self.client.get(format!("{}{path}", self.url)).send().await.ok()?.json().await.ok()
     }
 
-    async fn look(&mut self) {
+    /// Says what is new; without `aloud` it is only noted as known.
+    async fn look(&mut self, aloud: bool) {
         let Some(list) = self.get("/api/v1/incidents").await else { return };
         let ids = list["data"]["incidents"].as_array().into_iter().flatten().filter_map(|i| i["id"].as_str());
+        let mut news = Vec::new();
         for id in ids {
             let Some(one) = self.get(&format!("/api/v1/incidents/{id}")).await else { continue };
-            let incident = &one["data"]["incident"];
-            self.acknowledged |= incident["acknowledged_at"].is_string();
-            for line in incident["timeline"].as_array().into_iter().flatten() {
+            for line in one["data"]["incident"]["timeline"].as_array().into_iter().flatten() {
                 let seq = line["seq"].as_u64().unwrap_or(0);
                 if self.told.insert(seq) {
-                    self.tell(id, line);
+                    news.push((seq, id.to_owned(), line.clone()));
                 }
             }
         }
+        news.sort_by_key(|(seq, ..)| *seq);
+        for (_, id, line) in news.iter().filter(|_| aloud) {
+            self.tell(id, line);
+        }
+        // The last word comes when those who were paged have heard of the end as well.
+        if self.over && news.is_empty() {
+            self.over = false;
+            (self.say)("\nThat was the whole road: samples, rule, incident, page, answer, end. Ctrl-C ends the demo.");
+        }
     }
 
-    fn tell(&self, id: &str, line: &Value) {
+    fn tell(&mut self, id: &str, line: &Value) {
         let text = |key: &str| line[key].as_str().unwrap_or("");
         let clock = text("at").get(11..19).unwrap_or("");
-        let actor = if text("actor").is_empty() { String::new() } else { format!(" by {}", text("actor")) };
-        let reason = if text("reason").is_empty() { String::new() } else { format!(" ({})", text("reason")) };
-        (self.say)(&format!("{clock}  {id}  {}{actor}{reason}", text("text")));
+        let (kind, what, why) = (text("kind"), text("text"), text("reason"));
+        let actor = text("actor");
+        let by = if actor.is_empty() || what.contains(actor) { String::new() } else { format!(" by {actor}") };
+        let head = format!("{clock}  {id}  ");
+        match kind {
+            // The cause comes first: nobody answered, so the next step is taken.
+            "escalated" if !why.is_empty() => (self.say)(&format!("{head}{why}: {what}{by}")),
+            // The step before it has said why.
+            "paged" => (self.say)(&format!("{head}{what}{by}")),
+            _ if why.is_empty() => (self.say)(&format!("{head}{what}{by}")),
+            _ => (self.say)(&format!("{head}{what}{by}\n{:width$}because {why}", "", width = head.len())),
+        }
+        self.answered |= kind == "acknowledged" || (kind == "resolved" && !actor.is_empty());
+        if kind == "page_sent" && !self.hinted {
+            self.hinted = true;
+            let url = &self.url;
+            (self.say)(&format!(
+                "\nAnswer the page: press Acknowledge at {url}/incidents/{id}\n\
+                 or run: watchfire incident ack {id} --by you --url {url}\n"
+            ));
+        }
+        self.over |= kind == "resolved";
     }
 }

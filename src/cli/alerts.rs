@@ -42,6 +42,10 @@ pub fn run(command: AlertCommand) -> Result<(), String> {
 }
 
 fn print(alerts: &Value) {
+    if alerts.as_array().is_none_or(Vec::is_empty) {
+        out::line("no alerts");
+        return;
+    }
     let mut table = Table::new(&["ALERTNAME", "SEVERITY", "STARTS AT", "STATE", "LABELS", "SUMMARY"]);
     for alert in alerts.as_array().into_iter().flatten() {
         let label = |name: &str| text(&alert["labels"][name]);

@@ -16,7 +16,7 @@ const AFTER_HELP: &str = "Exit codes: 0 fine, 1 a check or the command failed, 2
 
 /// Keeps watch over metrics and alerts until a person has answered.
 #[derive(Debug, Parser)]
-#[command(name = "watchfire", version, about, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
+#[command(name = "watchfire", bin_name = "watchfire", version, about, after_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Option<Command>,
@@ -77,9 +77,10 @@ pub struct ServeArgs {
     /// Folder of the database and the write-ahead log [default: ./data]
     #[arg(long = "storage.path", value_name = "DIR")]
     pub storage_path: Option<PathBuf>,
-    /// error, warn, info, debug or trace; or a tracing filter such as `info,watchfire::engine=debug`
-    #[arg(long = "log.level", value_name = "LEVEL", default_value = "info")]
-    pub log_level: String,
+    /// error, warn, info, debug or trace [default: info; demo: warn]
+    #[arg(long = "log.level", value_name = "LEVEL")]
+    pub log_level: Option<String>,
+    /// How log lines on standard error look
     #[arg(long = "log.format", value_enum, default_value_t)]
     pub log_format: LogFormat,
     /// Listen beyond this machine without authentication
@@ -294,6 +295,7 @@ pub enum IncidentCommand {
     /// Give it back: the policy starts again
     #[command(visible_alias = "unacknowledge")]
     Unack(ActArgs),
+    /// Close it by hand
     Resolve(ActArgs),
     /// Quiet for a while, then the policy starts again
     Snooze {

@@ -166,6 +166,10 @@ pub fn oncall(client: &ClientArgs) -> Result<(), String> {
         out::json(list);
         return Ok(());
     }
+    if list.as_array().is_none_or(Vec::is_empty) {
+        out::line("no schedules are configured");
+        return Ok(());
+    }
     let mut table = Table::new(&["SCHEDULE", "USER", "UNTIL"]);
     for shift in list.as_array().into_iter().flatten() {
         table.row([text(&shift["schedule"]), text(&shift["user"]), text(&shift["until"])]);

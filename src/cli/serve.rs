@@ -36,8 +36,10 @@ pub fn demo(args: &ServeArgs) -> ExitCode {
 
 /// Loads and checks before anything starts, so that a mistake is an exit code and not a half-started server.
 fn start(args: &ServeArgs, loaded: Result<Loaded, Mistakes>, demo: Option<fn(&str)>) -> ExitCode {
-    let Some(level) = logging::parse_level(&args.log_level) else {
-        out::complain(format!("--log.level {:?} is not known: write error, warn, info, debug or trace", args.log_level));
+    // The demo tells its story on the same terminal: log lines would drown it.
+    let wanted = args.log_level.as_deref().unwrap_or(if demo.is_some() { "warn" } else { "info" });
+    let Some(level) = logging::parse_level(wanted) else {
+        out::complain(format!("--log.level {wanted:?} is not known: write error, warn, info, debug or trace"));
         return ExitCode::from(2);
     };
     let format = match args.log_format {

@@ -58,6 +58,7 @@ pub fn run(command: SilenceCommand) -> Result<(), String> {
                     return Err(format!("{id:?} is no silence id"));
                 }
                 server.delete(&format!("api/v2/silence/{id}"))?;
+                out::line(format!("{id} is expired"));
             }
             Ok(())
         }
@@ -74,6 +75,10 @@ fn matcher_json(m: &Matcher) -> Value {
 }
 
 fn print(silences: &Value) {
+    if silences.as_array().is_none_or(Vec::is_empty) {
+        out::line("no silences");
+        return;
+    }
     let mut table = Table::new(&["ID", "STATE", "MATCHERS", "ENDS AT", "CREATED BY", "COMMENT"]);
     for silence in silences.as_array().into_iter().flatten() {
         let matchers: Vec<String> = silence["matchers"].as_array().into_iter().flatten().map(matcher_text).collect();

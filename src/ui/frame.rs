@@ -3,11 +3,12 @@
 //! Never: allows a script, a frame, or a form that posts elsewhere.
 //! Start at [`Frame::new`].
 
-use crate::api::context::Context;
+use crate::api::context::{Context, Shared};
 use crate::api::error::ApiError;
 use crate::telemetry::{HealthReport, Status};
 use askama::Template;
-use axum::http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use axum::extract::{Request, State};
+use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
 /// No scripts at all; style and pictures from here; forms post here.
@@ -74,8 +75,15 @@ pub fn problem(context: &Context, error: &ApiError) -> Response {
         ApiError::Unavailable(_) => "Not now",
         _ => "That did not work",
     };
-    let problem = Problem { frame: Frame::new(context, ""), title: title.to_owned(), text: error.to_string() };
+    let problem = Problem { frame: Frame::new(context, ""), title: title.to_owned(), text: super::text::sentence(&error.to_string()) };
     let mut response = page(&problem);
     *response.status_mut() = error.status();
     response
+}
+
+/// A path that nobody has: a page for browsers, the API's error for programs.
+pub async fn nowhere(State(context): Shared, request: Request) -> Response {
+    let error = ApiError::NotFound(format!("nothing is at {}", request.uri().path()));
+    let accepts = request.headers().get(ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or("");
+    if accepts.contains("text/html") { problem(&context, &error) } else { error.into_response() }
 }

@@ -34,6 +34,8 @@ pub struct Row {
     pub sources: String,
     pub opened_at: String,
     pub opened_ago: String,
+    pub opened_clock: String,
+    pub acknowledged_ago: String,
     pub resolved_ago: String,
     pub resolved_by: String,
     pub next: String,
@@ -61,14 +63,16 @@ impl Row {
             sources: incident.doors.iter().map(|d| d.as_str().replace('_', " ")).collect::<Vec<_>>().join(", "),
             opened_at: incident.opened_at.to_rfc3339(),
             opened_ago: text::ago(incident.opened_at, now),
+            opened_clock: text::near(incident.opened_at, now),
+            acknowledged_ago: incident.acknowledged_at.map_or(String::new(), |at| text::ago(at, now)),
             resolved_ago: incident.resolved_at.map_or(String::new(), |at| text::ago(at, now)),
             resolved_by: match (&incident.resolved_at, &incident.resolved_by) {
                 (None, _) => String::new(),
-                (Some(_), Some(by)) => format!("resolved by {by}"),
-                (Some(_), None) => "resolved by itself".to_owned(),
+                (Some(_), Some(by)) => format!("by {by}"),
+                (Some(_), None) => "by itself".to_owned(),
             },
             next: next(incident, now),
-            escalation: escalation(incident, now),
+            escalation: escalation(incident),
         }
     }
 }
@@ -77,31 +81,27 @@ impl Row {
 fn next(incident: &Incident, now: Timestamp) -> String {
     let escalation = &incident.escalation;
     if let Some(until) = incident.snoozed_until.filter(|until| *until > now) {
-        return format!("snoozed, {}", text::ago(until, now));
+        return format!("snoozed; the policy starts again {}", text::ago(until, now));
     }
     match (incident.status, escalation.next_at, escalation.exhausted) {
-        (IncidentStatus::Triggered, Some(at), _) => format!("next step {}", text::ago(at, now)),
-        (IncidentStatus::Triggered, None, true) => "nobody answered".to_owned(),
+        (IncidentStatus::Triggered, Some(at), _) => format!("next step {}", text::due(at, now)),
+        (IncidentStatus::Triggered, None, true) => "policy exhausted, nobody answered".to_owned(),
         (IncidentStatus::Triggered, None, false) if escalation.policy.is_none() => "pages nobody".to_owned(),
-        (IncidentStatus::Acknowledged, Some(at), _) => format!("pages again {}", text::ago(at, now)),
-        _ => String::new(),
+        (IncidentStatus::Triggered, None, false) => "on hold: every firing alert is muted".to_owned(),
+        (IncidentStatus::Acknowledged, Some(at), _) => format!("pages again {}", text::due(at, now)),
+        (IncidentStatus::Acknowledged, None, _) => "pages nobody any more".to_owned(),
+        (IncidentStatus::Resolved, ..) => "nothing, it is over".to_owned(),
     }
 }
 
-fn escalation(incident: &Incident, now: Timestamp) -> String {
+/// Where it stands in its policy.
+fn escalation(incident: &Incident) -> String {
     let escalation = &incident.escalation;
-    let Some(policy) = &escalation.policy else {
-        return "No escalation policy: this incident pages nobody.".to_owned();
-    };
-    let mut said = format!("Policy {policy}, round {}, step {}.", escalation.round.max(1), escalation.step);
-    let next = next(incident, now);
-    if !next.is_empty() {
-        said.push(' ');
-        said.push_str(&next[..1].to_uppercase());
-        said.push_str(&next[1..]);
-        said.push('.');
+    match &escalation.policy {
+        None => "No escalation policy: this incident pages nobody.".to_owned(),
+        Some(policy) if escalation.step == 0 => format!("Policy {policy}, no step taken yet."),
+        Some(policy) => format!("Policy {policy}, round {}, step {}.", escalation.round.max(1), escalation.step),
     }
-    said
 }
 
 #[derive(Template)]

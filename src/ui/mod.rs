@@ -26,4 +26,5 @@ pub fn pages() -> Router<Arc<Context>> {
         .route("/silences", get(silences::list).post(silences::act))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/icon.svg", get(assets::icon))
+        .fallback(frame::nowhere)
 }

@@ -14,7 +14,7 @@ use crate::model::matcher::all_match;
 use crate::model::{Matcher, Silence, Timestamp, duration};
 use askama::Template;
 use axum::Form;
-use axum::extract::State;
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
 use serde::Deserialize;
 
@@ -26,6 +26,7 @@ pub struct Row {
     state: &'static str,
     matchers: Vec<String>,
     ends: String,
+    ends_at: String,
     by: String,
     comment: String,
 }
@@ -37,10 +38,26 @@ impl Row {
             state: silence.state(now).as_str(),
             matchers: silence.matchers.iter().map(ToString::to_string).collect(),
             ends: text::ago(silence.ends_at, now),
+            ends_at: silence.ends_at.to_rfc3339(),
             by: silence.created_by.clone(),
             comment: silence.comment.clone(),
         }
     }
+}
+
+/// Lengths the form offers, and the one it starts with.
+const LENGTHS: [&str; 7] = ["30m", "1h", "2h", "4h", "8h", "1d", "7d"];
+const LENGTH_DEFAULT: &str = "2h";
+/// Alerts a preview lists one by one.
+const PREVIEW_MAX: usize = 12;
+
+/// What would fall quiet.
+pub struct Preview {
+    text: String,
+    /// More than half of what fires.
+    wide: bool,
+    alerts: Vec<String>,
+    more: usize,
 }
 
 /// The form as it was sent.
@@ -60,25 +77,35 @@ pub struct Sent {
 struct Page {
     frame: Frame,
     error: Option<String>,
-    preview: Option<String>,
+    preview: Option<Preview>,
     form: Sent,
+    lengths: &'static [&'static str],
     silences: Vec<Row>,
 }
 
-fn build(context: &Context, form: Sent, error: Option<String>, preview: Option<String>) -> Response {
+fn build(context: &Context, mut form: Sent, error: Option<&ApiError>, preview: Option<Preview>) -> Response {
     let now = context.clock.now();
+    if form.duration.is_empty() {
+        LENGTH_DEFAULT.clone_into(&mut form.duration);
+    }
     let silences = context.engine.read().silences(now);
-    page(&Page {
+    let mut response = page(&Page {
         frame: Frame::new(context, "silences"),
-        error,
+        error: error.map(|e| text::sentence(&e.to_string())),
+        lengths: &LENGTHS,
         preview,
         form,
         silences: silences.iter().take(ROWS_MAX).map(|s| Row::new(s, now)).collect(),
-    })
+    });
+    if let Some(error) = error {
+        *response.status_mut() = error.status();
+    }
+    response
 }
 
-pub async fn list(State(context): Shared) -> Response {
-    build(&context, Sent::default(), None, None)
+/// The page; a link from an incident brings the matchers with it.
+pub async fn list(State(context): Shared, Query(form): Query<Sent>) -> Response {
+    build(&context, form, None, None)
 }
 
 impl Sent {
@@ -87,22 +114,39 @@ impl Sent {
     }
 
     /// How many firing alerts would fall quiet: a silence that is too wide is seen before it is made.
-    fn preview(&self, context: &Context) -> Result<String, ApiError> {
+    fn preview(&self, context: &Context) -> Result<Preview, ApiError> {
         let matchers = self.matchers()?;
-        let (mut quiet, mut firing) = (0usize, 0usize);
+        let (mut alerts, mut quiet, mut firing) = (Vec::new(), 0usize, 0usize);
         context.book.for_each(|record| {
-            if record.is_firing() {
-                firing += 1;
-                quiet += usize::from(all_match(&matchers, &record.labels));
+            if !record.is_firing() {
+                return;
+            }
+            firing += 1;
+            if all_match(&matchers, &record.labels) {
+                quiet += 1;
+                if alerts.len() < PREVIEW_MAX {
+                    let place = ["instance", "service", "job"].iter().find_map(|name| record.labels.get(name));
+                    alerts.push(format!("{} {}", record.labels.alert_name(), place.unwrap_or("")).trim().to_owned());
+                }
             }
         });
-        let wide = if firing > 1 && quiet * 2 > firing { " That is more than half of what fires: is it too wide?" } else { "" };
-        Ok(format!("{quiet} of {firing} firing alerts would fall quiet.{wide}"))
+        alerts.sort_unstable();
+        Ok(Preview {
+            text: format!("{quiet} of {firing} firing alerts would fall quiet."),
+            wide: firing > 1 && quiet * 2 > firing,
+            more: quiet - alerts.len(),
+            alerts,
+        })
     }
 
     fn kind(&self, now: Timestamp) -> Result<CommandKind, ApiError> {
         if self.verb == "expire" {
             return Ok(CommandKind::ExpireSilence(self.id.as_str().into()));
+        }
+        for (value, what) in [(&self.by, "your name"), (&self.comment, "why it shall be quiet")] {
+            if value.trim().is_empty() {
+                return Err(ApiError::Invalid(format!("fill in {what}: others will ask")));
+            }
         }
         let length = duration::parse(&self.duration)
             .ok_or_else(|| ApiError::Invalid(format!("{:?} is not a duration", self.duration)))?;
@@ -121,7 +165,7 @@ pub async fn act(State(context): Shared, Form(sent): Form<Sent>) -> Response {
     if sent.verb == "preview" {
         return match sent.preview(&context) {
             Ok(text) => build(&context, sent, None, Some(text)),
-            Err(error) => build(&context, sent, Some(error.to_string()), None),
+            Err(error) => build(&context, sent, Some(&error), None),
         };
     }
     let done = match sent.kind(context.clock.now()) {
@@ -130,6 +174,6 @@ pub async fn act(State(context): Shared, Form(sent): Form<Sent>) -> Response {
     };
     match done {
         Ok(_) => Redirect::to(&format!("{}/silences", context.route_prefix())).into_response(),
-        Err(error) => build(&context, sent, Some(error.to_string()), None),
+        Err(error) => build(&context, sent, Some(&error), None),
     }
 }

@@ -34,6 +34,37 @@ pub fn ago(at: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// A moment that is due: `in 5 min`; one that has come is `now`.
+pub fn due(at: Timestamp, now: Timestamp) -> String {
+    if at > now { ago(at, now) } else { "now".to_owned() }
+}
+
+/// The time of day, with the date when it is not today's: `03:04:05 UTC`, `2026-01-02 03:04:05 UTC`.
+pub fn near(at: Timestamp, now: Timestamp) -> String {
+    let text = clock(at);
+    if text[..10] == clock(now)[..10] { text[11..].to_owned() } else { text }
+}
+
+/// The engine writes moments in full; people read `03:04:05 UTC`.
+pub fn humane(text: &str, now: Timestamp) -> String {
+    let word = |word: &str| {
+        let bare = word.trim_end_matches([':', ';', ',', ')']);
+        match Timestamp::parse_rfc3339(bare).filter(|_| bare.len() >= 20) {
+            Some(at) => format!("{}{}", near(at, now), &word[bare.len()..]),
+            None => word.to_owned(),
+        }
+    };
+    text.split(' ').map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// A sentence: with a capital and a full stop.
+pub fn sentence(text: &str) -> String {
+    let mut chars = text.chars();
+    let capital: String = chars.next().into_iter().flat_map(char::to_uppercase).collect();
+    let stop = if text.ends_with(['.', '?', '!']) { "" } else { "." };
+    format!("{capital}{}{stop}", chars.as_str())
+}
+
 /// `2026-01-02 03:04:05 UTC`.
 pub fn clock(at: Timestamp) -> String {
     let text = at.to_rfc3339();
@@ -52,6 +83,12 @@ mod tests {
         let now = Timestamp::from_millis(1_000_000);
         assert_eq!(ago(now, now), "just now");
         assert_eq!(ago(now + Duration::from_secs(300), now), "in 5 min");
+        assert_eq!((due(now, now).as_str(), due(now + Duration::from_secs(9), now).as_str()), ("now", "in 9 s"));
         assert_eq!(clock(Timestamp::EPOCH), "1970-01-01 00:00:00 UTC");
+        assert_eq!(near(Timestamp::EPOCH, now), "00:00:00 UTC");
+        assert_eq!(near(Timestamp::EPOCH, now + Duration::from_secs(90_000)), "1970-01-01 00:00:00 UTC");
+        let said = "step 2 at 1970-01-01T00:00:07.250Z: ben";
+        assert_eq!(humane(said, now), "step 2 at 00:00:07 UTC: ben");
+        assert_eq!(sentence("ümlaut comes first"), "Ümlaut comes first.");
     }
 }

@@ -23,4 +23,5 @@ mod stories;
 mod support;
 mod template;
 mod tidy;
+mod ui;
 mod world;
