@@ -363,9 +363,12 @@ fn label_name(f: &Fields<'_>, key: &'static str) -> Option<Arc<str>> {
     Some(Arc::from(name.value))
 }
 
-/// Reads `paging`.
+/// Reads `paging`, or the limit alone at the top level.
 pub fn paging(root: &Fields<'_>) -> Paging {
     let mut paging = Paging { max_pages_per_minute: 10 };
+    if let Some(max) = root.count("max_pages_per_minute", 100_000) {
+        paging.max_pages_per_minute = max.value as u32;
+    }
     let Some(f) = root.fields("paging") else { return paging };
     if let Some(max) = f.count("max_pages_per_minute", 100_000) {
         paging.max_pages_per_minute = max.value as u32;
