@@ -60,26 +60,25 @@ type Filter = (String, Option<(String, String, String)>);
 /// and by the classic one where both can and disagree.
 fn filters(data: &Value) -> Vec<Filter> {
     let mut found = Vec::new();
-    for (section, newer) in [
-        ("fallback_single", true),
-        ("utf8_single_matcher", true),
-        ("classic_matchers", false),
-        ("classic_and_utf8_compliance", false),
-    ] {
+    for section in ["fallback_single", "utf8_single_matcher", "classic_matchers", "classic_and_utf8_compliance"] {
         for case in list(data, section) {
             let input = case["input"].as_str().unwrap();
             let matchers = list(case, "matchers");
             let refused = case["error"].is_string();
-            // Braces around one matcher are the newer parser's; an error of only one of the two is no refusal.
-            let applies = match (newer, refused) {
-                (true, true) => section == "fallback_single",
-                (true, false) => true,
-                (false, _) => !input.contains(['{', ',']) && (refused || matchers.len() == 1),
+            let braced = input.starts_with('{') || input.ends_with('}');
+            // An error of only one of the two parsers is no refusal; a list's commas are no filter's, and the classic parser
+            // takes a last comma for a part of the value unless the name is quoted, which only the newer one reads.
+            let applies = match section {
+                "fallback_single" => true,
+                "utf8_single_matcher" => !refused && (input.starts_with('"') || !input.ends_with(',')),
+                "classic_matchers" => !refused && matchers.len() == 1 && !input.contains(['{', ',']),
+                _ => !input.contains(['{', ',']) && (refused || matchers.len() == 1),
             };
             if applies && !input.is_empty() {
                 let text = |m: &Value, key: &str| m[key].as_str().unwrap().to_owned();
                 let one = |m: &Value| (text(m, "name"), text(m, "op"), text(m, "value"));
-                found.push((input.to_owned(), (!refused).then(|| one(&matchers[0]))));
+                // A filter with braces is refused by Alertmanager's API whatever is in them.
+                found.push((input.to_owned(), (!refused && !braced).then(|| one(&matchers[0]))));
             }
         }
     }
@@ -188,10 +187,14 @@ async fn silences() {
     assert_eq!((&stored["createdBy"], &stored["comment"]), (&json!("ana"), &json!("works on it")));
 
     // The end must come after the start.
-    for ends in [soon(5), soon(9)] {
-        let answer = post(&silence(&soon(10), &ends)).await;
+    for (starts, ends, why) in [
+        (soon(10), soon(5), "start time must be before end time"),
+        ("2126-01-01T00:00:00Z".to_owned(), "2126-01-01T00:00:00Z".to_owned(), "start time must be before end time"),
+        (soon(-10), soon(-5), "end time can't be in the past"),
+    ] {
+        let answer = post(&silence(&starts, &ends)).await;
         assert_eq!(answer.status, 400);
-        assert_eq!(answer.json(), "Failed to create silence: start time must be before end time");
+        assert_eq!(answer.json(), format!("Failed to create silence: {why}"));
     }
     // Same matchers and start, later end: the same silence.
     let starts = stored["startsAt"].as_str().unwrap().to_owned();

@@ -119,12 +119,21 @@ pub async fn post(State(context): Shared, body: Bytes) -> Result<Response, V2Err
         Matcher::new(&m.name, op(m.is_regex, m.is_equal.unwrap_or(true)), &m.value)
             .map_err(|e| ApiError::Invalid(format!("silence invalid: invalid label matcher {:?}: {e}", m.name)))
     };
+    let (starts_at, ends_at) = (time("startsAt", &posted.starts_at)?, time("endsAt", &posted.ends_at)?);
+    // Word for word what Alertmanager's handler says before it looks at anything else; amtool shows it to people.
+    let refused = |why: &str| ApiError::Invalid(format!("Failed to create silence: {why}"));
+    if starts_at >= ends_at {
+        return Err(refused("start time must be before end time").into());
+    }
+    if ends_at < context.clock.now() {
+        return Err(refused("end time can't be in the past").into());
+    }
     let kind = CommandKind::PutSilence {
         id: posted.id.filter(|id| !id.is_empty()).map(Into::into),
         new_id: uuid::Uuid::new_v4().to_string().into(),
         matchers: posted.matchers.iter().map(matcher).collect::<Result<_, _>>()?,
-        starts_at: time("startsAt", &posted.starts_at)?,
-        ends_at: time("endsAt", &posted.ends_at)?,
+        starts_at,
+        ends_at,
         comment: posted.comment,
     };
     match send(&context, kind, Some(&posted.created_by), None).await? {
