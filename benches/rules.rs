@@ -3,8 +3,8 @@
 //! Never: part of the tests.
 //! Start at [`main`].
 
-use std::fmt::Write as _;
 use criterion::{BatchSize, Criterion};
+use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 use watchfire::model::{Labels, SampleValue, Timestamp};

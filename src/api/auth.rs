@@ -26,9 +26,9 @@ impl Auth {
         tokens: impl IntoIterator<Item = &'a Secret>,
         users: impl IntoIterator<Item = (&'a str, &'a Secret)>,
     ) -> Self {
-        let users = users.into_iter().map(|(name, password)| {
-            (name.to_owned(), digest(&format!("{name}:{}", password.expose())))
-        });
+        let users = users
+            .into_iter()
+            .map(|(name, password)| (name.to_owned(), digest(&format!("{name}:{}", password.expose()))));
         Self { tokens: tokens.into_iter().map(|t| digest(t.expose())).collect(), users: users.collect() }
     }
 

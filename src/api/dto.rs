@@ -3,9 +3,7 @@
 //! Never: computes anything but text forms; times are RFC 3339 UTC.
 //! Start at [`IncidentDto`].
 
-use crate::model::{
-    AlertRecord, Incident, Labels, Member, Notification, NotificationKind, TimelineEntry, Timestamp,
-};
+use crate::model::{AlertRecord, Incident, Labels, Member, Notification, NotificationKind, TimelineEntry, Timestamp};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 

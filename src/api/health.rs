@@ -27,7 +27,8 @@ pub async fn ready(State(context): Shared) -> Response {
     if context.health.is_ready() {
         "Watchfire is ready.\n".into_response()
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "Watchfire is not ready: state is being loaded, or it is stopping.\n").into_response()
+        (StatusCode::SERVICE_UNAVAILABLE, "Watchfire is not ready: state is being loaded, or it is stopping.\n")
+            .into_response()
     }
 }
 

@@ -60,7 +60,10 @@ pub async fn list(State(context): Shared, uri: Uri) -> Result<Response, ApiError
         .collect::<Result<_, _>>()?;
     let before = match params.one("next") {
         None => None,
-        Some(text) => Some(IncidentId::parse(text).ok_or_else(|| ApiError::Invalid(format!("parameter next: {text:?} is no incident id")))?),
+        Some(text) => Some(
+            IncidentId::parse(text)
+                .ok_or_else(|| ApiError::Invalid(format!("parameter next: {text:?} is no incident id")))?,
+        ),
     };
     let limit = params.number("limit", PAGE)?.clamp(1, PAGE_MAX);
     let mut query = IncidentQuery {
@@ -149,7 +152,8 @@ struct To {
 }
 
 fn fingerprint(text: &str) -> Result<Fingerprint, ApiError> {
-    Fingerprint::parse(text).ok_or_else(|| ApiError::Invalid(format!("{text:?} is no fingerprint: write its sixteen hex digits")))
+    Fingerprint::parse(text)
+        .ok_or_else(|| ApiError::Invalid(format!("{text:?} is no fingerprint: write its sixteen hex digits")))
 }
 
 impl Body {
@@ -196,14 +200,18 @@ impl Body {
             "merge" => {
                 let from: Vec<IncidentId> = self.from.iter().map(|id| id_of(id)).collect::<Result<_, _>>()?;
                 if from.is_empty() {
-                    return Err(ApiError::Invalid("merge wants the incidents that become part of this one: {\"from\": [\"INC-2\"]}".to_owned()));
+                    return Err(ApiError::Invalid(
+                        "merge wants the incidents that become part of this one: {\"from\": [\"INC-2\"]}".to_owned(),
+                    ));
                 }
                 CommandKind::Merge { into: incident, from }
             }
             "split" => {
                 let alerts: Vec<Fingerprint> = self.alerts.iter().map(|a| fingerprint(a)).collect::<Result<_, _>>()?;
                 if alerts.is_empty() {
-                    return Err(ApiError::Invalid("split wants the alerts that leave: {\"alerts\": [\"<fingerprint>\"]}".to_owned()));
+                    return Err(ApiError::Invalid(
+                        "split wants the alerts that leave: {\"alerts\": [\"<fingerprint>\"]}".to_owned(),
+                    ));
                 }
                 CommandKind::Split { incident, alerts }
             }
@@ -246,7 +254,9 @@ pub async fn run(
     match send(context, kind, by, note).await {
         Ok(Some(Reply::Incident(id))) => Ok(Some(id)),
         Ok(_) => Ok(None),
-        Err(ApiError::NotFound(text)) => Err(closed_long_ago(context, &named).await?.unwrap_or(ApiError::NotFound(text))),
+        Err(ApiError::NotFound(text)) => {
+            Err(closed_long_ago(context, &named).await?.unwrap_or(ApiError::NotFound(text)))
+        }
         Err(error) => Err(error),
     }
 }

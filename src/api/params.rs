@@ -43,7 +43,9 @@ impl Params {
     pub fn number(&self, name: &str, default: usize) -> Result<usize, ApiError> {
         match self.one(name) {
             None => Ok(default),
-            Some(text) => text.parse().map_err(|_| ApiError::Invalid(format!("parameter {name}: {text:?} is not a number"))),
+            Some(text) => {
+                text.parse().map_err(|_| ApiError::Invalid(format!("parameter {name}: {text:?} is not a number")))
+            }
         }
     }
 }

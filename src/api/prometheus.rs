@@ -125,7 +125,8 @@ fn time(params: &Params, name: &str) -> Result<Option<Timestamp>, ApiError> {
 
 fn step(params: &Params) -> Result<Duration, ApiError> {
     let text = params.one("step").unwrap_or("");
-    let invalid = || ApiError::Invalid(format!("invalid parameter \"step\": cannot parse {text:?} to a valid duration"));
+    let invalid =
+        || ApiError::Invalid(format!("invalid parameter \"step\": cannot parse {text:?} to a valid duration"));
     let step = match text.parse::<f64>() {
         Ok(seconds) if seconds.is_finite() && seconds > 0.0 => Duration::from_millis((seconds * 1000.0) as u64),
         Ok(_) => Duration::ZERO,
@@ -167,7 +168,8 @@ pub async fn query(State(context): Shared, uri: Uri, body: Bytes) -> Result<Resp
     let params = Params::with_form(&uri, &body);
     let at = time(&params, "time")?.unwrap_or_else(|| context.clock.now());
     let plan = plan(&params)?;
-    let evaluated = evaluate(context, move |context| plan.eval(&context.head, at, &limits()).map_err(|e| refused(&e))).await?;
+    let evaluated =
+        evaluate(context, move |context| plan.eval(&context.head, at, &limits()).map_err(|e| refused(&e))).await?;
     Ok(answer(evaluated, at))
 }
 
@@ -178,7 +180,9 @@ pub async fn query_range(State(context): Shared, uri: Uri, body: Bytes) -> Resul
     let end = time(&params, "end")?.ok_or_else(|| missing("end"))?;
     let step = step(&params)?;
     if end < start {
-        return Err(ApiError::Invalid("invalid parameter \"end\": end timestamp must not be before start time".to_owned()));
+        return Err(ApiError::Invalid(
+            "invalid parameter \"end\": end timestamp must not be before start time".to_owned(),
+        ));
     }
     if end.since(start).as_millis() / step.as_millis().max(1) > 11_000 {
         return Err(ApiError::Invalid(
@@ -187,9 +191,8 @@ pub async fn query_range(State(context): Shared, uri: Uri, body: Bytes) -> Resul
         ));
     }
     let plan = plan(&params)?;
-    let work = move |context: &Context| {
-        plan.eval_range(&context.head, start, end, step, &limits()).map_err(|e| refused(&e))
-    };
+    let work =
+        move |context: &Context| plan.eval_range(&context.head, start, end, step, &limits()).map_err(|e| refused(&e));
     Ok(answer(evaluate(context, work).await?, end))
 }
 
@@ -198,8 +201,8 @@ fn selectors(params: &Params) -> Result<Vec<Vec<Matcher>>, ApiError> {
     params
         .all("match[]")
         .map(|text| {
-            let selector = parse_selector(text)
-                .map_err(|e| ApiError::Invalid(format!("invalid parameter \"match[]\": {e}")))?;
+            let selector =
+                parse_selector(text).map_err(|e| ApiError::Invalid(format!("invalid parameter \"match[]\": {e}")))?;
             Ok(selector.all_matchers())
         })
         .collect()

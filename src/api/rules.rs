@@ -117,7 +117,9 @@ pub async fn rules(State(context): Shared, uri: Uri) -> Result<Response, ApiErro
     let wanted = Wanted::of(&params)?;
     let limit = params.number("group_limit", 0)?;
     if params.one("group_next_token").is_some() && limit == 0 {
-        return Err(ApiError::Invalid("group_limit needs to be present in order to paginate over the groups".to_owned()));
+        return Err(ApiError::Invalid(
+            "group_limit needs to be present in order to paginate over the groups".to_owned(),
+        ));
     }
     let start = params.number("group_next_token", 0)?;
     let view = context.rules.load();
@@ -128,8 +130,7 @@ pub async fn rules(State(context): Shared, uri: Uri) -> Result<Response, ApiErro
             next = Some(index.to_string());
             break;
         }
-        let rules: Vec<Json> =
-            group.rules.iter().filter(|r| wanted.wants(r)).map(|r| rule(r, wanted.alerts)).collect();
+        let rules: Vec<Json> = group.rules.iter().filter(|r| wanted.wants(r)).map(|r| rule(r, wanted.alerts)).collect();
         if !rules.is_empty() {
             groups.push(json!({
                 "name": &*group.name,

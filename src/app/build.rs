@@ -125,7 +125,10 @@ fn restore(config: &Config, book: &Book, snapshot: Snapshot, now: Timestamp) -> 
 }
 
 /// The window, filled from the log, and the door in front of it.
-fn samples(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<Head>, WriteDoor, Arc<tokio::sync::Notify>), AppError> {
+fn samples(
+    config: &Config,
+    clock: &Arc<dyn Clock>,
+) -> Result<(Arc<Head>, WriteDoor, Arc<tokio::sync::Notify>), AppError> {
     let ingest = &config.ingest;
     let head = Arc::new(Head::new(ingest.head()));
     let ha = Arc::new(HaTracker::new(ingest.ha()));
@@ -138,7 +141,13 @@ fn samples(config: &Config, clock: &Arc<dyn Clock>) -> Result<(Arc<Head>, WriteD
     Ok((head, door, arrivals))
 }
 
-fn open_wal(dir: &Path, config: &Config, head: &Head, ha: &HaTracker, now: Timestamp) -> Result<Arc<Wal>, crate::wal::WalError> {
+fn open_wal(
+    dir: &Path,
+    config: &Config,
+    head: &Head,
+    ha: &HaTracker,
+    now: Timestamp,
+) -> Result<Arc<Wal>, crate::wal::WalError> {
     let restored = replay(dir, head, ha, now - config.ingest.window)?;
     tracing::info!(
         samples = restored.samples,

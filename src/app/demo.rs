@@ -3,8 +3,8 @@
 //! Never: touches the engine; it is a sender and a reader like any other.
 //! Start at [`run`].
 
-use crate::config::{self, Files, Loaded, Mistakes};
 use crate::clock::{Clock, SystemClock};
+use crate::config::{self, Files, Loaded, Mistakes};
 use crate::model::{Labels, Sample, Timestamp};
 use crate::wire::remote_write::{Version, encode};
 use serde_json::Value;
@@ -47,10 +47,20 @@ enum Fleet {
 /// Writes a sample of each series every second and tells what becomes of it, until stopped.
 pub async fn run(address: SocketAddr, say: fn(&str), stop: CancellationToken) {
     let url = format!("http://{address}");
-    say(&format!("Watchfire is watching a simulated shop of nine instances. Open {url}/ in a browser; Ctrl-C ends it."));
+    say(&format!(
+        "Watchfire is watching a simulated shop of nine instances. Open {url}/ in a browser; Ctrl-C ends it."
+    ));
     say(&format!("In {BREAKS_AFTER_BEATS} seconds its checkout service breaks. Times are UTC.\n"));
     let client = reqwest::Client::new();
-    let mut teller = Teller { url: url.clone(), client: client.clone(), say, told: BTreeSet::new(), answered: false, hinted: false, over: false };
+    let mut teller = Teller {
+        url: url.clone(),
+        client: client.clone(),
+        say,
+        told: BTreeSet::new(),
+        answered: false,
+        hinted: false,
+        over: false,
+    };
     // What an earlier demo left in the same folder is no news.
     teller.look(false).await;
     let mut beat = tokio::time::interval(BEAT);
@@ -63,7 +73,9 @@ pub async fn run(address: SocketAddr, say: fn(&str), stop: CancellationToken) {
         beats += 1;
         if teller.answered && repair_at.is_none() {
             repair_at = Some(beats + REPAIR_BEATS);
-            say(&format!("\nSomebody answered, so nobody else is paged. The shop is repaired in {REPAIR_BEATS} seconds.\n"));
+            say(&format!(
+                "\nSomebody answered, so nobody else is paged. The shop is repaired in {REPAIR_BEATS} seconds.\n"
+            ));
         }
         let healed = beats > HEALS_AFTER_BEATS || repair_at.is_some_and(|at| beats >= at);
         let fleet = if beats > BREAKS_AFTER_BEATS && !healed { Fleet::Broken } else { Fleet::Well };

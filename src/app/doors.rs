@@ -31,7 +31,9 @@ impl RuleDoor {
             match self.book.observe(alert.clone(), now) {
                 Ok(Observed::Transition(transition)) => transitions.push(transition),
                 Ok(Observed::Refresh) => drop(self.metrics.alerts.refreshes.inc()),
-                Ok(Observed::Ignored { reason }) => tracing::debug!(reason = reason.as_str(), "a rule's news changed nothing"),
+                Ok(Observed::Ignored { reason }) => {
+                    tracing::debug!(reason = reason.as_str(), "a rule's news changed nothing");
+                }
                 Err(error) => tracing::error!(%error, labels = %alert.labels, "an alert of a rule could not be taken"),
             }
         }

@@ -40,20 +40,26 @@ pub fn register(parts: &Parts) {
     let read = counts(context);
     metrics.read(readings::INCIDENTS, move || {
         let counts = read();
-        by("status", &[
-            ("triggered", counts.incidents_triggered),
-            ("acknowledged", counts.incidents_acknowledged),
-            ("resolved", counts.incidents_resolved),
-        ])
+        by(
+            "status",
+            &[
+                ("triggered", counts.incidents_triggered),
+                ("acknowledged", counts.incidents_acknowledged),
+                ("resolved", counts.incidents_resolved),
+            ],
+        )
     });
     let read = counts(context);
     metrics.read(readings::SILENCES, move || {
         let counts = read();
-        by("state", &[
-            ("active", counts.silences_active),
-            ("pending", counts.silences_pending),
-            ("expired", counts.silences_expired),
-        ])
+        by(
+            "state",
+            &[
+                ("active", counts.silences_active),
+                ("pending", counts.silences_pending),
+                ("expired", counts.silences_expired),
+            ],
+        )
     });
     let inbox = context.inbox.clone();
     metrics.read_one(readings::INBOX_DEPTH, move || inbox.depth() as f64);

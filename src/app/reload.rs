@@ -58,7 +58,8 @@ impl Reloader {
     }
 
     async fn apply(&self) -> Result<(), String> {
-        let loaded = config::start(self.config_file.as_deref(), &self.overrides, self.insecure).map_err(|m| m.to_string())?;
+        let loaded =
+            config::start(self.config_file.as_deref(), &self.overrides, self.insecure).map_err(|m| m.to_string())?;
         for warning in &loaded.warnings {
             tracing::warn!(%warning, "configuration");
         }

@@ -61,7 +61,9 @@ fn told(notification: &Notification, at: Timestamp) -> Told {
             let title = notification.message.incident.as_ref().map_or("", |i| i.title.as_str());
             ((if notification.message.firing { "update" } else { "end" }).to_owned(), title.to_owned())
         }
-        NotificationKind::Announcement { .. } => ("announcement".to_owned(), notification.message.group_labels.to_string()),
+        NotificationKind::Announcement { .. } => {
+            ("announcement".to_owned(), notification.message.group_labels.to_string())
+        }
     };
     Told { at, receiver: notification.receiver.clone(), what, about }
 }

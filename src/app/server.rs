@@ -49,7 +49,11 @@ impl Gate {
 /// State is being loaded: alive, but come back.
 fn loading(path: &str) -> Response<Body> {
     let healthy = path.ends_with("/-/healthy");
-    let mut response = Response::new(Body::from(if healthy { "Watchfire is healthy.\n" } else { "Watchfire is loading its state.\n" }));
+    let mut response = Response::new(Body::from(if healthy {
+        "Watchfire is healthy.\n"
+    } else {
+        "Watchfire is loading its state.\n"
+    }));
     if !healthy {
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         response.headers_mut().insert("retry-after", axum::http::HeaderValue::from_static("1"));
@@ -63,7 +67,11 @@ pub async fn serve(listener: TcpListener, gate: Gate, connections_max: usize, mu
     let graceful = GracefulShutdown::new();
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(H2_STREAMS_MAX).keep_alive_interval(Duration::from_secs(30));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(H2_STREAMS_MAX)
+        .keep_alive_interval(Duration::from_secs(30));
     loop {
         let Ok(slot) = slots.clone().acquire_owned().await else { break };
         let socket = tokio::select! {

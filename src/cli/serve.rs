@@ -76,6 +76,9 @@ fn start(args: &ServeArgs, loaded: Result<Loaded, Mistakes>, demo: Option<fn(&st
 /// `watchfire repair`: cuts what cannot be read out of the write-ahead log; the server must not run.
 pub fn repair(storage: &Path) -> Result<(), String> {
     let repaired = crate::wal::repair(&storage.join("wal")).map_err(|e| e.to_string())?;
-    out::line(format!("{} segments mended, {} bytes could not be read and are gone", repaired.segments, repaired.dropped_bytes));
+    out::line(format!(
+        "{} segments mended, {} bytes could not be read and are gone",
+        repaired.segments, repaired.dropped_bytes
+    ));
     Ok(())
 }

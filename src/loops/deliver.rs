@@ -64,7 +64,14 @@ impl Deliver {
     /// Nothing runs until the first [`Self::dispatch`], which needs a tokio runtime.
     pub fn new(notifiers: Notifiers, clock: Arc<dyn Clock>, sink: ReceiptSink, observer: Option<Observer>) -> Self {
         let slots = Semaphore::new(IN_FLIGHT_TOTAL_MAX);
-        let shared = Shared { notifiers: ArcSwap::from_pointee(notifiers), clock, sink, observer, slots, turns: turn::Turns::default() };
+        let shared = Shared {
+            notifiers: ArcSwap::from_pointee(notifiers),
+            clock,
+            sink,
+            observer,
+            slots,
+            turns: turn::Turns::default(),
+        };
         Self { shared: Arc::new(shared), destinations: Mutex::default(), stopped: AtomicBool::new(false) }
     }
 

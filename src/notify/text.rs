@@ -252,7 +252,7 @@ mod tests {
         );
         check(
             &message(&[false, false], Some(IncidentStatus::Triggered)),
-            "[HIGH] INC-7 api is  down",
+            "[FIRING:2] HIGH INC-7 api is  down",
             "INC-7 api is  down: high and firing, since 2026-01-02 03:04:05 UTC (2 alerts firing) http://w/INC-7",
         );
         check(

@@ -9,7 +9,9 @@ use super::rows::{LabelsBody, fingerprints, known, millis, moment, numbers};
 use crate::model::notification::{
     Message, MessageAlert, MessageIncident, Notification, NotificationKind, NotificationState,
 };
-use crate::model::{AlertRecord, Fingerprint, IncidentId, IncidentStatus, Labels, NotificationKey, Severity, Timestamp};
+use crate::model::{
+    AlertRecord, Fingerprint, IncidentId, IncidentStatus, Labels, NotificationKey, Severity, Timestamp,
+};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::sync::Arc;

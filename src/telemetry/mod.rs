@@ -12,7 +12,4 @@ pub mod readings;
 
 pub use exposition::{Exposition, OPENMETRICS_TYPE, PLAIN_TYPE};
 pub use health::{Health, HealthReport, Part, PartHealth, Status};
-pub use metrics::{
-    AlertMetrics, ConfigMetrics, InboxMetrics, Metrics, NotificationMetrics,
-    RuleMetrics, StoreMetrics,
-};
+pub use metrics::{AlertMetrics, ConfigMetrics, InboxMetrics, Metrics, NotificationMetrics, RuleMetrics, StoreMetrics};

@@ -12,7 +12,8 @@ use axum::http::header::{ACCEPT, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
 use axum::response::{IntoResponse, Response};
 
 /// No scripts at all; style and pictures from here; forms post here.
-const POLICY: &str = "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
+const POLICY: &str =
+    "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 pub struct Frame {
     pub prefix: String,
@@ -75,7 +76,11 @@ pub fn problem(context: &Context, error: &ApiError) -> Response {
         ApiError::Unavailable(_) => "Not now",
         _ => "That did not work",
     };
-    let problem = Problem { frame: Frame::new(context, ""), title: title.to_owned(), text: super::text::sentence(&error.to_string()) };
+    let problem = Problem {
+        frame: Frame::new(context, ""),
+        title: title.to_owned(),
+        text: super::text::sentence(&error.to_string()),
+    };
     let mut response = page(&problem);
     *response.status_mut() = error.status();
     response

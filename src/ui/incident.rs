@@ -12,8 +12,8 @@ use crate::api::incidents::run;
 use crate::engine::CommandKind;
 use crate::model::incident::EscalationTarget;
 use crate::model::{
-    AlertRecord, Fingerprint, IncidentId, IncidentStatus, Matcher, Member, Notification, NotificationKind, TimelineEntry,
-    Timestamp, duration,
+    AlertRecord, Fingerprint, IncidentId, IncidentStatus, Matcher, Member, Notification, NotificationKind,
+    TimelineEntry, Timestamp, duration,
 };
 use crate::store::IncidentQuery;
 use askama::Template;
@@ -121,7 +121,12 @@ fn alert_row(record: &AlertRecord, member: &Member, now: Timestamp) -> AlertRow 
         state: if record.is_firing() { "firing" } else { "resolved" },
         name: record.labels.alert_name().to_owned(),
         summary: summary.to_owned(),
-        labels: record.labels.iter().filter(|(n, _)| *n != "alertname").map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
+        labels: record
+            .labels
+            .iter()
+            .filter(|(n, _)| *n != "alertname")
+            .map(|(n, v)| (n.to_owned(), v.to_owned()))
+            .collect(),
         since: match record.ended_at {
             None => text::ago(record.starts_at, now),
             Some(end) => format!("ended {}", text::ago(end, now)),

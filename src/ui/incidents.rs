@@ -117,7 +117,11 @@ struct Page {
 
 async fn build(context: &Context) -> Result<Response, ApiError> {
     let now = context.clock.now();
-    let wanted = |statuses: &[IncidentStatus], limit| IncidentQuery { statuses: statuses.to_vec(), limit, ..IncidentQuery::default() };
+    let wanted = |statuses: &[IncidentStatus], limit| IncidentQuery {
+        statuses: statuses.to_vec(),
+        limit,
+        ..IncidentQuery::default()
+    };
     let mut open =
         context.store.incidents(wanted(&[IncidentStatus::Triggered, IncidentStatus::Acknowledged], OPEN_MAX)).await?;
     let closed = context.store.incidents(wanted(&[IncidentStatus::Resolved], CLOSED_MAX)).await?;

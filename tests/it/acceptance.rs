@@ -236,7 +236,9 @@ async fn timed_scenarios() {
     assert!(!all.is_empty());
     // All servers first, so that no start disturbs another one's clock.
     let mut starting = JoinSet::new();
-    all.into_iter().for_each(|scenario| drop(starting.spawn(prepare(scenario))));
+    for scenario in all {
+        drop(starting.spawn(prepare(scenario)));
+    }
     let mut playing = JoinSet::new();
     starting.join_all().await.into_iter().for_each(|scenario| drop(playing.spawn(play(scenario))));
     let found: String = playing.join_all().await.concat();

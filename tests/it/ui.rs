@@ -126,7 +126,9 @@ fn check_html(path: &str, html: &str) {
 fn check_headers(path: &str, response: &Response) {
     let header = |name: &str| response.headers().get(name).map_or("", |v| v.to_str().unwrap());
     let policy = header("content-security-policy");
-    for part in ["default-src 'none'", "style-src 'self'", "form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'"] {
+    for part in
+        ["default-src 'none'", "style-src 'self'", "form-action 'self'", "frame-ancestors 'none'", "base-uri 'none'"]
+    {
         assert!(policy.contains(part), "{path}: {policy}");
     }
     assert!(!policy.contains("unsafe"), "{path}: {policy}");
@@ -145,11 +147,22 @@ async fn hostile_text_stays_text() {
         })
     });
     site.alerts(json!(alerts)).await;
-    let silence = [("verb", "create"), ("matchers", "alertname=\"<script>x\""), ("duration", "1h"), ("by", HOSTILE[1]), ("comment", HOSTILE[0])];
+    let silence = [
+        ("verb", "create"),
+        ("matchers", "alertname=\"<script>x\""),
+        ("duration", "1h"),
+        ("by", HOSTILE[1]),
+        ("comment", HOSTILE[0]),
+    ];
     assert_eq!(site.press("/silences", &silence).await.status(), StatusCode::SEE_OTHER);
-    assert_eq!(site.press("/incidents/INC-1", &[("verb", "note"), ("by", HOSTILE[1]), ("note", HOSTILE[0])]).await.status(), StatusCode::SEE_OTHER);
+    assert_eq!(
+        site.press("/incidents/INC-1", &[("verb", "note"), ("by", HOSTILE[1]), ("note", HOSTILE[0])]).await.status(),
+        StatusCode::SEE_OTHER
+    );
     let mut paths = ["/", "/incidents", "/rules", "/silences"].map(str::to_owned).to_vec();
-    paths.extend((1..=HOSTILE.len()).flat_map(|n| [format!("/incidents/INC-{n}"), format!("/incidents/INC-{n}?follow=on")]));
+    paths.extend(
+        (1..=HOSTILE.len()).flat_map(|n| [format!("/incidents/INC-{n}"), format!("/incidents/INC-{n}?follow=on")]),
+    );
     paths.push("/silences?matchers=%22%3E%3Cscript%3Ealert(1)%3C/script%3E".to_owned());
     for path in &paths {
         let response = site.get(path).await;
@@ -158,7 +171,10 @@ async fn hostile_text_stays_text() {
         check_html(path, &response.text().await.unwrap());
     }
     let all = site.page("/").await;
-    assert!(all.contains("&#60;script&#62;alert(1)") || all.contains("&lt;script&gt;alert(1)"), "shown as text:\n{all}");
+    assert!(
+        all.contains("&#60;script&#62;alert(1)") || all.contains("&lt;script&gt;alert(1)"),
+        "shown as text:\n{all}"
+    );
     for path in ["/incidents/INC-999", "/incidents/%3Cscript%3E", "/no/%3Cscript%3Ealert(1)"] {
         let response = site.get(path).await;
         assert_eq!(response.status(), StatusCode::NOT_FOUND, "{path}");
@@ -176,7 +192,17 @@ async fn the_buttons_do_what_they_say() {
     let page = site.page("/incidents/INC-1").await;
     assert!(!page.contains("http-equiv=\"refresh\""), "a page with a form never reloads");
     assert!(!site.page("/incidents/INC-1?follow=on").await.contains("<form"), "a page that reloads has no form");
-    for word in ["triggered", "critical", "DiskFull", "it broke", "Next:", "rule service", "Who was told", "The tree of why", "Merge into"] {
+    for word in [
+        "triggered",
+        "critical",
+        "DiskFull",
+        "it broke",
+        "Next:",
+        "rule service",
+        "Who was told",
+        "The tree of why",
+        "Merge into",
+    ] {
         assert!(page.contains(word), "{word} is not on the page:\n{page}");
     }
     for verb in ["acknowledge", "resolve", "snooze", "escalate", "note", "reassign", "merge", "split", "detach"] {
@@ -187,15 +213,25 @@ async fn the_buttons_do_what_they_say() {
     assert_eq!(done.headers()["location"], "/incidents/INC-1");
     assert!(done.headers()["set-cookie"].to_str().unwrap().starts_with("watchfire_name=ana;"));
     let page = site.page("/incidents/INC-1").await;
-    assert!(page.contains("status acknowledged") && page.contains("<bdi>ana</bdi>") && page.contains("on it"), "{page}");
+    assert!(
+        page.contains("status acknowledged") && page.contains("<bdi>ana</bdi>") && page.contains("on it"),
+        "{page}"
+    );
     assert!(page.contains("value=\"unacknowledge\"") && !page.contains("value=\"acknowledge\""));
 
     // Split one alert off, and bring it back by merging.
-    let mark = page.split("name=\"alert\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a box per alert");
+    let mark =
+        page.split("name=\"alert\" value=\"").nth(1).and_then(|rest| rest.split('"').next()).expect("a box per alert");
     let split = site.press("/incidents/INC-1", &[("verb", "split"), ("by", "ana"), ("alert", mark)]).await;
-    assert_eq!((split.status(), &split.headers()["location"]), (StatusCode::SEE_OTHER, &"/incidents/INC-3".parse().unwrap()));
+    assert_eq!(
+        (split.status(), &split.headers()["location"]),
+        (StatusCode::SEE_OTHER, &"/incidents/INC-3".parse().unwrap())
+    );
     let merged = site.press("/incidents/INC-3", &[("verb", "merge"), ("by", "ana"), ("into", "INC-1")]).await;
-    assert_eq!((merged.status(), &merged.headers()["location"]), (StatusCode::SEE_OTHER, &"/incidents/INC-1".parse().unwrap()));
+    assert_eq!(
+        (merged.status(), &merged.headers()["location"]),
+        (StatusCode::SEE_OTHER, &"/incidents/INC-1".parse().unwrap())
+    );
     assert!(site.page("/incidents/INC-3").await.contains("Merged into <a href=\"/incidents/INC-1\">"));
 }
 
@@ -228,10 +264,16 @@ async fn refusals_are_sentences_and_the_form_is_kept() {
     }
     let wrong = [("verb", "create"), ("matchers", "a=~\"(\""), ("duration", "8h"), ("by", "ana"), ("comment", "why")];
     let html = check("/silences", &wrong, StatusCode::BAD_REQUEST, "Not done.").await;
-    assert!(html.contains("<option selected>8h</option>") && html.contains("value=\"why\""), "what was chosen is kept:\n{html}");
+    assert!(
+        html.contains("<option selected>8h</option>") && html.contains("value=\"why\""),
+        "what was chosen is kept:\n{html}"
+    );
     let preview = [("verb", "preview"), ("matchers", "alertname=\"DiskFull\""), ("duration", "4h")];
     let html = site.press("/silences", &preview).await.text().await.unwrap();
-    assert!(html.contains("1 of 1 firing alerts would fall quiet") && html.contains("<option selected>4h</option>"), "{html}");
+    assert!(
+        html.contains("1 of 1 firing alerts would fall quiet") && html.contains("<option selected>4h</option>"),
+        "{html}"
+    );
 }
 
 #[tokio::test]
@@ -239,7 +281,11 @@ async fn another_site_changes_nothing() {
     let site = Site::start().await;
     site.alerts(json!([alert("DiskFull", "db")])).await;
     let own = site.url.clone();
-    let cases = [("https://evil.example", StatusCode::FORBIDDEN), ("null", StatusCode::FORBIDDEN), (own.as_str(), StatusCode::SEE_OTHER)];
+    let cases = [
+        ("https://evil.example", StatusCode::FORBIDDEN),
+        ("null", StatusCode::FORBIDDEN),
+        (own.as_str(), StatusCode::SEE_OTHER),
+    ];
     for (origin, status) in cases {
         let form = [("verb", "acknowledge"), ("by", "mallory")];
         let post = site.client.post(format!("{}/incidents/INC-1", site.url)).header("origin", origin).form(&form);

@@ -137,9 +137,10 @@ struct Wanted {
 impl Wanted {
     fn of(uri: &Uri) -> Result<Self, ApiError> {
         let params = Params::of(uri);
-        let filters = params.all("filter").filter(|t| !t.is_empty()).map(|text| {
-            matchers::parse_one(text).map_err(|e| ApiError::Invalid(e.to_string()))
-        });
+        let filters = params
+            .all("filter")
+            .filter(|t| !t.is_empty())
+            .map(|text| matchers::parse_one(text).map_err(|e| ApiError::Invalid(e.to_string())));
         let receiver = params.one("receiver").map(|text| {
             Pattern::anchored(text).map_err(|e| ApiError::Invalid(format!("failed to parse receiver param: {e}")))
         });

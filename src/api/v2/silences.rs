@@ -159,7 +159,9 @@ pub async fn list(State(context): Shared, uri: Uri) -> Result<Response, V2Error>
     let silences = context.engine.read().silences(now);
     let wanted = |silence: &Silence| {
         states.iter().any(|(state, wanted)| *wanted && silence.state(now) == *state)
-            && filters.iter().all(|f| silence.matchers.iter().any(|m| m.name == f.name && m.op == f.op && m.value == f.value))
+            && filters
+                .iter()
+                .all(|f| silence.matchers.iter().any(|m| m.name == f.name && m.op == f.op && m.value == f.value))
     };
     let found: Vec<Gettable<'_>> = silences.iter().filter(|s| wanted(s)).map(|s| Gettable::new(s, now)).collect();
     Ok(Json(found).into_response())

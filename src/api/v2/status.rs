@@ -29,6 +29,7 @@ pub async fn status(State(context): Shared) -> Response {
 }
 
 pub async fn receivers(State(context): Shared) -> Response {
-    let names: Vec<_> = context.engine.read().settings().receivers.iter().map(|r| json!({ "name": &*r.name })).collect();
+    let names: Vec<_> =
+        context.engine.read().settings().receivers.iter().map(|r| json!({ "name": &*r.name })).collect();
     Json(names).into_response()
 }

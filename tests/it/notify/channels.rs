@@ -252,7 +252,10 @@ async fn slack_webhook_escapes_what_alerts_say() {
     send(&slack(config), &evil).await.expect("delivered");
     let body = sink.next().await.json();
     let attachment = &body["attachments"][0];
-    assert_eq!(attachment["title"], "[FIRING:1] CRITICAL INC-7 &lt;!channel&gt; &amp; &lt;http://evil|click&gt; @\u{2060}here");
+    assert_eq!(
+        attachment["title"],
+        "[FIRING:1] CRITICAL INC-7 &lt;!channel&gt; &amp; &lt;http://evil|click&gt; @\u{2060}here"
+    );
     assert_eq!(attachment["title_link"], "http://watchfire.example.org/incidents/INC-7");
     assert_eq!(attachment["pretext"], "<!here> look", "the operator may shout");
     assert_eq!(attachment["fields"][0], json!({"title": "team", "value": "ops", "short": true}));
