@@ -35,8 +35,7 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// (importer, imported): neighbours on one floor that may meet, each with its reason in ARCHITECTURE.md ("Neighbours").
-const SIBLINGS: &[(&str, &str)] =
-    &[("wal", "wire"), ("store", "inbox"), ("api", "config"), ("ui", "config"), ("ui", "api"), ("loops", "config")];
+const SIBLINGS: &[(&str, &str)] = &[("ui", "api")];
 
 /// Rooms of the functional core: time, chance and IO come in as arguments.
 const CORE: &[&str] =
