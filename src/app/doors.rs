@@ -23,6 +23,10 @@ pub struct RuleDoor {
 }
 
 impl RuleDoor {
+    async fn submit(&self, nothing: bool, input: Input) -> bool {
+        nothing || self.inbox.submit(input).await.is_ok()
+    }
+
     async fn take(&self, news: &Evaluation) -> bool {
         let now = self.clock.now();
         self.metrics.alerts.received(Door::RemoteWrite.as_str(), news.alerts.len() as u64);
@@ -37,11 +41,13 @@ impl RuleDoor {
                 Err(error) => tracing::error!(%error, labels = %alert.labels, "an alert of a rule could not be taken"),
             }
         }
-        if !transitions.is_empty() && self.inbox.submit(Input::Transitions(transitions)).await.is_err() {
-            return false;
-        }
         let changes = rule_changes(&news.writes);
-        changes.is_empty() || self.inbox.submit(Input::RuleAlerts(changes)).await.is_ok()
+        // Side by side, so that one commit holds both.
+        let (told, stored) = tokio::join!(
+            self.submit(transitions.is_empty(), Input::Transitions(transitions)),
+            self.submit(changes.is_empty(), Input::RuleAlerts(changes)),
+        );
+        told && stored
     }
 }
 

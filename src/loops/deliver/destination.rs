@@ -140,7 +140,7 @@ impl Destination {
         let number = item.attempts;
         let task = self.wire.spawn(async move {
             let _permit = shared.slots.acquire().await;
-            let mut turn = shared.turns.take().await;
+            let mut turn = shared.turns.take(notification.incident().is_some()).await;
             let attempt = Attempt { number, at: shared.clock.now(), previous_ref };
             let sending = tokio::time::timeout(ATTEMPT_MAX, notifier.notify(&notification, &attempt));
             let result = turn.during(sending).await;

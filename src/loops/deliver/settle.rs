@@ -18,7 +18,7 @@ const REPORT_EVERY: Duration = Duration::from_mins(1);
 
 impl Destination {
     pub async fn settle(&mut self, joined: Result<(Id, (AttemptResult, Turn)), JoinError>) {
-        // The turn ends with this function: when the receipt is on disk.
+        // The turn ends with this function: when the receipt is in line for the next commit.
         let (id, result, _turn) = match joined {
             Ok((id, (result, turn))) => (id, result, Some(turn)),
             Err(error) => (error.id(), Err(NotifyError::temporary("the notifier panicked")), None),

@@ -7,7 +7,7 @@ use super::turn::Turns;
 use super::{AttemptSeen, Deliver, Observer, QUEUE_MAX, ReceiptSink};
 use crate::clock::Clock;
 use crate::engine::Input;
-use crate::inbox::{Inbox, InboxError};
+use crate::inbox::Inbox;
 use crate::loops::hands::Dispatch;
 use crate::model::{Notification, NotificationKey, Receipt, ReceiptOutcome};
 use crate::notify::{Notifier, Notifiers};
@@ -60,19 +60,14 @@ impl Shared {
     }
 }
 
-/// Receipts on their way into the engine, committed when this returns. While the store takes nothing they wait in line; when
-/// the engine has stopped they are lost, and the rows are sent again after the restart.
+/// Receipts on their way into the engine: in line for the next commit when this returns. When the engine has stopped they are
+/// lost, and the rows are sent again after the restart.
 pub fn into_inbox(inbox: Inbox) -> ReceiptSink {
     Arc::new(move |receipt| {
         let inbox = inbox.clone();
         Box::pin(async move {
             let key = receipt.key.clone();
-            let done = match inbox.submit(Input::Receipt(receipt.clone())).await {
-                Ok(_) => Ok(()),
-                Err(InboxError::Full | InboxError::Unavailable) => inbox.post(Input::Receipt(receipt)).await,
-                Err(stopped @ InboxError::Stopped) => Err(stopped),
-            };
-            if let Err(error) = done {
+            if let Err(error) = inbox.post(Input::Receipt(receipt)).await {
                 tracing::warn!(%key, %error, "receipt not recorded: the notification may be sent once more");
             }
         })

@@ -26,11 +26,6 @@ fn now_ms() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
 }
 
-fn p99(mut latencies: Vec<Duration>) -> Duration {
-    latencies.sort_unstable();
-    latencies[latencies.len() * 99 / 100]
-}
-
 fn page_limit_off(dir: &tempfile::TempDir) {
     let path = dir.path().join("watchfire.yml");
     let text = std::fs::read_to_string(&path).unwrap();
@@ -67,6 +62,7 @@ async fn a_sample_becomes_a_page_at_once() {
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
         accepted.insert(service, Instant::now());
     }
+    let mut worst = Duration::ZERO;
     for path in ["/announce", "/first"] {
         eventually(Duration::from_secs(20), "every alert is told", || async {
             let told = http.at(path).len();
@@ -78,10 +74,12 @@ async fn a_sample_becomes_a_page_at_once() {
             let service = arrived.body["alerts"][0]["labels"]["service"].as_str().unwrap();
             latencies.push(arrived.at.saturating_duration_since(accepted[service]));
         }
-        let p99 = p99(latencies);
-        println!("sample's 2xx -> {path}: p99 {p99:?} over {ALERTS} alerts");
-        assert!(p99 <= Duration::from_millis(50), "{path}: p99 {p99:?}, at most 50 ms");
+        latencies.sort_unstable();
+        let p99 = latencies[latencies.len() * 99 / 100];
+        println!("sample's 2xx -> {path}: p50 {:?}, p99 {p99:?} over {ALERTS} alerts", latencies[latencies.len() / 2]);
+        worst = worst.max(p99);
     }
+    assert!(worst <= Duration::from_millis(50), "p99 {worst:?}, at most 50 ms");
 }
 
 fn peak_rss_mb(pid: u32) -> u64 {

@@ -6,6 +6,7 @@
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};
+use axum::serve::ListenerExt;
 use serde_json::Value;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -32,7 +33,7 @@ impl Arrived {
 #[derive(Clone, Default)]
 pub struct HttpSink {
     arrived: Arc<Mutex<Vec<Arrived>>>,
-    /// How long an answer is held back, in milliseconds.
+    /// How long the answer to a page is held back, in milliseconds.
     hold_ms: Arc<AtomicU64>,
 }
 
@@ -43,7 +44,9 @@ impl HttpSink {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         let router = axum::Router::new().fallback(take).with_state(sink.clone());
-        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        tokio::spawn(async move {
+            axum::serve(listener.tap_io(|socket| drop(socket.set_nodelay(true))), router).await.unwrap()
+        });
         (sink, port)
     }
 
@@ -73,7 +76,7 @@ async fn take(State(sink): State<HttpSink>, uri: Uri, headers: HeaderMap, body: 
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     sink.arrived.lock().unwrap().push(Arrived { at: Instant::now(), path: uri.path().to_owned(), key, body });
     let hold = sink.hold_ms.load(Ordering::SeqCst);
-    if hold > 0 {
+    if hold > 0 && uri.path() == "/first" {
         tokio::time::sleep(Duration::from_millis(hold)).await;
     }
     StatusCode::OK
