@@ -11,7 +11,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// How long a message that is not answered keeps the others waiting. A healthy receiver answers within a few milliseconds; many
 /// take 40, because their answer waits for a delayed acknowledgement of TCP. Beyond this the promise of at most one repeat a
 /// crash yields to telling people within 50 ms.
-pub(super) const TURN_MAX: Duration = Duration::from_millis(30);
+pub(super) const TURN_MAX: Duration = Duration::from_millis(20);
 
 /// How long an announcement lets others go first: a page that was decided in the same moment takes the turn before it.
 const PAGES_FIRST: Duration = Duration::from_millis(1);
