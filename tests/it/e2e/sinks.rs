@@ -45,7 +45,7 @@ impl HttpSink {
         let port = listener.local_addr().unwrap().port();
         let router = axum::Router::new().fallback(take).with_state(sink.clone());
         tokio::spawn(async move {
-            axum::serve(listener.tap_io(|socket| drop(socket.set_nodelay(true))), router).await.unwrap()
+            axum::serve(listener.tap_io(|socket| drop(socket.set_nodelay(true))), router).await.unwrap();
         });
         (sink, port)
     }
