@@ -6,6 +6,7 @@
 use super::build::Parts;
 use crate::api::context::Context;
 use crate::loops::deliver::{AttemptSeen, Observer};
+use crate::loops::evaluate::TurnObserver;
 use crate::rules::Evaluation;
 use crate::telemetry::{Metrics, readings};
 use std::sync::Arc;
@@ -61,6 +62,14 @@ pub fn register(parts: &Parts) {
             ],
         )
     });
+    let read = counts(context);
+    metrics.read_one(readings::PAGES_HELD_BACK, move || read().pages_held_back as f64);
+    let read = counts(context);
+    metrics.read_one(readings::OUTBOX_PENDING, move || read().outbox_pending as f64);
+    let rules = context.rules.clone();
+    metrics.read_one(readings::RULES_MISSED_SLOTS, move || {
+        rules.load().groups.iter().map(|group| group.missed_slots).sum::<u64>() as f64
+    });
     let inbox = context.inbox.clone();
     metrics.read_one(readings::INBOX_DEPTH, move || inbox.depth() as f64);
     let inbox = context.inbox.clone();
@@ -112,11 +121,11 @@ fn register_door(context: &Arc<Context>) {
 }
 
 /// What the evaluate loop tells after each turn.
-pub fn rule_observer(context: &Arc<Context>) -> Arc<dyn Fn(&Evaluation) + Send + Sync> {
+pub fn rule_observer(context: &Arc<Context>) -> TurnObserver {
     let metrics = context.metrics.clone();
-    Arc::new(move |news: &Evaluation| {
+    Arc::new(move |news: &Evaluation, took: Duration| {
         if news.evaluations > 0 {
-            metrics.rules.evaluated("all", news.evaluations, news.errors.len() as u64, Duration::ZERO);
+            metrics.rules.evaluated(news.evaluations, news.errors.len() as u64, took);
         }
     })
 }

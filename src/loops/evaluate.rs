@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// Arrivals are gathered this long, so that one request with a thousand series is one evaluation, not a thousand.
@@ -95,14 +96,17 @@ impl RuleEngine {
     }
 }
 
+/// Hears of every turn, for metrics.
+pub type TurnObserver = Arc<dyn Fn(&Evaluation, Duration) + Send + Sync>;
+
 /// What the application gives the loop.
 pub struct EvaluateLoop {
     pub engine: Arc<RuleEngine>,
     pub sink: Arc<dyn RuleSink>,
     pub clock: Arc<dyn Clock>,
     pub stop: CancellationToken,
-    /// Told after every turn: evaluations, failures.
-    pub observe: Arc<dyn Fn(&Evaluation) + Send + Sync>,
+    /// Told after every turn: evaluations, failures, and how long it took.
+    pub observe: TurnObserver,
 }
 
 impl EvaluateLoop {
@@ -116,8 +120,9 @@ impl EvaluateLoop {
                 () = self.engine.arrivals.notified() => tokio::time::sleep(GATHER).await,
                 () = tokio::time::sleep(pause) => {}
             }
+            let started = Instant::now();
             let news = self.engine.turn(self.clock.now());
-            (self.observe)(&news);
+            (self.observe)(&news, started.elapsed());
             for error in &news.errors {
                 tracing::warn!(group = %error.group, rule = %error.rule, error = %error.text, "rule evaluation failed");
             }

@@ -32,9 +32,7 @@ macro_rules! label_sets {
     };
 }
 label_sets! {
-    TriggerLabel { trigger }
     DoorLabel { door }
-    KindLabel { kind }
     IntegrationLabel { integration }
     IntegrationOutcome { integration, outcome }
     IntegrationReason { integration, reason }
@@ -42,18 +40,17 @@ label_sets! {
 
 #[derive(Debug)]
 pub struct RuleMetrics {
-    evaluations: Family<TriggerLabel, Counter>,
-    failures: Family<TriggerLabel, Counter>,
-    /// Of a group's slot or of one arrival.
+    evaluations: Counter,
+    failures: Counter,
+    /// Of one turn: a slot, arrivals, or both.
     pub duration_seconds: Histogram,
 }
 
 impl RuleMetrics {
-    /// `trigger`: `slot` or `arrival`.
-    pub fn evaluated(&self, trigger: &'static str, rules: u64, failures: u64, took: Duration) {
-        let labels = TriggerLabel { trigger: trigger.to_owned() };
-        self.evaluations.get_or_create(&labels).inc_by(rules);
-        self.failures.get_or_create(&labels).inc_by(failures);
+    /// One turn of the evaluate loop: slots that were due and arrivals together.
+    pub fn evaluated(&self, rules: u64, failures: u64, took: Duration) {
+        self.evaluations.inc_by(rules);
+        self.failures.inc_by(failures);
         self.duration_seconds.observe(took.as_secs_f64());
     }
 }
@@ -62,7 +59,6 @@ impl RuleMetrics {
 pub struct AlertMetrics {
     received: Family<DoorLabel, Counter>,
     invalid: Family<DoorLabel, Counter>,
-    transitions: Family<KindLabel, Counter>,
     /// Posts that changed nothing but a lease's end.
     pub refreshes: Counter,
 }
@@ -75,11 +71,6 @@ impl AlertMetrics {
 
     pub fn invalid(&self, door: &'static str, alerts: u64) {
         self.invalid.get_or_create(&DoorLabel { door: door.to_owned() }).inc_by(alerts);
-    }
-
-    /// `kind`: `started`, `changed` or `ended`.
-    pub fn transitions(&self, kind: &'static str, alerts: u64) {
-        self.transitions.get_or_create(&KindLabel { kind: kind.to_owned() }).inc_by(alerts);
     }
 }
 
@@ -177,14 +168,13 @@ impl Metrics {
         let mut r = Register(&mut registry);
         let metrics = Self {
             rules: RuleMetrics {
-                evaluations: r.put("rules_evaluations", "Rules evaluated", Family::default()),
-                failures: r.put("rules_evaluation_failures", "Rules whose evaluation failed", Family::default()),
+                evaluations: r.put("rules_evaluations", "Rules evaluated", Counter::default()),
+                failures: r.put("rules_evaluation_failures", "Rules whose evaluation failed", Counter::default()),
                 duration_seconds: r.put("rules_evaluation_duration_seconds", "Time to evaluate", latency()),
             },
             alerts: AlertMetrics {
                 received: r.put("alerts_received", "Alerts received, by door", Family::default()),
                 invalid: r.put("alerts_invalid", "Alerts refused, by door", Family::default()),
-                transitions: r.put("alerts_transitions", "Alerts that started, changed or ended", Family::default()),
                 refreshes: r.put("alerts_refreshes", "Posts absorbed at the door", Counter::default()),
             },
             notifications: NotificationMetrics {

@@ -44,8 +44,6 @@ pub const INGEST_BYTES: Reading = counter("watchfire_ingest_bytes", "Bytes of re
 pub const INGEST_HA_DROPPED: Reading =
     counter("watchfire_ingest_ha_dropped_samples", "Samples of replicas that are not elected");
 pub const INGEST_IN_FLIGHT: Reading = gauge("watchfire_ingest_in_flight_bytes", "Bytes of requests in work");
-pub const WAL_BYTES: Reading = counter("watchfire_wal_written_bytes", "Bytes appended to the write-ahead log");
-pub const WAL_SEGMENTS: Reading = gauge("watchfire_wal_segments", "Segments of the write-ahead log");
 pub const RULES_MISSED_SLOTS: Reading = counter("watchfire_rules_missed_slots", "Slots of groups that were skipped");
 pub const PAGES_HELD_BACK: Reading =
     gauge("watchfire_escalations_held_back_pages", "Pages that wait for the limit per contact");
