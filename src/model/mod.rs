@@ -11,6 +11,7 @@ pub mod labels;
 pub mod matcher;
 pub mod notification;
 pub mod pattern;
+pub mod quote;
 pub mod receiver;
 pub mod sample;
 pub mod secret;

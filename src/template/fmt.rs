@@ -5,6 +5,7 @@
 
 use super::text::push;
 use super::value::Value;
+use crate::model::quote::quote;
 
 /// The widest padding and the longest precision that a format may ask for; Go stops at a million, we much sooner.
 const WIDTH_MAX: usize = 4096;
@@ -153,30 +154,6 @@ pub fn float_e(v: f64, precision: Option<usize>) -> String {
     }
     let (negative, digits, exp) = precision.map_or_else(|| shortest(v), |p| rounded(v, p));
     exponent_form(negative, &digits, exp)
-}
-
-/// Go's `strconv.Quote`.
-pub fn quote(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\u{b}' => out.push_str("\\v"),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => push(&mut out, format_args!("\\x{:02x}", c as u32)),
-            c if c.is_control() => push(&mut out, format_args!("\\u{:04x}", c as u32)),
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-    out
 }
 
 /// One verb of a format: flags, width, precision.

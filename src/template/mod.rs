@@ -20,6 +20,6 @@ pub mod time;
 mod value;
 
 pub use exec::{Call, Env, NoEnv, QuerySample};
-pub use fmt::{float_e, float_g, quote};
+pub use fmt::{float_e, float_g};
 pub use set::{Func, FuncMap, Mode, Template, TemplateError, TemplateSet};
 pub use value::{Map, Object, Value, View};

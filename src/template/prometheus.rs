@@ -90,7 +90,7 @@ fn parse_duration(_: &Call<'_>, args: &[Value]) -> Result<Value, String> {
     let (sign, plain) = text.strip_prefix('-').map_or((1.0, text), |p| (-1.0, p));
     match duration::parse(plain) {
         Some(d) => Ok(Value::Float(sign * d.as_secs_f64())),
-        None => Err(format!("not a valid duration string: {}", super::fmt::quote(text))),
+        None => Err(format!("not a valid duration string: {}", crate::model::quote::quote(text))),
     }
 }
 

@@ -42,7 +42,7 @@ fn parse_int(text: &str) -> Option<i64> {
 
 /// Go's `strconv.ParseFloat`.
 pub(super) fn parse_float(text: &str) -> Result<f64, String> {
-    let bad = || format!("strconv.ParseFloat: parsing {}: invalid syntax", super::fmt::quote(text));
+    let bad = || format!("strconv.ParseFloat: parsing {}: invalid syntax", crate::model::quote::quote(text));
     let lower = text.to_ascii_lowercase();
     let plain = lower.trim_start_matches(['+', '-']);
     if plain.contains('n') && !matches!(plain, "nan" | "inf" | "infinity") {

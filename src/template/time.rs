@@ -3,9 +3,9 @@
 //! Never: asks what time it is.
 //! Start at [`Time`] and [`Span`].
 
-use super::fmt::quote;
 use super::value::{Object, Value, View};
 use crate::model::Timestamp;
+use crate::model::quote::quote;
 use jiff::tz::TimeZone;
 
 const NANOS_PER_SECOND: i128 = 1_000_000_000;

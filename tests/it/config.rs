@@ -3,39 +3,9 @@
 //! Never: opens the files that a public case names (they are not on this machine).
 //! Start at [`check`].
 
+use crate::support::contract;
 use std::path::Path;
 use watchfire::config::{self, Files};
-
-/// The promise to users: this works as it stands.
-const CONTRACT: &str = r#"
-rule_files: [rules/*.yml]
-evaluation: { interval: 1s }          # default 15s; groups may set their own
-route:                                 # Alertmanager's tree, plus escalation_policy
-  receiver: ops
-  group_by: [alertname, cluster]
-  group_wait: 0s
-  group_interval: 1s
-  repeat_interval: 4h
-  escalation_policy: default
-receivers:                             # Alertmanager's receivers
-  - name: ops
-    webhook_configs: [{ url: "http://127.0.0.1:19000/announce", send_resolved: true }]
-  - name: first
-    webhook_configs: [{ url: "http://127.0.0.1:19000/first" }]
-  - name: second
-    email_configs: [{ to: second@example.org, from: watchfire@example.org, smarthost: "127.0.0.1:19025", require_tls: false }]
-escalation_policies:
-  - name: default
-    repeat: 1                          # rounds after the first
-    steps:
-      - { after: 0s, notify: [{ receiver: first }] }
-      - { after: 5s, notify: [{ receiver: second }] }
-correlation:
-  rules:
-    - { name: service, match: ['service=~".+"'], by: [cluster, service], window: 10m }
-inhibit_rules: []
-storage: { path: ./data }
-"#;
 
 /// A small configuration that is right; tables add to it.
 const BASE: &str = "route: {receiver: a}\nreceivers: [{name: a, log_configs: [{}]}]\n";
@@ -61,7 +31,7 @@ fn check(text: &str, expect: &str) {
 fn the_contract_loads() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("watchfire.yml");
-    std::fs::write(&path, CONTRACT).unwrap();
+    std::fs::write(&path, contract::CONFIG).unwrap();
     let loaded = config::load(Some(&path)).unwrap();
     let config = loaded.config;
     assert_eq!(config.evaluation.interval.as_secs(), 1);

@@ -1,8 +1,9 @@
 //! The contract with users: the configuration of the first day, and our own API's shapes, states and errors.
 //! In: HTTP against a running Watchfire. Out: pass or fail.
 //! Never: changes the contract's configuration, but for its ports.
-//! Start at [`CONTRACT`] and [`incidents`].
+//! Start at [`incidents`]; the configuration is [`contract::CONFIG`](crate::support::contract::CONFIG).
 
+use crate::support::contract;
 use crate::support::http_sink::HttpSink;
 use crate::support::process::eventually;
 use crate::support::smtp_sink::SmtpSink;
@@ -10,37 +11,6 @@ use crate::support::watchfire::{Answer, Watchfire, folder, serve};
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::time::Duration;
-
-/// Word for word what users were promised to work.
-const CONTRACT: &str = r#"
-rule_files: [rules/*.yml]
-evaluation: { interval: 1s }          # default 15s; groups may set their own
-route:                                 # Alertmanager's tree, plus escalation_policy
-  receiver: ops
-  group_by: [alertname, cluster]
-  group_wait: 0s
-  group_interval: 1s
-  repeat_interval: 4h
-  escalation_policy: default
-receivers:                             # Alertmanager's receivers
-  - name: ops
-    webhook_configs: [{ url: "http://127.0.0.1:19000/announce", send_resolved: true }]
-  - name: first
-    webhook_configs: [{ url: "http://127.0.0.1:19000/first" }]
-  - name: second
-    email_configs: [{ to: second@example.org, from: watchfire@example.org, smarthost: "127.0.0.1:19025", require_tls: false }]
-escalation_policies:
-  - name: default
-    repeat: 1                          # rounds after the first
-    steps:
-      - { after: 0s, notify: [{ receiver: first }] }
-      - { after: 5s, notify: [{ receiver: second }] }
-correlation:
-  rules:
-    - { name: service, match: ['service=~".+"'], by: [cluster, service], window: 10m }
-inhibit_rules: []
-storage: { path: ./data }
-"#;
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -54,9 +24,7 @@ struct World {
 async fn world() -> World {
     let http = HttpSink::always(200).await;
     let mail = SmtpSink::start(|_, _| "250 ok").await;
-    let config = CONTRACT
-        .replace("127.0.0.1:19000", &http.address.to_string())
-        .replace("127.0.0.1:19025", &mail.address.to_string());
+    let config = contract::config_with(http.address.port(), mail.address.port());
     World { server: Watchfire::start(&config).await, http, _mail: mail }
 }
 

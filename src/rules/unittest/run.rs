@@ -5,11 +5,12 @@
 
 use super::file::{AlertCase, ExprCase, TestCase, TestFile};
 use super::notation::by_index;
+use crate::model::quote::quote;
 use crate::model::{Histogram, Labels, SampleValue, Timestamp, duration};
 use crate::promql::{self, EvalContext, Plan, Value};
 use crate::rules::{RuleFile, RuleSet, RuleSetConfig};
 use crate::series::{Head, HeadConfig};
-use crate::template::{float_g, quote};
+use crate::template::float_g;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -5,6 +5,7 @@
 
 use super::process::{Process, eventually, free_port, peer};
 use super::sinks::{HttpSink, MailSink};
+use crate::support::contract;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -34,41 +35,6 @@ pub struct World {
     node: Option<Process>,
     watchfire: Option<Process>,
     client: reqwest::Client,
-}
-
-/// What the contract's configuration says, with this test's ports.
-fn watchfire_config(http: u16, mail: u16) -> String {
-    format!(
-        r#"
-rule_files: [rules/*.yml]
-evaluation: {{ interval: 1s }}
-route:
-  receiver: ops
-  group_by: [alertname, cluster]
-  group_wait: 0s
-  group_interval: 1s
-  repeat_interval: 4h
-  escalation_policy: default
-receivers:
-  - name: ops
-    webhook_configs: [{{ url: "http://127.0.0.1:{http}/announce", send_resolved: true }}]
-  - name: first
-    webhook_configs: [{{ url: "http://127.0.0.1:{http}/first" }}]
-  - name: second
-    email_configs: [{{ to: second@example.org, from: watchfire@example.org, smarthost: "127.0.0.1:{mail}", require_tls: false }}]
-escalation_policies:
-  - name: default
-    repeat: 1
-    steps:
-      - {{ after: 0s, notify: [{{ receiver: first }}] }}
-      - {{ after: 5s, notify: [{{ receiver: second }}] }}
-correlation:
-  rules:
-    - {{ name: service, match: ['service=~".+"'], by: [cluster, service], window: 10m }}
-inhibit_rules: []
-storage: {{ path: ./data }}
-"#
-    )
 }
 
 fn prometheus_config(watchfire: u16, alertmanager: u16, node: u16, message: &str) -> String {
@@ -113,7 +79,7 @@ pub fn prepare(rules: &str, http: u16, mail: u16) -> TempDir {
     let dir = TempDir::new().unwrap();
     std::fs::create_dir(dir.path().join("rules")).unwrap();
     std::fs::write(dir.path().join("rules/rules.yml"), rules).unwrap();
-    std::fs::write(dir.path().join("watchfire.yml"), watchfire_config(http, mail)).unwrap();
+    std::fs::write(dir.path().join("watchfire.yml"), contract::config_with(http, mail)).unwrap();
     dir
 }
 
