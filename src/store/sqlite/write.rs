@@ -109,11 +109,7 @@ pub(super) async fn commit(writer: &mut Writer, batch: Batch) -> Result<(), Stor
 }
 
 /// Gives back the fingerprints whose rows went. A number that was given for a commit that then failed stays with its fingerprint.
-async fn write(
-    conn: &mut SqliteConnection,
-    numbers: &mut Numbers,
-    batch: Batch,
-) -> Result<Vec<SqliteRow>, StoreError> {
+async fn write(conn: &mut SqliteConnection, numbers: &mut Numbers, batch: Batch) -> Result<Vec<SqliteRow>, StoreError> {
     let Batch { alerts, incidents, members, timeline, silences, notifications, nflog, rule_alerts } = batch;
 
     put(conn, &INCIDENT, &values(incidents), |incident, row| {
