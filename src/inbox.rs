@@ -76,6 +76,17 @@ impl Waiting {
     }
 }
 
+/// Hears of a commit.
+#[derive(Debug)]
+pub struct Committed(oneshot::Receiver<Answer>);
+
+impl Committed {
+    /// Until the input is committed, or will never be because the process stops.
+    pub async fn wait(self) {
+        drop(self.0.await);
+    }
+}
+
 #[derive(Debug, Default)]
 struct Shared {
     transitions: AtomicUsize,
@@ -126,13 +137,14 @@ impl Inbox {
     }
 
     /// Waits for room, not for the commit: for receipts, which may be late but must not be lost. Takes no account of
-    /// [`TRANSITIONS_MAX`].
-    pub async fn post(&self, input: Input) -> Result<(), InboxError> {
-        let envelope = Envelope { work: Work::Input(input), done: None };
+    /// [`TRANSITIONS_MAX`]. Whoever wants to know of the commit waits for what is returned.
+    pub async fn post(&self, input: Input) -> Result<Committed, InboxError> {
+        let (done, answer) = oneshot::channel();
+        let envelope = Envelope { work: Work::Input(input), done: Some(done) };
         let permit = self.sender.reserve().await.map_err(|_| InboxError::Stopped)?;
         self.shared.transitions.fetch_add(envelope.work.weight(), Ordering::AcqRel);
         permit.send(envelope);
-        Ok(())
+        Ok(Committed(answer))
     }
 
     /// Inputs in line now.
@@ -248,10 +260,10 @@ mod tests {
         assert_eq!(inbox.submit(Input::Tick).await, Err(InboxError::Full));
         assert_eq!((inbox.depth(), inbox.refused()), (2, 1));
         receiver.try_recv().unwrap();
-        assert_eq!(inbox.post(Input::Tick).await, Ok(()));
+        assert!(inbox.post(Input::Tick).await.is_ok());
         receiver.close();
         assert_eq!(inbox.submit(Input::Tick).await, Err(InboxError::Stopped));
-        assert_eq!(inbox.post(Input::Tick).await, Err(InboxError::Stopped));
+        assert_eq!(inbox.post(Input::Tick).await.err(), Some(InboxError::Stopped));
         assert!(receiver.recv().await.is_some() && receiver.recv().await.is_some());
         assert!(receiver.recv().await.is_none(), "what was in line is still received, then the end");
     }
@@ -271,7 +283,7 @@ mod tests {
         let (inbox, mut receiver) = inbox();
         receiver.set_unavailable(true);
         assert_eq!(inbox.submit(Input::Tick).await, Err(InboxError::Unavailable));
-        assert_eq!(inbox.post(Input::Tick).await, Ok(()), "a receipt gets in line");
+        assert!(inbox.post(Input::Tick).await.is_ok(), "a receipt gets in line");
         receiver.set_unavailable(false);
         let asked = tokio::spawn(async move { inbox.submit(Input::Tick).await });
         receiver.recv().await.unwrap();

@@ -195,17 +195,39 @@ fn view(id: GroupId, group: &Group) -> GroupView<'_> {
 /// The order of alerts in a message: by `job`, then `instance` (with the label before without), then the label sets,
 /// the smaller one first (Alertmanager, `AlertSlice.Less` and `LabelSet.Before`).
 pub fn message_order(a: &Labels, b: &Labels) -> Ordering {
-    for name in ["job", "instance"] {
-        let by = match (a.get(name), b.get(name)) {
-            (Some(a), Some(b)) => a.cmp(b),
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (None, None) => Ordering::Equal,
-        };
-        if by.is_ne() {
-            return by;
-        }
+    MessageKey::of(a).cmp(&MessageKey::of(b))
+}
+
+/// What [`message_order`] compares first, looked up once for a list that is to be sorted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageKey<'a> {
+    job: Option<&'a str>,
+    instance: Option<&'a str>,
+    labels: &'a Labels,
+}
+
+impl<'a> MessageKey<'a> {
+    pub fn of(labels: &'a Labels) -> Self {
+        Self { job: labels.get("job"), instance: labels.get("instance"), labels }
     }
+}
+
+impl Ord for MessageKey<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let by = |a: Option<&str>, b: Option<&str>| a.is_none().cmp(&b.is_none()).then_with(|| a.cmp(&b));
+        by(self.job, other.job)
+            .then_with(|| by(self.instance, other.instance))
+            .then_with(|| label_set_order(self.labels, other.labels))
+    }
+}
+
+impl PartialOrd for MessageKey<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+fn label_set_order(a: &Labels, b: &Labels) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| {
         for ((a_name, a_value), (b_name, b_value)) in a.iter().zip(b) {
             // The set that lacks the smaller name comes first.

@@ -7,7 +7,7 @@ use super::Settings;
 use super::core::Engine;
 use super::limits;
 use super::message::{Digest, announcement_key, short_hash};
-use crate::alerts::group::message_order;
+use crate::alerts::group::MessageKey;
 use crate::alerts::nflog::{NotifyDecision, decide};
 use crate::alerts::{Flush, GroupId, Groups as GroupTable, RouteNode};
 use crate::model::{
@@ -166,7 +166,7 @@ impl Engine {
         let of = |firing: bool| -> Vec<Fingerprint> {
             records.iter().filter(|a| a.is_firing() == firing).map(|a| a.fingerprint).collect()
         };
-        let mut say = Say { firing: of(true), resolved: of(false), records };
+        let say = Say { firing: of(true), resolved: of(false), records };
         let mut quiet_until = Some(now + node.repeat_interval);
         let mut waiting = false;
         if say.records.is_empty() {
@@ -203,7 +203,7 @@ impl Engine {
                         continue;
                     }
                     let digest = digests[usize::from(integration.send_resolved)]
-                        .get_or_insert_with(|| digest(&mut say.records, integration.send_resolved));
+                        .get_or_insert_with(|| digest(&say.records, integration.send_resolved));
                     let notification = address(flush, node, receiver, index, &say, digest, (settings, now));
                     self.supersede(&key);
                     self.groups.on_the_way.insert(key, notification.key.clone());
@@ -316,15 +316,17 @@ impl Engine {
     }
 }
 
-fn digest(records: &mut [Arc<AlertRecord>], send_resolved: bool) -> Digest {
+fn digest(records: &[Arc<AlertRecord>], send_resolved: bool) -> Digest {
+    let mut keyed: Vec<(MessageKey<'_>, &Arc<AlertRecord>)> =
+        records.iter().map(|record| (MessageKey::of(&record.labels), record)).collect();
     // Only the first thousand are listed; the rest need no order.
-    if records.len() > limits::MESSAGE_ALERTS_MAX {
-        records.select_nth_unstable_by(limits::MESSAGE_ALERTS_MAX, |a, b| message_order(&a.labels, &b.labels));
-        records[..limits::MESSAGE_ALERTS_MAX].sort_by(|a, b| message_order(&a.labels, &b.labels));
+    if keyed.len() > limits::MESSAGE_ALERTS_MAX {
+        keyed.select_nth_unstable_by(limits::MESSAGE_ALERTS_MAX, |a, b| a.0.cmp(&b.0));
+        keyed[..limits::MESSAGE_ALERTS_MAX].sort_by(|a, b| a.0.cmp(&b.0));
     } else {
-        records.sort_by(|a, b| message_order(&a.labels, &b.labels));
+        keyed.sort_by(|a, b| a.0.cmp(&b.0));
     }
-    Digest::of(records.iter().filter(|record| send_resolved || record.is_firing()))
+    Digest::of(keyed.into_iter().map(|(_, record)| record).filter(|record| send_resolved || record.is_firing()))
 }
 
 /// The announcement to one integration.

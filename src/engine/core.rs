@@ -17,8 +17,9 @@ use crate::incidents::Index;
 use crate::model::{
     AlertRecord, Fingerprint, IncidentId, Notification, NotificationKey, Severity, Timestamp, Transition, Write,
 };
+use foldhash::fast::FixedState;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// The single writer's state. Hold it behind one lock: `apply` writes, everything else reads.
@@ -27,7 +28,8 @@ pub struct Engine {
     pub(super) settings: Arc<Settings>,
     /// The latest `now` given; decisions never go back in time.
     pub(super) now: Timestamp,
-    pub(super) alerts: BTreeMap<Fingerprint, AlertEntry>,
+    /// Looked up half a dozen times for each new one; whoever goes through all of them sorts.
+    pub(super) alerts: HashMap<Fingerprint, AlertEntry, FixedState>,
     /// Alerts in the order they ended, for the sweep.
     pub(super) ended: VecDeque<(Timestamp, Fingerprint)>,
     pub(super) cases: BTreeMap<IncidentId, Case>,
@@ -78,7 +80,7 @@ impl Engine {
             groups: Groups::default(),
             settings,
             now: Timestamp::MIN,
-            alerts: BTreeMap::new(),
+            alerts: HashMap::default(),
             ended: VecDeque::new(),
             cases: BTreeMap::new(),
             closed: VecDeque::new(),

@@ -43,7 +43,7 @@ impl Engine {
         self.alerts.get(&alert).map(|entry| &entry.record)
     }
 
-    /// By fingerprint; ended ones are kept for half an hour.
+    /// In no order; ended ones are kept for half an hour.
     pub fn alerts(&self) -> impl Iterator<Item = &Arc<AlertRecord>> {
         self.alerts.values().map(|entry| &entry.record)
     }

@@ -163,7 +163,8 @@ impl Engine {
         self.groups.clear();
         let known_firing: BTreeSet<Fingerprint> =
             self.groups.log.values().flat_map(|entry| entry.firing.iter().copied()).collect();
-        let alerts: Vec<Fingerprint> = self.alerts.keys().copied().collect();
+        let mut alerts: Vec<Fingerprint> = self.alerts.keys().copied().collect();
+        alerts.sort_unstable();
         for alert in alerts {
             let Some(entry) = self.alerts.get_mut(&alert) else { continue };
             entry.groups.clear();

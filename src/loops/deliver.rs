@@ -13,6 +13,7 @@ mod turn;
 mod watch;
 
 pub use shared::into_inbox;
+pub use turn::Turn;
 pub use watch::{AttemptSeen, DestinationStatus};
 
 use self::destination::{Destination, Inlet};
@@ -40,8 +41,9 @@ const IN_FLIGHT_TOTAL_MAX: usize = 256;
 /// Messages held for one destination. Whatever is beyond fails with that said, which escalates, rather than grow for days.
 pub const QUEUE_MAX: usize = 100_000;
 
-/// Where receipts go: the engine's inbox. It may wait; the destination waits with it.
-pub type ReceiptSink = Arc<dyn Fn(Receipt) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+/// Where receipts go: the engine's inbox. It may wait; the destination waits with it. The turn, if there is one, is to be dropped when
+/// the receipt is on disk.
+pub type ReceiptSink = Arc<dyn Fn(Receipt, Option<Turn>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 /// Hears of every attempt, for metrics.
 pub type Observer = Arc<dyn Fn(&AttemptSeen) + Send + Sync>;
 
@@ -81,6 +83,11 @@ impl Deliver {
         let mut destinations = self.destinations.lock();
         if self.stopped.load(Relaxed) {
             return;
+        }
+        let notifications: Vec<Arc<Notification>> = notifications.into_iter().collect();
+        let pages = notifications.iter().filter(|n| n.incident().is_some()).count();
+        if pages > 0 {
+            self.shared.turns.pages_come(pages);
         }
         for notification in notifications {
             let key = (Arc::clone(&notification.receiver), notification.integration);

@@ -18,6 +18,8 @@ pub const ALERT_NAME: &str = "alertname";
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Labels(Arc<str>);
 
+/// Room for the text of a usual label set.
+const PACKED_BYTES_GUESS: usize = 512;
 /// The longest name or value that a label set can hold, in bytes (well above every limit at the doors).
 pub const LENGTH_MAX: usize = 0x10_FFFF - 0x800;
 
@@ -51,16 +53,22 @@ impl Labels {
     /// Sorts; a later pair overrides an earlier one of the same name; empty values vanish.
     pub fn from_pairs<N: AsRef<str>, V: AsRef<str>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         let pairs: Vec<(N, V)> = pairs.into_iter().collect();
-        let mut refs: Vec<(&str, &str)> = pairs.iter().map(|(n, v)| (n.as_ref(), v.as_ref())).collect();
+        Self::from_refs(pairs.iter().map(|(n, v)| (n.as_ref(), v.as_ref())).collect())
+    }
+
+    /// The same from borrowed pairs, without another list of them.
+    pub fn from_refs(mut refs: Vec<(&str, &str)>) -> Self {
         refs.sort_by(|a, b| a.0.cmp(b.0));
-        let mut kept: Vec<(&str, &str)> = Vec::with_capacity(refs.len());
-        for pair in refs {
-            match kept.last_mut() {
-                Some(last) if last.0 == pair.0 => *last = pair,
-                _ => kept.push(pair),
+        // `dedup` keeps the first of equals, and the last is wanted.
+        refs.dedup_by(|later, earlier| {
+            let same = later.0 == earlier.0;
+            if same {
+                *earlier = *later;
             }
-        }
-        Self::pack(kept.into_iter().filter(|(_, v)| !v.is_empty()))
+            same
+        });
+        refs.retain(|(_, value)| !value.is_empty());
+        Self::pack(refs)
     }
 
     /// From pairs that are known to be sorted, unique and not empty; cheaper than [`Labels::from_pairs`].
@@ -69,7 +77,8 @@ impl Labels {
     }
 
     fn pack<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut text = String::new();
+        // Most sets are a dozen short pairs: one allocation here, and the exact one below.
+        let mut text = String::with_capacity(PACKED_BYTES_GUESS);
         for (name, value) in pairs {
             for part in [cut(name), cut(value)] {
                 text.push(length_char(part.len()));
@@ -158,11 +167,17 @@ pub struct Iter<'a> {
 
 impl<'a> Iter<'a> {
     fn part(&mut self) -> Option<&'a str> {
-        let c = self.rest.chars().next()?;
-        let (start, end) = (c.len_utf8(), c.len_utf8() + char_length(c));
-        let part = self.rest.get(start..end)?;
-        self.rest = &self.rest[end..];
-        Some(part)
+        let (start, end) = match self.rest.as_bytes().first()? {
+            // Nearly all lengths are one byte.
+            length @ 0..0x80 => (1, 1 + usize::from(*length)),
+            _ => {
+                let c = self.rest.chars().next()?;
+                (c.len_utf8(), c.len_utf8() + char_length(c))
+            }
+        };
+        let (part, rest) = self.rest.split_at_checked(end)?;
+        self.rest = rest;
+        part.get(start..)
     }
 }
 

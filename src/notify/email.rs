@@ -5,22 +5,20 @@
 
 use super::mail::Mail;
 use super::settings::{EmailConfig, TlsConfig};
+use super::smtp::Smtp;
 use super::{Attempt, Delivery, Notifier, NotifyError, NotifyFuture, Renderer, html, http, text};
 use crate::model::{Notification, NotificationKey, Secret};
 use indexmap::IndexMap;
 use lettre::message::{Mailbox, Mailboxes};
-use lettre::transport::smtp::PoolConfig;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Identity, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
-use lettre::{AsyncSmtpTransport, AsyncTransport, Tokio1Executor};
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
-
-type Transport = AsyncSmtpTransport<Tokio1Executor>;
 
 /// Recipients of one message; a longer list belongs into the mail server's aliases.
 pub const RECIPIENTS_MAX: usize = 100;
@@ -35,8 +33,8 @@ pub struct Email {
     config: EmailConfig,
     tls: Tls,
     renderer: Renderer,
-    /// The connection pool, and the password it was made with (a file may change).
-    transport: Mutex<Option<(Option<Secret>, Transport)>>,
+    /// The line to the server, and the password it was made with (a file may change).
+    transport: Mutex<Option<(Option<Secret>, Arc<Smtp>)>>,
     /// What became of each recipient of a message that is not through yet: `Ok` taken, `Err` refused for good.
     partial: Mutex<IndexMap<NotificationKey, Settled>>,
 }
@@ -144,11 +142,11 @@ impl Email {
         Ok(mail)
     }
 
-    async fn send_one(&self, transport: &Transport, mail: &Mail, recipient: &Mailbox) -> Result<(), Trouble> {
+    async fn send_one(&self, transport: &Smtp, mail: &Mail, recipient: &Mailbox) -> Result<(), Trouble> {
         let message = mail.to_message(recipient).map_err(Trouble::Refused)?;
         // lettre limits single commands; this limits the whole conversation.
-        match tokio::time::timeout(self.timeout(), transport.send(message)).await {
-            Ok(Ok(_)) => Ok(()),
+        match tokio::time::timeout(self.timeout(), transport.send(&message)).await {
+            Ok(Ok(())) => Ok(()),
             Ok(Err(error)) => Err(classify(&error)),
             Err(_) => Err(Trouble::Server("the mail server did not answer in time".to_owned())),
         }
@@ -166,7 +164,7 @@ impl Email {
         partial.insert(key.clone(), settled.clone());
     }
 
-    async fn transport(&self) -> Result<Transport, NotifyError> {
+    async fn transport(&self) -> Result<Arc<Smtp>, NotifyError> {
         let password = match &self.config.auth_password {
             Some(source) if !self.config.auth_username.is_empty() => Some(source.read().await?),
             _ => None,
@@ -175,23 +173,22 @@ impl Email {
         if let Some((made_with, transport)) = &*cached
             && *made_with == password
         {
-            return Ok(transport.clone());
+            return Ok(Arc::clone(transport));
         }
         let config = &self.config;
-        let mut builder = Transport::builder_dangerous(&config.smarthost.host)
-            .port(config.smarthost.port)
-            .tls(self.tls.clone())
-            .timeout(Some(self.timeout()))
-            .pool_config(PoolConfig::new().max_size(2));
-        if !config.hello.is_empty() {
-            builder = builder.hello_name(ClientId::Domain(config.hello.clone()));
-        }
-        if let Some(password) = &password {
-            let credentials = Credentials::new(config.auth_username.clone(), password.expose().to_owned());
-            builder = builder.credentials(credentials);
-        }
-        let transport = builder.build();
-        *cached = Some((password, transport.clone()));
+        let credentials =
+            password.as_ref().map(|p| Credentials::new(config.auth_username.clone(), p.expose().to_owned()));
+        let hello = if config.hello.is_empty() { ClientId::default() } else { ClientId::Domain(config.hello.clone()) };
+        let transport = Arc::new(Smtp {
+            host: config.smarthost.host.clone(),
+            port: config.smarthost.port,
+            hello,
+            tls: self.tls.clone(),
+            credentials,
+            connect_timeout: self.timeout().min(http::CONNECT_TIMEOUT),
+            idle: Mutex::default(),
+        });
+        *cached = Some((password, Arc::clone(&transport)));
         Ok(transport)
     }
 }

@@ -19,6 +19,7 @@ pub mod render;
 pub mod retry;
 pub mod settings;
 pub mod slack;
+mod smtp;
 pub mod templates;
 pub mod text;
 pub mod webhook;

@@ -5,7 +5,7 @@
 //! Start at [`NotificationBody`].
 
 use super::contract::StoreError;
-use super::rows::{LabelsBody, fingerprints, known, millis, moment, numbers};
+use super::rows::{FingerprintsBody, LabelsBody, known, millis, moment, unreadable};
 use crate::model::notification::{
     Message, MessageAlert, MessageIncident, Notification, NotificationKind, NotificationState,
 };
@@ -29,7 +29,7 @@ pub(super) struct NotificationBody {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum KindBody {
-    Announcement { group_key: Arc<str>, firing: Vec<u64>, resolved: Vec<u64>, log_expires_at: i64 },
+    Announcement { group_key: Arc<str>, firing: FingerprintsBody, resolved: FingerprintsBody, log_expires_at: i64 },
     Page { incident: u64, round: u32, step: u32 },
     Update { incident: u64 },
 }
@@ -44,6 +44,11 @@ struct MessageBody {
     common_annotations: LabelsBody,
     external_url: Arc<str>,
     alerts: Vec<MessageAlertBody>,
+    /// In announcements, whose `alerts` are empty then: who is listed, in order, and who of them had ended when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    listed: Option<FingerprintsBody>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ended: Vec<(usize, i64)>,
     truncated_alerts: usize,
     incident: Option<MessageIncidentBody>,
 }
@@ -53,7 +58,7 @@ struct MessageAlertBody {
     fingerprint: u64,
     starts_at: i64,
     ended_at: Option<i64>,
-    /// `None` in announcements: the alert's own row has them.
+    /// `None` in announcements of before `listed`: the alert's own row has them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     text: Option<AlertTextBody>,
 }
@@ -151,6 +156,7 @@ pub(super) fn fill_announcements(outbox: &mut [Notification], alerts: &[AlertRec
                 alert.labels = record.labels.clone();
                 alert.annotations = record.annotations.clone();
                 alert.generator_url = Arc::clone(&record.generator_url);
+                alert.starts_at = record.starts_at;
                 true
             }
             None => false,
@@ -163,8 +169,8 @@ impl KindBody {
         match kind {
             NotificationKind::Announcement { group_key, firing, resolved, log_expires_at } => Self::Announcement {
                 group_key,
-                firing: numbers(&firing),
-                resolved: numbers(&resolved),
+                firing: FingerprintsBody(firing),
+                resolved: FingerprintsBody(resolved),
                 log_expires_at: log_expires_at.as_millis(),
             },
             NotificationKind::Page { incident, round, step } => Self::Page { incident: incident.0, round, step },
@@ -176,8 +182,8 @@ impl KindBody {
         match self {
             Self::Announcement { group_key, firing, resolved, log_expires_at } => NotificationKind::Announcement {
                 group_key,
-                firing: fingerprints(firing),
-                resolved: fingerprints(resolved),
+                firing: firing.0,
+                resolved: resolved.0,
                 log_expires_at: Timestamp::from_millis(log_expires_at),
             },
             Self::Page { incident, round, step } => {
@@ -210,13 +216,23 @@ impl MessageBody {
             common_labels: LabelsBody(common_labels.clone()),
             common_annotations: LabelsBody(common_annotations.clone()),
             external_url: Arc::clone(external_url),
-            alerts: alerts.iter().map(|alert| MessageAlertBody::of(alert, names_only)).collect(),
+            alerts: if names_only { Vec::new() } else { alerts.iter().map(MessageAlertBody::of).collect() },
+            listed: names_only.then(|| FingerprintsBody(alerts.iter().map(|alert| alert.fingerprint).collect())),
+            ended: if names_only { ends(alerts) } else { Vec::new() },
             truncated_alerts: *truncated_alerts,
             incident: incident.as_ref().map(MessageIncidentBody::of),
         }
     }
 
     fn into_message(self) -> Result<Message, StoreError> {
+        let mut alerts: Vec<MessageAlert> = self.alerts.into_iter().map(MessageAlertBody::into_alert).collect();
+        alerts.extend(self.listed.into_iter().flat_map(|listed| listed.0).map(named));
+        for (place, at) in self.ended {
+            let alert = alerts
+                .get_mut(place)
+                .ok_or_else(|| unreadable("notification", "an end of an alert that is not listed"))?;
+            alert.ended_at = Some(Timestamp::from_millis(at));
+        }
         Ok(Message {
             firing: self.firing,
             receiver: self.receiver,
@@ -225,7 +241,7 @@ impl MessageBody {
             common_labels: self.common_labels.0,
             common_annotations: self.common_annotations.0,
             external_url: self.external_url,
-            alerts: self.alerts.into_iter().map(MessageAlertBody::into_alert).collect(),
+            alerts,
             truncated_alerts: self.truncated_alerts,
             incident: self.incident.map(MessageIncidentBody::into_incident).transpose()?,
         })
@@ -233,9 +249,9 @@ impl MessageBody {
 }
 
 impl MessageAlertBody {
-    fn of(alert: &MessageAlert, names_only: bool) -> Self {
+    fn of(alert: &MessageAlert) -> Self {
         let MessageAlert { fingerprint, labels, annotations, generator_url, starts_at, ended_at } = alert;
-        let text = || AlertTextBody {
+        let text = AlertTextBody {
             labels: LabelsBody(labels.clone()),
             annotations: LabelsBody(annotations.clone()),
             generator_url: Arc::clone(generator_url),
@@ -244,7 +260,7 @@ impl MessageAlertBody {
             fingerprint: fingerprint.0,
             starts_at: starts_at.as_millis(),
             ended_at: millis(*ended_at),
-            text: (!names_only).then(text),
+            text: Some(text),
         }
     }
 
@@ -262,6 +278,23 @@ impl MessageAlertBody {
             starts_at: Timestamp::from_millis(self.starts_at),
             ended_at: moment(self.ended_at),
         }
+    }
+}
+
+fn ends(alerts: &[MessageAlert]) -> Vec<(usize, i64)> {
+    let ended = |(place, alert): (usize, &MessageAlert)| Some((place, alert.ended_at?.as_millis()));
+    alerts.iter().enumerate().filter_map(ended).collect()
+}
+
+/// To be filled by [`fill_announcements`].
+fn named(fingerprint: Fingerprint) -> MessageAlert {
+    MessageAlert {
+        fingerprint,
+        labels: Labels::empty(),
+        annotations: Labels::empty(),
+        generator_url: Arc::from(""),
+        starts_at: Timestamp::EPOCH,
+        ended_at: None,
     }
 }
 

@@ -8,14 +8,21 @@ use crate::model::alert::{AlertRecord, Door, Lease, SourceKey};
 use crate::model::incident::{Escalation, EscalationTarget, Incident, IncidentStatus, Severity};
 use crate::model::write::{NflogEntry, NflogKey, RuleAlertRecord, RuleAlertState};
 use crate::model::{Fingerprint, IncidentId, Labels, MatchOp, Matcher, Silence, Timestamp};
-use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use std::fmt;
 use std::sync::Arc;
 
+/// Room for a usual alert's row, so that writing it does not grow its text again and again.
+const BODY_BYTES_GUESS: usize = 1_280;
+
 /// A body for its column. Fails only if a map had keys that are not text, which no body has.
 pub(super) fn encode<T: Serialize>(body: &T) -> Result<String, StoreError> {
-    serde_json::to_string(body).map_err(|e| StoreError::Fatal(format!("a row cannot be written: {e}")))
+    let mut text = Vec::with_capacity(BODY_BYTES_GUESS);
+    serde_json::to_writer(&mut text, body).map_err(|e| StoreError::Fatal(format!("a row cannot be written: {e}")))?;
+    String::from_utf8(text).map_err(|e| StoreError::Fatal(format!("a row cannot be written: {e}")))
 }
 
 pub(super) fn decode<T: DeserializeOwned>(table: &str, text: &str) -> Result<T, StoreError> {
@@ -73,12 +80,49 @@ pub(super) fn moment(ms: Option<i64>) -> Option<Timestamp> {
     ms.map(Timestamp::from_millis)
 }
 
-pub(super) fn numbers(fingerprints: &[Fingerprint]) -> Vec<u64> {
-    fingerprints.iter().map(|f| f.0).collect()
+/// Fingerprints as one text, their bits (little-endian) in base64: a storm's rows hold thousands of them and are written each
+/// second. Rows of before have a list of numbers.
+#[derive(Clone, Debug)]
+pub(super) struct FingerprintsBody(pub Vec<Fingerprint>);
+
+impl Serialize for FingerprintsBody {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let bits: Vec<u8> = self.0.iter().flat_map(|f| f.0.to_le_bytes()).collect();
+        serializer.serialize_str(&BASE64_STANDARD.encode(bits))
+    }
 }
 
-pub(super) fn fingerprints(numbers: Vec<u64>) -> Vec<Fingerprint> {
-    numbers.into_iter().map(Fingerprint).collect()
+struct FingerprintsVisitor;
+
+impl<'de> Visitor<'de> for FingerprintsVisitor {
+    type Value = FingerprintsBody;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("fingerprints in base64, or a list of numbers")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<FingerprintsBody, E> {
+        let bits = BASE64_STANDARD.decode(text).map_err(E::custom)?;
+        let (all, rest) = bits.as_chunks::<8>();
+        if !rest.is_empty() {
+            return Err(E::invalid_length(bits.len(), &self));
+        }
+        Ok(FingerprintsBody(all.iter().map(|bits| Fingerprint(u64::from_le_bytes(*bits))).collect()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<FingerprintsBody, A::Error> {
+        let mut all = Vec::new();
+        while let Some(bits) = list.next_element()? {
+            all.push(Fingerprint(bits));
+        }
+        Ok(FingerprintsBody(all))
+    }
+}
+
+impl<'de> Deserialize<'de> for FingerprintsBody {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(FingerprintsVisitor)
+    }
 }
 
 /// `fingerprint` is the row's key, `ended_at` a column.
@@ -407,8 +451,8 @@ fn matcher((name, op, value): &(String, String, String)) -> Result<Matcher, Stor
 /// The three parts of its key are columns.
 #[derive(Serialize, Deserialize)]
 pub(super) struct NflogBody {
-    firing: Vec<u64>,
-    resolved: Vec<u64>,
+    firing: FingerprintsBody,
+    resolved: FingerprintsBody,
     at: i64,
     expires_at: i64,
 }
@@ -417,8 +461,8 @@ impl NflogBody {
     pub(super) fn of(entry: &NflogEntry) -> Self {
         let NflogEntry { key: _, firing, resolved, at, expires_at } = entry;
         Self {
-            firing: numbers(firing),
-            resolved: numbers(resolved),
+            firing: FingerprintsBody(firing.clone()),
+            resolved: FingerprintsBody(resolved.clone()),
             at: at.as_millis(),
             expires_at: expires_at.as_millis(),
         }
@@ -427,8 +471,8 @@ impl NflogBody {
     pub(super) fn into_entry(self, key: NflogKey) -> NflogEntry {
         NflogEntry {
             key,
-            firing: fingerprints(self.firing),
-            resolved: fingerprints(self.resolved),
+            firing: self.firing.0,
+            resolved: self.resolved.0,
             at: Timestamp::from_millis(self.at),
             expires_at: Timestamp::from_millis(self.expires_at),
         }

@@ -247,7 +247,7 @@ fn pairs(what: &str, pairs: &Pairs<'_>) -> Result<Labels, String> {
             ));
         }
     }
-    Ok(Labels::from_pairs(pairs.0.iter().map(|(n, v)| (n.as_ref(), v.as_ref()))))
+    Ok(Labels::from_refs(pairs.0.iter().map(|(n, v)| (n.as_ref(), v.as_ref())).collect()))
 }
 
 #[cfg(test)]

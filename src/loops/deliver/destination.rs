@@ -116,7 +116,7 @@ impl Destination {
                     }
                     self.spawn(notifier, item);
                 }
-                Err(reason) => self.finish(item, ReceiptOutcome::Failed { error: reason }).await,
+                Err(reason) => self.finish(item, ReceiptOutcome::Failed { error: reason }, None).await,
             }
         }
     }
@@ -140,10 +140,10 @@ impl Destination {
         let number = item.attempts;
         let task = self.wire.spawn(async move {
             let _permit = shared.slots.acquire().await;
-            let mut turn = shared.turns.take(notification.incident().is_some()).await;
+            let turn = shared.turns.take(notification.incident().is_some()).await;
             let attempt = Attempt { number, at: shared.clock.now(), previous_ref };
             let sending = tokio::time::timeout(ATTEMPT_MAX, notifier.notify(&notification, &attempt));
-            let result = turn.during(sending).await;
+            let result = sending.await;
             (result.unwrap_or_else(|_| Err(NotifyError::temporary("the attempt did not come back"))), turn)
         });
         self.sent.insert(task.id(), (item, Instant::now()));

@@ -18,8 +18,7 @@ const REPORT_EVERY: Duration = Duration::from_mins(1);
 
 impl Destination {
     pub async fn settle(&mut self, joined: Result<(Id, (AttemptResult, Turn)), JoinError>) {
-        // The turn ends with this function: when the receipt is in line for the next commit.
-        let (id, result, _turn) = match joined {
+        let (id, result, turn) = match joined {
             Ok((id, (result, turn))) => (id, result, Some(turn)),
             Err(error) => (error.id(), Err(NotifyError::temporary("the notifier panicked")), None),
         };
@@ -28,16 +27,16 @@ impl Destination {
         match result {
             Err(NotifyError::Temporary { reason, retry_after }) => {
                 self.breaker.failed(self.now(), retry_after);
-                self.try_again(item, reason, retry_after).await;
+                self.try_again(item, reason, retry_after, turn).await;
             }
             Ok(Delivery { external_ref }) => {
                 self.answered();
                 self.refs.put(&item.notification, external_ref.as_ref());
-                self.finish(item, ReceiptOutcome::Delivered { external_ref }).await;
+                self.finish(item, ReceiptOutcome::Delivered { external_ref }, turn).await;
             }
             Err(NotifyError::Permanent { reason }) => {
                 self.answered();
-                self.finish(item, ReceiptOutcome::Failed { error: reason }).await;
+                self.finish(item, ReceiptOutcome::Failed { error: reason }, turn).await;
             }
         }
     }
@@ -48,13 +47,13 @@ impl Destination {
         }
     }
 
-    async fn try_again(&mut self, mut item: Item, reason: String, retry_after: Option<Duration>) {
+    async fn try_again(&mut self, mut item: Item, reason: String, retry_after: Option<Duration>, turn: Option<Turn>) {
         let (now, wall) = (self.now(), self.shared.clock.now());
         let age = wall.since(item.notification.created_at);
         let Next::RetryAfter(pause) = plan(item.attempts, age, retry_after, rand::random()) else {
             let hours = PATIENCE.as_secs() / 3600;
             let error = format!("given up after {hours} h and {} tries: {reason}", item.attempts);
-            return self.finish(item, ReceiptOutcome::Failed { error }).await;
+            return self.finish(item, ReceiptOutcome::Failed { error }, turn).await;
         };
         tracing::debug!(key = %item.notification.key, attempts = item.attempts, %reason, "notification will be tried again");
         let report = item.reported_at.is_none_or(|at| now.saturating_sub(at) >= REPORT_EVERY);
@@ -66,14 +65,15 @@ impl Destination {
         let kept = self.inlet.queue.lock().retry(item, now + pause);
         if kept && report {
             let outcome = ReceiptOutcome::Retrying { error: reason, next_at: wall + pause };
-            self.shared.post(Receipt { key, attempts, at: wall, outcome }).await;
+            self.shared.post(Receipt { key, attempts, at: wall, outcome }, turn).await;
         }
     }
 
-    pub async fn finish(&mut self, item: Item, outcome: ReceiptOutcome) {
+    /// `turn` ends when the receipt is on disk.
+    pub async fn finish(&mut self, item: Item, outcome: ReceiptOutcome, turn: Option<Turn>) {
         self.inlet.queue.lock().settle(&item.notification);
         self.status.settled(&outcome);
         let (key, at) = (item.notification.key.clone(), self.shared.clock.now());
-        self.shared.post(Receipt { key, attempts: item.attempts, at, outcome }).await;
+        self.shared.post(Receipt { key, attempts: item.attempts, at, outcome }, turn).await;
     }
 }

@@ -3,7 +3,7 @@
 //! Never: waits for a destination.
 //! Start at [`Shared`].
 
-use super::turn::Turns;
+use super::turn::{Turn, Turns};
 use super::{AttemptSeen, Deliver, Observer, QUEUE_MAX, ReceiptSink};
 use crate::clock::Clock;
 use crate::engine::Input;
@@ -46,11 +46,11 @@ impl Shared {
         let (key, attempts) = (notification.key.clone(), notification.attempts);
         let receipt = Receipt { key, attempts, at: self.clock.now(), outcome: ReceiptOutcome::Failed { error } };
         let shared = Arc::clone(self);
-        tokio::spawn(async move { shared.post(receipt).await });
+        tokio::spawn(async move { shared.post(receipt, None).await });
     }
 
-    pub async fn post(&self, receipt: Receipt) {
-        (self.sink)(receipt).await;
+    pub async fn post(&self, receipt: Receipt, turn: Option<Turn>) {
+        (self.sink)(receipt, turn).await;
     }
 
     pub fn observe(&self, seen: &AttemptSeen) {
@@ -63,12 +63,21 @@ impl Shared {
 /// Receipts on their way into the engine: in line for the next commit when this returns. When the engine has stopped they are
 /// lost, and the rows are sent again after the restart.
 pub fn into_inbox(inbox: Inbox) -> ReceiptSink {
-    Arc::new(move |receipt| {
+    Arc::new(move |receipt, turn| {
         let inbox = inbox.clone();
         Box::pin(async move {
             let key = receipt.key.clone();
-            if let Err(error) = inbox.post(Input::Receipt(receipt)).await {
-                tracing::warn!(%key, %error, "receipt not recorded: the notification may be sent once more");
+            match inbox.post(Input::Receipt(receipt)).await {
+                Ok(committed) => {
+                    // The destination goes on; only the turn waits for the disk.
+                    tokio::spawn(async move {
+                        committed.wait().await;
+                        drop(turn);
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%key, %error, "receipt not recorded: the notification may be sent once more");
+                }
             }
         })
     })

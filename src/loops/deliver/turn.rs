@@ -1,53 +1,182 @@
-//! One message in doubt at a time: between "sent" and "recorded" a crash sends a message once more.
-//! In: an attempt that is about to begin. Out: its turn, which ends when the receipt is in line for the next commit (a few
-//! milliseconds away), or after [`TURN_MAX`].
-//! Never: lets a slow destination hold up others longer than that.
+//! One message in doubt at a time: between "sent" and "recorded" a crash sends a message once more, so two of them would be sent
+//! twice.
+//! In: an attempt that is about to begin. Out: its turn, which ends when the receipt is on disk.
+//! Never: lets a slow destination hold up pages longer than [`TURN_MAX`], or announcements longer than [`PAGE_FIRST_MAX`] after a
+//! page was sent. Beyond that, telling people in time goes before the promise.
 //! Start at [`Turns::take`].
 
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
-/// How long a message that is not answered keeps the others waiting. A healthy receiver answers within a few milliseconds; many
-/// take 40, because their answer waits for a delayed acknowledgement of TCP. Beyond this the promise of at most one repeat a
-/// crash yields to telling people within 50 ms.
-pub(super) const TURN_MAX: Duration = Duration::from_millis(20);
+/// How long a message in doubt keeps others waiting, and how long a message waits for others in all. A receiver nearby answers, and
+/// the receipt is on disk, within this; a page should arrive within 50 ms.
+const TURN_MAX: Duration = Duration::from_millis(8);
 
-/// How long an announcement lets others go first: a page that was decided in the same moment takes the turn before it.
-const PAGES_FIRST: Duration = Duration::from_millis(1);
+/// How long a page in doubt keeps announcements waiting: they hurry less, and most receivers of pages answer within it.
+const PAGE_FIRST_MAX: Duration = Duration::from_secs(1);
 
-/// Hands out the turns, in the order they were asked for.
-#[derive(Clone)]
-pub(super) struct Turns(Arc<Semaphore>);
+/// How long announcements wait for a page that was decided in the same moment and has not begun: its destination's task needs to
+/// get hold of a processor.
+const PAGE_COMES_WITHIN: Duration = Duration::from_millis(20);
 
-/// Held while a message may have been sent and is not yet recorded.
-pub(super) struct Turn(Option<OwnedSemaphorePermit>);
+/// Hands out the turns.
+#[derive(Clone, Default)]
+pub(super) struct Turns(Arc<Inner>);
 
-impl Default for Turns {
-    fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
-    }
+#[derive(Default)]
+struct Inner {
+    state: Mutex<State>,
+    /// A turn began or ended.
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    in_doubt: BTreeMap<u64, Doubt>,
+    last: u64,
+    /// Pages that were handed over and have not begun, and until when they are waited for.
+    coming: usize,
+    coming_until: Option<Instant>,
+}
+
+struct Doubt {
+    is_page: bool,
+    since: Instant,
+}
+
+/// Held while a message may have been sent and is not yet recorded; whoever records it drops it after the commit.
+pub struct Turn {
+    turns: Turns,
+    number: u64,
 }
 
 impl Turns {
-    /// Waits for the turn, at most [`TURN_MAX`]; then it goes ahead without one.
+    /// So many pages are about to ask; announcements let them go first.
+    pub fn pages_come(&self, count: usize) {
+        let mut state = self.0.state.lock();
+        state.coming += count;
+        state.coming_until = Some(Instant::now() + PAGE_COMES_WITHIN);
+    }
+
+    /// Waits until nothing else is in doubt, or for as long as may be waited.
     pub async fn take(&self, is_page: bool) -> Turn {
-        if !is_page {
-            tokio::time::sleep(PAGES_FIRST).await;
+        let asked = Instant::now();
+        loop {
+            let changed = self.0.changed.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let until = {
+                let mut state = self.0.state.lock();
+                match state.wait(is_page, asked, Instant::now()) {
+                    Some(until) => until,
+                    None => return self.begin(&mut state, is_page),
+                }
+            };
+            tokio::select! {
+                () = changed => {}
+                () = tokio::time::sleep_until(until) => {}
+            }
         }
-        let permit = tokio::time::timeout(TURN_MAX, Arc::clone(&self.0).acquire_owned()).await;
-        Turn(permit.ok().and_then(Result::ok))
+    }
+
+    fn begin(&self, state: &mut State, is_page: bool) -> Turn {
+        state.last += 1;
+        let number = state.last;
+        state.in_doubt.insert(number, Doubt { is_page, since: Instant::now() });
+        if is_page {
+            state.coming = state.coming.saturating_sub(1);
+        }
+        self.0.changed.notify_waiters();
+        Turn { turns: self.clone(), number }
     }
 }
 
-impl Turn {
-    /// Does the work, and gives the turn up when it takes longer than [`TURN_MAX`].
-    pub async fn during<T>(&mut self, work: impl Future<Output = T>) -> T {
-        tokio::pin!(work);
-        if let Ok(done) = tokio::time::timeout(TURN_MAX, &mut work).await {
-            return done;
+impl State {
+    /// Until when whoever asked then must wait, as things are now.
+    fn wait(&mut self, is_page: bool, asked: Instant, now: Instant) -> Option<Instant> {
+        let longest = asked + TURN_MAX;
+        let for_any = self.in_doubt.values().map(|doubt| (doubt.since + TURN_MAX).min(longest));
+        let pages = self.in_doubt.values().filter(|doubt| doubt.is_page && !is_page);
+        let for_pages = pages.map(|doubt| doubt.since + PAGE_FIRST_MAX);
+        if self.coming_until.is_some_and(|until| until <= now) {
+            // Whatever has not begun by now waits for something else.
+            (self.coming, self.coming_until) = (0, None);
         }
-        self.0 = None;
-        work.await
+        let coming = self.coming_until.filter(|_| self.coming > 0 && !is_page);
+        for_any.chain(for_pages).chain(coming).max().filter(|until| *until > now)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.turns.0.state.lock().in_doubt.remove(&self.number);
+        self.turns.0.changed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Asks after `held` were begun at once; how long it took.
+    async fn check(held: &[bool], is_page: bool, expected: Duration) {
+        let turns = Turns::default();
+        let _held: Vec<Turn> = held.iter().map(|is_page| turns.begin(&mut turns.0.state.lock(), *is_page)).collect();
+        let asked = Instant::now();
+        let _turn = turns.take(is_page).await;
+        let waited = asked.elapsed();
+        assert!(waited >= expected && waited <= expected + Duration::from_millis(2), "{held:?}, {is_page}: {waited:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_hangs_keeps_others_waiting_for_so_long() {
+        check(&[], true, Duration::ZERO).await;
+        check(&[], false, Duration::ZERO).await;
+        check(&[true], true, TURN_MAX).await;
+        check(&[false, true, false], true, TURN_MAX).await;
+        check(&[false], false, TURN_MAX).await;
+        check(&[true], false, PAGE_FIRST_MAX).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_next_begins_when_the_one_before_is_recorded() {
+        let turns = Turns::default();
+        let page = turns.begin(&mut turns.0.state.lock(), true);
+        let next = tokio::spawn({
+            let turns = turns.clone();
+            async move { turns.take(false).await }
+        });
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!next.is_finished());
+        let before = Instant::now();
+        drop(page);
+        let _turn = next.await.unwrap();
+        assert_eq!(before.elapsed(), Duration::ZERO);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_page_of_the_same_moment_goes_first() {
+        let turns = Turns::default();
+        turns.pages_come(1);
+        let (order, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        for is_page in [false, true] {
+            let (turns, order) = (turns.clone(), order.clone());
+            tokio::spawn(async move {
+                let turn = turns.take(is_page).await;
+                order.send(is_page).unwrap();
+                drop(turn);
+            });
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((seen.recv().await, seen.recv().await), (Some(true), Some(false)));
+        // One that never begins is not waited for without end.
+        turns.pages_come(1);
+        let asked = Instant::now();
+        turns.take(false).await;
+        assert!(asked.elapsed() <= PAGE_COMES_WITHIN + Duration::from_millis(2));
     }
 }

@@ -4,6 +4,7 @@
 //! Start at [`SqliteStore`].
 
 mod fault;
+mod numbers;
 mod open;
 mod read;
 mod retain;

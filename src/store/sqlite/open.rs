@@ -4,6 +4,7 @@
 //! Start at [`open`].
 
 use super::fault::fault;
+use super::numbers::{Numbers, Writer};
 use crate::store::StoreError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
@@ -17,7 +18,10 @@ const LOCK_FILE: &str = "watchfire.lock";
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 /// Forward only: a file is never changed once released; the next change is the next number.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "hard state", include_str!("migrations/0001_hard_state.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "hard state", include_str!("migrations/0001_hard_state.sql")),
+    (2, "rows by number", include_str!("migrations/0002_rows_by_number.sql")),
+];
 
 /// Readers are the API and the pages; more would only queue on the same disk.
 const READERS_MAX: u32 = 4;
@@ -38,7 +42,7 @@ const STATEMENTS_KEPT: usize = 128;
 const QUICK_CHECK_BYTES_MAX: u64 = 512 * 1024 * 1024;
 
 pub(super) struct Opened {
-    pub writer: SqliteConnection,
+    pub writer: Writer,
     pub readers: SqlitePool,
     pub lock: File,
 }
@@ -63,6 +67,8 @@ pub(super) async fn open(folder: &Path) -> Result<Opened, StoreError> {
         .map_err(|e| name(fault(e)))?;
     check(&mut writer, &file).await.map_err(name)?;
     migrate(&mut writer).await.map_err(name)?;
+    let numbers = Numbers::load(&mut writer).await.map_err(name)?;
+    let writer = Writer { conn: writer, numbers };
 
     let readers = SqlitePoolOptions::new()
         .max_connections(READERS_MAX)

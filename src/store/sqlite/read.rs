@@ -23,14 +23,14 @@ const LOAD_PAGE: i64 = 4096;
 
 /// Open ones, those resolved since ?1, and those that a firing alert still belongs to.
 const LOADED_INCIDENTS: &str = "SELECT id FROM incident WHERE status <> 'resolved' OR resolved_at >= ?1 \
-     UNION SELECT member.incident FROM alert JOIN member ON member.fingerprint = alert.fingerprint \
+     UNION SELECT member.incident FROM alert JOIN member ON member.alert = alert.id \
      WHERE alert.ended_at IS NULL AND alert.dropped = 0 AND member.detached = 0 AND member.left_at IS NULL";
 
 // Each pages by its first column, the row's number: ?1 the last one seen, ?2 the size of the page, ?3 the loaded incidents,
 // ?4 how long ago an alert may have ended.
 const LOAD_ALERTS: &str = "SELECT id, fingerprint, ended_at, body FROM alert WHERE id > ?1 AND dropped = 0 \
      AND (ended_at IS NULL OR ended_at >= ?4 OR EXISTS (SELECT 1 FROM member \
-         WHERE member.fingerprint = alert.fingerprint AND member.incident IN (SELECT value FROM json_each(?3)))) \
+         WHERE member.alert = alert.id AND member.incident IN (SELECT value FROM json_each(?3)))) \
      ORDER BY id LIMIT ?2";
 const LOAD_INCIDENTS: &str = "SELECT id, status, severity, opened_at, resolved_at, body FROM incident \
      WHERE id > ?1 AND id IN (SELECT value FROM json_each(?3)) ORDER BY id LIMIT ?2";
@@ -56,7 +56,7 @@ const INCIDENT: &str = "SELECT id, status, severity, opened_at, resolved_at, bod
 const MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached, left_at FROM member \
      WHERE incident = ?1";
 const ALERTS_OF: &str = "SELECT alert.id, alert.fingerprint, alert.ended_at, alert.body FROM member \
-     JOIN alert ON alert.fingerprint = member.fingerprint WHERE member.incident = ?1";
+     JOIN alert ON alert.id = member.alert WHERE member.incident = ?1";
 const TIMELINE: &str = "SELECT seq, incident, at, kind, text, actor, reason FROM timeline \
      WHERE incident = ?1 ORDER BY seq DESC LIMIT ?2";
 const NOTIFICATIONS: &str = "SELECT id, key, created_at, state, attempts, sent_at, error, external_ref, body \

@@ -3,11 +3,12 @@
 //! Never: holds SQL (that is in `write`, `read` and `retain`).
 //! Start at [`SqliteStore::open`].
 
+use super::numbers::Writer;
 use super::{open, read, retain, write};
 use crate::model::{AlertRecord, Incident, IncidentId, Member, Notification, TimelineEntry, Write};
 use crate::store::batch::Batch;
 use crate::store::{IncidentQuery, Retention, Snapshot, Store, StoreError, StoreFuture};
-use sqlx::{Connection, SqliteConnection, SqlitePool};
+use sqlx::{Connection, SqlitePool};
 use std::fs::File;
 use std::path::Path;
 use tokio::sync::Mutex;
@@ -16,7 +17,7 @@ use tokio::sync::Mutex;
 #[derive(Debug)]
 pub struct SqliteStore {
     /// `None` after `close`.
-    writer: Mutex<Option<SqliteConnection>>,
+    writer: Mutex<Option<Writer>>,
     readers: SqlitePool,
     /// Held for as long as the store lives, so that no second process opens the folder.
     _lock: File,
@@ -36,13 +37,13 @@ impl SqliteStore {
     pub async fn close(&self) -> Result<(), StoreError> {
         self.readers.close().await;
         match self.writer.lock().await.take() {
-            Some(writer) => writer.close().await.map_err(super::fault::fault),
+            Some(writer) => writer.conn.close().await.map_err(super::fault::fault),
             None => Ok(()),
         }
     }
 }
 
-fn open_writer(writer: &mut Option<SqliteConnection>) -> Result<&mut SqliteConnection, StoreError> {
+fn open_writer(writer: &mut Option<Writer>) -> Result<&mut Writer, StoreError> {
     writer.as_mut().ok_or_else(|| StoreError::Fatal("the store was closed".to_owned()))
 }
 

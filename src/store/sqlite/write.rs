@@ -4,6 +4,7 @@
 //! Start at [`commit`].
 
 use super::fault::fault;
+use super::numbers::{Numbers, Writer};
 use crate::model::{
     AlertRecord, Fingerprint, IncidentId, Member, NflogEntry, NflogKey, NotificationKey, RuleAlertRecord, Silence,
     TimelineEntry, Timestamp,
@@ -12,12 +13,13 @@ use crate::store::StoreError;
 use crate::store::batch::{AlertOp, Batch, Moved, NotificationOp};
 use crate::store::outbox_rows::NotificationBody;
 use crate::store::rows::{AlertBody, IncidentBody, NflogBody, RuleAlertBody, SilenceBody, encode, millis};
-use sqlx::sqlite::SqliteArguments;
+use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, Connection, Encode, Sqlite, SqliteConnection, Type};
 use std::sync::{Arc, OnceLock};
 
-/// Rows per statement: full chunks of the largest first, then smaller ones, so that four prepared statements serve all counts.
-const CHUNKS: [usize; 4] = [512, 64, 8, 1];
+/// Rows per statement: full chunks of the largest first, then smaller ones, so that a few prepared statements serve all counts and
+/// most commits need few of them: each is a trip to the driver's thread.
+const CHUNKS: [usize; 10] = [512, 256, 128, 64, 32, 16, 8, 4, 2, 1];
 
 /// `INSERT` of any number of rows into one table.
 struct Upsert {
@@ -27,12 +29,12 @@ struct Upsert {
     /// `ON CONFLICT …`.
     tail: &'static str,
     /// The texts for [`CHUNKS`], made when first needed.
-    texts: [OnceLock<String>; 4],
+    texts: [OnceLock<String>; CHUNKS.len()],
 }
 
 impl Upsert {
     const fn new(head: &'static str, columns: usize, tail: &'static str) -> Self {
-        Self { head, columns, tail, texts: [const { OnceLock::new() }; 4] }
+        Self { head, columns, tail, texts: [const { OnceLock::new() }; CHUNKS.len()] }
     }
 
     fn text(&'static self, chunk: usize) -> &'static str {
@@ -44,9 +46,9 @@ impl Upsert {
 }
 
 static ALERT: Upsert = Upsert::new(
-    "INSERT INTO alert (fingerprint, dropped, ended_at, body)",
-    4,
-    "ON CONFLICT (fingerprint) DO UPDATE SET dropped = excluded.dropped, ended_at = excluded.ended_at, \
+    "INSERT INTO alert (id, fingerprint, dropped, ended_at, body)",
+    5,
+    "ON CONFLICT (id) DO UPDATE SET dropped = excluded.dropped, ended_at = excluded.ended_at, \
      body = excluded.body",
 );
 static INCIDENT: Upsert = Upsert::new(
@@ -56,9 +58,9 @@ static INCIDENT: Upsert = Upsert::new(
      opened_at = excluded.opened_at, resolved_at = excluded.resolved_at, body = excluded.body",
 );
 static MEMBER: Upsert = Upsert::new(
-    "INSERT INTO member (incident, fingerprint, attached_at, reason, runner_up, detached, left_at)",
-    7,
-    "ON CONFLICT (fingerprint, incident) DO UPDATE SET attached_at = excluded.attached_at, reason = excluded.reason, \
+    "INSERT INTO member (incident, alert, fingerprint, attached_at, reason, runner_up, detached, left_at)",
+    8,
+    "ON CONFLICT (alert, incident, fingerprint) DO UPDATE SET attached_at = excluded.attached_at, reason = excluded.reason, \
      runner_up = excluded.runner_up, detached = excluded.detached, left_at = excluded.left_at",
 );
 static TIMELINE: Upsert =
@@ -79,10 +81,10 @@ static RULE_ALERT: Upsert = Upsert::new(
 );
 
 // Keys that go come as one JSON array: one statement whatever their number.
-const DROP_ALERTS: &str = "UPDATE alert SET dropped = 1 WHERE fingerprint IN (SELECT value FROM json_each(?1))";
+const DROP_ALERTS: &str = "UPDATE alert SET dropped = 1 WHERE id IN (SELECT value FROM json_each(?1))";
 /// A dropped alert that no incident holds has nobody left to ask for it.
-const FORGET_ALERTS: &str = "DELETE FROM alert WHERE fingerprint IN (SELECT value FROM json_each(?1)) \
-     AND NOT EXISTS (SELECT 1 FROM member WHERE member.fingerprint = alert.fingerprint)";
+const FORGET_ALERTS: &str = "DELETE FROM alert WHERE id IN (SELECT value FROM json_each(?1)) \
+     AND NOT EXISTS (SELECT 1 FROM member WHERE member.alert = alert.id) RETURNING fingerprint";
 const DROP_SILENCES: &str = "DELETE FROM silence WHERE id IN (SELECT value FROM json_each(?1))";
 const DROP_NFLOG: &str = "DELETE FROM nflog WHERE (group_key, receiver, integration) IN \
      (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))";
@@ -92,19 +94,22 @@ const MOVE_NOTIFICATION: &str = "UPDATE notification SET state = ?2, attempts = 
      external_ref = ?6 WHERE key = ?1";
 
 /// Writes all of it or nothing. One fsync; a single row needs no transaction around it.
-pub(super) async fn commit(conn: &mut SqliteConnection, batch: Batch) -> Result<(), StoreError> {
+pub(super) async fn commit(writer: &mut Writer, batch: Batch) -> Result<(), StoreError> {
+    let Writer { conn, numbers } = writer;
     match batch.len() {
         0 => Ok(()),
-        1 if batch.alerts.is_empty() => write(conn, batch).await,
+        1 if batch.alerts.is_empty() => write(conn, numbers, batch).await.map(drop),
         _ => {
             let mut tx = conn.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
-            write(&mut tx, batch).await?;
-            tx.commit().await.map_err(fault)
+            let forgotten = write(&mut tx, numbers, batch).await?;
+            tx.commit().await.map_err(fault)?;
+            numbers.forget(&forgotten)
         }
     }
 }
 
-async fn write(conn: &mut SqliteConnection, batch: Batch) -> Result<(), StoreError> {
+/// Gives back the fingerprints whose rows went. A number that was given for a commit that then failed stays with its fingerprint.
+async fn write(conn: &mut SqliteConnection, numbers: &mut Numbers, batch: Batch) -> Result<Vec<SqliteRow>, StoreError> {
     let Batch { alerts, incidents, members, timeline, silences, notifications, nflog, rule_alerts } = batch;
 
     put(conn, &INCIDENT, &values(incidents), |incident, row| {
@@ -117,9 +122,12 @@ async fn write(conn: &mut SqliteConnection, batch: Batch) -> Result<(), StoreErr
         row.add(encode(&body)?)
     })
     .await?;
+    let alerts: Vec<(Fingerprint, AlertOp)> = alerts.into_iter().collect();
+    put_alerts(conn, numbers, &alerts).await?;
     put(conn, &MEMBER, &values(members), |member: &Arc<Member>, row| {
         let Member { incident, fingerprint, attached_at, reason, runner_up, detached, left_at } = &**member;
         row.add(incident.0 as i64)?;
+        row.add(numbers.give(*fingerprint))?;
         row.add(fingerprint.0 as i64)?;
         row.add(attached_at.as_millis())?;
         row.add(reason.as_str())?;
@@ -139,7 +147,7 @@ async fn write(conn: &mut SqliteConnection, batch: Batch) -> Result<(), StoreErr
         row.add(reason.as_str())
     })
     .await?;
-    write_alerts(conn, alerts.into_iter().collect()).await?;
+    let forgotten = drop_alerts(conn, numbers, &alerts).await?;
 
     let (puts, drops) = split(silences);
     put(conn, &SILENCE, &puts, |silence: &Arc<Silence>, row| {
@@ -171,22 +179,39 @@ async fn write(conn: &mut SqliteConnection, batch: Batch) -> Result<(), StoreErr
     })
     .await?;
     let drops: Vec<_> = drops.into_iter().map(|(rule, f): (Arc<str>, Fingerprint)| (rule, f.0 as i64)).collect();
-    remove(conn, DROP_RULE_ALERTS, &drops).await
+    remove(conn, DROP_RULE_ALERTS, &drops).await?;
+    Ok(forgotten)
 }
 
-async fn write_alerts(conn: &mut SqliteConnection, ops: Vec<(Fingerprint, AlertOp)>) -> Result<(), StoreError> {
-    let drops: Vec<i64> = ops.iter().filter(|(_, op)| op.dropped).map(|(f, _)| f.0 as i64).collect();
-    let puts: Vec<(Arc<AlertRecord>, bool)> =
-        ops.into_iter().filter_map(|(_, op)| op.record.map(|record| (record, op.dropped))).collect();
+async fn put_alerts(
+    conn: &mut SqliteConnection,
+    numbers: &mut Numbers,
+    ops: &[(Fingerprint, AlertOp)],
+) -> Result<(), StoreError> {
+    let puts: Vec<(&Arc<AlertRecord>, bool)> =
+        ops.iter().filter_map(|(_, op)| Some((op.record.as_ref()?, op.dropped))).collect();
     put(conn, &ALERT, &puts, |(record, dropped), row| {
+        row.add(numbers.give(record.fingerprint))?;
         row.add(record.fingerprint.0 as i64)?;
         row.add(*dropped)?;
         row.add(millis(record.ended_at))?;
         row.add(encode(&AlertBody::of(record))?)
     })
-    .await?;
+    .await
+}
+
+/// Gives back the fingerprints whose rows went. Comes after the members, which hold rows.
+async fn drop_alerts(
+    conn: &mut SqliteConnection,
+    numbers: &Numbers,
+    ops: &[(Fingerprint, AlertOp)],
+) -> Result<Vec<SqliteRow>, StoreError> {
+    let drops: Vec<i64> = ops.iter().filter(|(_, op)| op.dropped).filter_map(|(f, _)| numbers.get(*f)).collect();
+    if drops.is_empty() {
+        return Ok(Vec::new());
+    }
     remove(conn, DROP_ALERTS, &drops).await?;
-    remove(conn, FORGET_ALERTS, &drops).await
+    sqlx::query(FORGET_ALERTS).bind(encode(&drops)?).fetch_all(conn).await.map_err(fault)
 }
 
 async fn write_outbox(
@@ -258,7 +283,7 @@ async fn put<T>(
     conn: &mut SqliteConnection,
     table: &'static Upsert,
     rows: &[T],
-    bind: impl Fn(&T, &mut Bound) -> Result<(), StoreError>,
+    mut bind: impl FnMut(&T, &mut Bound) -> Result<(), StoreError>,
 ) -> Result<(), StoreError> {
     let mut rest = rows;
     while !rest.is_empty() {

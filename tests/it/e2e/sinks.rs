@@ -33,7 +33,7 @@ impl Arrived {
 #[derive(Clone, Default)]
 pub struct HttpSink {
     arrived: Arc<Mutex<Vec<Arrived>>>,
-    /// How long the answer to a page is held back, in milliseconds.
+    /// How long every answer is held back, in milliseconds.
     hold_ms: Arc<AtomicU64>,
 }
 
@@ -76,7 +76,7 @@ async fn take(State(sink): State<HttpSink>, uri: Uri, headers: HeaderMap, body: 
     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
     sink.arrived.lock().unwrap().push(Arrived { at: Instant::now(), path: uri.path().to_owned(), key, body });
     let hold = sink.hold_ms.load(Ordering::SeqCst);
-    if hold > 0 && uri.path() == "/first" {
+    if hold > 0 {
         tokio::time::sleep(Duration::from_millis(hold)).await;
     }
     StatusCode::OK
