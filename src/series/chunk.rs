@@ -29,6 +29,8 @@ pub(super) struct Retention {
 pub(super) struct Inserted {
     /// False when the very same sample was there already.
     pub added: bool,
+    /// It was put before the newest one.
+    pub late: bool,
     pub evicted: u32,
 }
 
@@ -242,14 +244,14 @@ impl Chunks {
                     None if t < newest.saturating_sub(keep.out_of_order) => return Err(AppendError::TooOld),
                     None => self.insert_late(t, value),
                 }
-                Ok(Inserted { added: true, evicted: 0 })
+                Ok(Inserted { added: true, late: true, evicted: 0 })
             }
             _ => {
                 match value {
                     SampleValue::Float(v) => self.push_float(Raw { t, bits: v.to_bits() }),
                     SampleValue::Histogram(h) => self.histograms.get_or_insert_default().push_back((t, h.clone())),
                 }
-                Ok(Inserted { added: true, evicted: self.evict(t.saturating_sub(keep.window)) })
+                Ok(Inserted { added: true, late: false, evicted: self.evict(t.saturating_sub(keep.window)) })
             }
         }
     }
@@ -466,7 +468,7 @@ mod tests {
                     Some(_) => prop_assert_eq!(got, Err(AppendError::DuplicateTimestamp)),
                     None if t < newest - KEEP.out_of_order => prop_assert_eq!(got, Err(AppendError::TooOld)),
                     None => {
-                        prop_assert_eq!(got, Ok(Inserted { added: true, evicted: 0 }));
+                        prop_assert_eq!(got, Ok(Inserted { added: true, late: t < newest, evicted: 0 }));
                         model.insert(t, v.to_bits());
                     }
                 }

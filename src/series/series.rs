@@ -7,7 +7,7 @@ use super::chunk::{Chunks, Inserted, Retention, ms};
 use super::error::AppendError;
 use crate::model::{Labels, SampleValue, SeriesId, Timestamp};
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
 /// One sample as queries read it.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub struct Series {
     watched: AtomicBool,
     /// Already in the list of arrivals.
     noted: AtomicBool,
+    /// How often a sample came that was not the newest.
+    reordered: AtomicU32,
     watches: Mutex<Vec<u32>>,
 }
 
@@ -55,6 +57,7 @@ impl Series {
             touched_ms: AtomicI64::new(i64::MIN),
             watched: AtomicBool::new(false),
             noted: AtomicBool::new(false),
+            reordered: AtomicU32::new(0),
             watches: Mutex::default(),
         }
     }
@@ -89,6 +92,11 @@ impl Series {
         self.data.lock().chunks.oldest().map(Timestamp::from_millis)
     }
 
+    /// Grows whenever a sample is put before the newest one: what was computed from the samples in order is then void.
+    pub fn reordered(&self) -> u32 {
+        self.reordered.load(Ordering::Relaxed)
+    }
+
     /// The ids of the watches that this series is in.
     pub fn watch_ids(&self) -> Vec<u32> {
         self.watches.lock().clone()
@@ -111,6 +119,9 @@ impl Series {
         }
         let inserted = data.chunks.insert(t_ms, v, keep).map_err(NotPushed::Refused)?;
         self.touched_ms.store(now_ms, Ordering::Relaxed);
+        if inserted.late {
+            self.reordered.fetch_add(1, Ordering::Relaxed);
+        }
         Ok(inserted)
     }
 
