@@ -90,6 +90,9 @@ impl Default for Ingest {
             drop_labels: book.drop_labels,
             limits: Limits {
                 series: head.series_max as u64,
+                series_per_metric: head.series_per_metric_max as u64,
+                series_per_source: head.series_per_source_max as u64,
+                memory_bytes: None,
                 labels_per_series: head.limits.labels_max as u64,
                 label_name_bytes: head.limits.name_bytes_max as u64,
                 label_value_bytes: head.limits.value_bytes_max as u64,
@@ -108,6 +111,10 @@ impl Ingest {
             window: self.window,
             out_of_order_window: self.out_of_order_window,
             series_max: self.limits.series as usize,
+            series_per_metric_max: self.limits.series_per_metric as usize,
+            series_per_source_max: self.limits.series_per_source as usize,
+            source_label: self.cluster_label.to_string(),
+            memory_budget: self.limits.memory_bytes.map(|bytes| bytes as usize),
             limits: LabelLimits {
                 labels_max: self.limits.labels_per_series as usize,
                 name_bytes_max: self.limits.label_name_bytes as usize,
@@ -136,6 +143,11 @@ impl Ingest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub series: u64,
+    pub series_per_metric: u64,
+    /// The source is the value of [`Ingest::cluster_label`].
+    pub series_per_source: u64,
+    /// What series and samples may take; above, series that no rule selects are left out.
+    pub memory_bytes: Option<u64>,
     pub labels_per_series: u64,
     pub label_name_bytes: u64,
     pub label_value_bytes: u64,
@@ -322,8 +334,10 @@ pub fn ingest(root: &Fields<'_>) -> Ingest {
 }
 
 fn limits(f: Fields<'_>, limits: &mut Limits) {
-    let counts: [(&'static str, &mut u64); 3] = [
+    let counts: [(&'static str, &mut u64); 5] = [
         ("series", &mut limits.series),
+        ("series_per_metric", &mut limits.series_per_metric),
+        ("series_per_source", &mut limits.series_per_source),
         ("labels_per_series", &mut limits.labels_per_series),
         ("alerts", &mut limits.alerts),
     ];
@@ -343,6 +357,11 @@ fn limits(f: Fields<'_>, limits: &mut Limits) {
         if let Some(n) = f.bytes(key) {
             set(&f, key, n, limit);
         }
+    }
+    if let Some(budget) = f.bytes("memory") {
+        let mut bytes = 0;
+        set(&f, "memory", budget, &mut bytes);
+        limits.memory_bytes = Some(bytes).filter(|b| *b > 0);
     }
     f.finish();
 }

@@ -1,12 +1,17 @@
 //! The samples of one request on their way into the head.
-//! In: series and samples. Out: what happened to each; the head's totals are settled once, at the end.
-//! Never: touches a shared counter per sample.
-//! Start at [`Batch::append_by_span`], then [`Batch::append`].
+//! In: keys or places, and samples. Out: what happened to each; the head's totals are settled once, at the end.
+//! Never: takes a lock per sample: the table of known keys is held for the whole request, a region for as long as samples
+//! go to neighbours, which is how senders order them.
+//! Start at [`Batch::append_known`], then [`Batch::append`].
 
+use super::aliases::{Aliases, Cursor};
+use super::block::Raw;
 use super::error::AppendError;
-use super::head::Head;
-use super::series::{NotPushed, Series};
+use super::head::{Head, Place};
+use super::region::{Data, Inserted, REGION};
+use super::series::Series;
 use crate::model::{Labels, SampleValue};
+use parking_lot::{MutexGuard, RwLockReadGuard};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,26 +28,52 @@ pub enum Appended {
     NotAdmitted,
 }
 
+/// A key that is to be remembered when the request ends.
+struct Fresh {
+    key: u128,
+    place: Place,
+    tag: u32,
+}
+
 /// Made by [`Head::batch`]. Dropping it settles the totals.
-#[derive(Debug)]
 pub struct Batch<'h> {
     head: &'h Head,
     now_ms: i64,
     ahead_ms: i64,
     from_sender: bool,
+    aliases: Option<RwLockReadGuard<'h, Aliases>>,
+    cursor: Cursor,
+    /// The region of the last sample.
+    region: Option<(u32, MutexGuard<'h, Data>)>,
+    fresh: Vec<Fresh>,
+    arrived: Vec<Arc<Series>>,
+    watched: bool,
     added: i64,
     span_ms: Option<(i64, i64)>,
-    watched: bool,
 }
 
 impl<'h> Batch<'h> {
     pub(super) fn received(head: &'h Head, now_ms: i64) -> Self {
-        let ahead_ms = now_ms.saturating_add(AHEAD_MAX.as_millis() as i64);
-        Self { head, now_ms, ahead_ms, from_sender: true, added: 0, span_ms: None, watched: false }
+        Self {
+            head,
+            now_ms,
+            ahead_ms: now_ms.saturating_add(AHEAD_MAX.as_millis() as i64),
+            from_sender: true,
+            aliases: None,
+            cursor: Cursor::new(now_ms),
+            region: None,
+            fresh: Vec::new(),
+            arrived: Vec::new(),
+            watched: false,
+            added: 0,
+            span_ms: None,
+        }
     }
 
     pub(super) fn ours(head: &'h Head, now_ms: i64) -> Self {
-        Self { ahead_ms: i64::MAX, from_sender: false, ..Self::received(head, now_ms) }
+        let mut batch = Self::received(head, now_ms);
+        (batch.ahead_ms, batch.from_sender) = (i64::MAX, false);
+        batch
     }
 
     /// Whether a sample came to a series that some rule watches.
@@ -50,67 +81,144 @@ impl<'h> Batch<'h> {
         self.watched
     }
 
-    /// Appends to the series that is known by its raw label bytes; `None` when these bytes are new here.
-    /// `same` proves the labels (and the tag that was remembered with them); `admit` may turn the sample away by its tag.
+    /// The place and the tag that were remembered with this key.
     #[inline]
-    pub fn append_by_span(
-        &mut self,
-        hash: u64,
-        same: impl Fn(&Labels, u32) -> bool,
-        admit: impl FnOnce(u32) -> bool,
-        t_ms: i64,
-        v: f64,
-    ) -> Option<Result<Appended, AppendError>> {
-        let head = self.head;
-        head.with_alias(hash, same, |alias| {
-            if !admit(alias.tag) {
-                return Some(Ok(Appended::NotAdmitted));
-            }
-            match self.push(&alias.series, t_ms, &SampleValue::Float(v)) {
-                Ok(appended) => Some(Ok(appended)),
-                Err(NotPushed::Refused(e)) => Some(Err(e)),
-                Err(NotPushed::Gone) => None,
-            }
-        })
-        .flatten()
+    pub fn known(&mut self, key: u128) -> Option<(Place, u32)> {
+        let (slot, tag) = self.slot_of(key)?;
+        let (data, i) = self.data(slot);
+        data.is_alive(i).then(|| (Place { slot, generation: data.generation(i) }, tag))
     }
 
-    /// Appends to a series at hand.
-    pub fn append(&mut self, series: &Arc<Series>, t_ms: i64, v: &SampleValue) -> Result<Appended, AppendError> {
-        let mut current = series.clone();
-        // A series that left in between is made anew; that it leaves again before the next line needs a whole idle window.
+    #[inline]
+    fn slot_of(&mut self, key: u128) -> Option<(u32, u32)> {
+        let head = self.head;
+        let aliases = self.aliases.get_or_insert_with(|| head.aliases());
+        aliases.find(key, &mut self.cursor).map(|alias| (alias.slot, alias.tag))
+    }
+
+    /// Appends to the series that is known by this key; `None` when the key is new here. `admit` may turn the sample away
+    /// by the tag that was remembered with it.
+    #[inline]
+    pub fn append_known(
+        &mut self,
+        key: u128,
+        admit: impl FnOnce(u32) -> bool,
+        t_ms: i64,
+        bits: u64,
+    ) -> Option<Result<Appended, AppendError>> {
+        let (slot, tag) = self.slot_of(key)?;
+        if !admit(tag) {
+            return Some(Ok(Appended::NotAdmitted));
+        }
+        if t_ms > self.ahead_ms {
+            return Some(Err(AppendError::TooFarAhead));
+        }
+        let (now_ms, keep) = (self.now_ms, self.head.keep);
+        let (data, i) = self.data(slot);
+        if !data.is_alive(i) {
+            return None;
+        }
+        let result = data.append_float(i, Raw { t: t_ms, bits }, now_ms, keep);
+        Some(result.map(|inserted| self.settle(slot, t_ms, inserted)))
+    }
+
+    /// Appends to the series at a place; `None` when it has left in the meantime.
+    pub fn append_at(&mut self, at: Place, t_ms: i64, v: &SampleValue) -> Option<Result<Appended, AppendError>> {
+        if t_ms > self.ahead_ms {
+            return Some(Err(AppendError::TooFarAhead));
+        }
+        let (now_ms, keep) = (self.now_ms, self.head.keep);
+        let (data, i) = self.data(at.slot);
+        if !data.is_alive(i) || data.generation(i) != at.generation {
+            return None;
+        }
+        let result = match v {
+            SampleValue::Float(v) => data.append_float(i, Raw { t: t_ms, bits: v.to_bits() }, now_ms, keep),
+            SampleValue::Histogram(_) => data.append(i, t_ms, v, now_ms, keep),
+        };
+        Some(result.map(|inserted| self.settle(at.slot, t_ms, inserted)))
+    }
+
+    /// Appends to a series at hand; one that has left in between is made anew.
+    pub fn append(&mut self, series: &Series, t_ms: i64, v: &SampleValue) -> Result<Appended, AppendError> {
+        let mut place = Place::of(series.id());
+        // That it leaves again before the next line needs a whole idle window.
         for _ in 0..3 {
-            match self.push(&current, t_ms, v) {
-                Ok(appended) => return Ok(appended),
-                Err(NotPushed::Refused(e)) => return Err(e),
-                Err(NotPushed::Gone) => current = self.head.find_or_create(series.labels())?,
+            if let Some(result) = self.append_at(place, t_ms, v) {
+                return result;
             }
+            self.release();
+            place = self.head.place(&series.labels().iter().collect::<Vec<_>>(), self.now_ms)?;
         }
         Err(AppendError::TooOld)
     }
 
+    /// The place of the series with these sorted labels, made if it is new and may come in.
+    pub fn place(&mut self, labels: &[(&str, &str)]) -> Result<Place, AppendError> {
+        self.release();
+        self.head.place(labels, self.now_ms)
+    }
+
+    /// The labels of the series at a place, for a message; empty when it has left.
+    pub fn labels(&mut self, place: Place) -> Labels {
+        self.release();
+        self.head.handle(place).map(|series| series.labels().clone()).unwrap_or_default()
+    }
+
+    /// Remembers that this key means the series at `place`.
+    pub fn remember(&mut self, key: u128, place: Place, tag: u32) {
+        self.fresh.push(Fresh { key, place, tag });
+    }
+
     #[inline]
-    fn push(&mut self, series: &Arc<Series>, t_ms: i64, v: &SampleValue) -> Result<Appended, NotPushed> {
-        if t_ms > self.ahead_ms {
-            return Err(NotPushed::Refused(AppendError::TooFarAhead));
-        }
-        let inserted = series.push(t_ms, v, self.now_ms, self.head.keep)?;
+    fn data(&mut self, slot: u32) -> (&mut Data, usize) {
+        let number = slot / REGION as u32;
+        let data = match self.region.take() {
+            Some((held, data)) if held == number => data,
+            // What was held is given back before the next is asked for.
+            other => {
+                drop(other);
+                self.head.region(slot).data.lock()
+            }
+        };
+        let (_, data) = self.region.insert((number, data));
+        (data, slot as usize % REGION)
+    }
+
+    /// Before anything else in the head is locked.
+    fn release(&mut self) {
+        self.region = None;
+    }
+
+    #[inline]
+    fn settle(&mut self, slot: u32, t_ms: i64, inserted: Inserted) -> Appended {
         if !inserted.added {
-            return Ok(Appended::Known);
+            return Appended::Known;
         }
         self.added += 1 - i64::from(inserted.evicted);
         let (oldest, newest) = self.span_ms.unwrap_or((t_ms, t_ms));
         self.span_ms = Some((oldest.min(t_ms), newest.max(t_ms)));
-        if series.is_watched() {
-            self.watched = true;
-            self.head.arrived(series);
+        if let Some((_, data)) = &mut self.region {
+            let i = slot as usize % REGION;
+            if data.is_watched(i) {
+                self.watched = true;
+                self.arrived.extend(data.note(i));
+            }
         }
-        Ok(Appended::Added)
+        Appended::Added
     }
 }
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
+        self.release();
+        self.aliases = None;
+        if !self.arrived.is_empty() {
+            self.head.arrived(&mut self.arrived);
+        }
+        if !self.fresh.is_empty() {
+            self.head.remember(self.fresh.drain(..).map(|f| (f.key, f.place, f.tag)), self.cursor.minute);
+        }
         self.head.tally(self.added, self.span_ms.filter(|_| self.from_sender));
     }
 }

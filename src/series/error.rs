@@ -11,8 +11,11 @@ pub enum AppendError {
     DuplicateTimestamp,
     #[error("timestamp is more than 10 minutes ahead of our clock")]
     TooFarAhead,
-    #[error("too many series: the limit of {limit} is reached, no new series of metric {metric:?} is taken")]
-    TooManySeries { limit: usize, metric: String },
+    #[error("too many series {what}: the limit of {limit} is reached, no new series of metric {metric:?} is taken")]
+    TooManySeries { what: String, limit: usize, metric: String },
+    /// The memory budget leaves this series out; its samples are counted, and the sender is not told that they are bad.
+    #[error("the memory budget has no room for a new series of metric {metric:?}")]
+    NoRoom { metric: String },
     #[error("{what} of metric {metric:?} is above the limit of {limit}")]
     LabelLimit { what: &'static str, limit: usize, metric: String },
 }
@@ -25,6 +28,7 @@ impl AppendError {
             Self::DuplicateTimestamp => "duplicate_timestamp",
             Self::TooFarAhead => "too_far_ahead",
             Self::TooManySeries { .. } => "too_many_series",
+            Self::NoRoom { .. } => "no_room",
             Self::LabelLimit { .. } => "label_limit",
         }
     }

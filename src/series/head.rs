@@ -3,26 +3,31 @@
 //! Never: keeps more than the window, or lets a new series push out a known one.
 //! Start at [`Head::append`], or [`Head::batch`] for whole requests.
 
+use super::admission::{Budget, LabelLimits, LeftOut};
+use super::aliases::Aliases;
 use super::batch::Batch;
-use super::chunk::{Retention, ms};
 use super::error::AppendError;
-use super::hash::Hasher;
-use super::index::Index;
+use super::hash::SpanHasher;
+use super::index::{Index, Slot};
 use super::metadata::MetadataBook;
+use super::pool::{PairId, Pool};
+use super::region::{Data, REGION, Region, Retention, ms};
+use super::select::Selection;
 use super::series::Series;
 use super::watch::{Watch, Watches};
-use crate::model::{Labels, Matcher, SampleValue, Timestamp};
-use hashbrown::HashTable;
-use parking_lot::{Mutex, RwLock};
+use crate::model::labels::METRIC_NAME;
+use crate::model::{Labels, Matcher, SampleValue, SeriesId, Timestamp};
+use parking_lot::{Mutex, RwLock, RwLockReadGuard};
+use smallvec::SmallVec;
 use std::collections::BTreeSet;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Locks of the series tables; a power of two well above the number of cores, so that writers seldom meet.
-const SHARDS: usize = 64;
-/// Raw spellings remembered per series on average: two replicas, and a change of external labels on both.
+/// Raw spellings remembered per series on average: two replicas, two protocol versions.
 const ALIASES_PER_SERIES: usize = 4;
+/// Regions at most, whatever the configuration says: 134 million series.
+const REGIONS_MAX: usize = 1 << 18;
 /// Arrivals that wait for the evaluate loop at most; beyond, a slot of their group will see them.
 const ARRIVALS_MAX: usize = 1 << 20;
 /// A pause in the samples that is longer than this is a gap (Prometheus' look-back: shorter ones no query sees).
@@ -36,6 +41,13 @@ pub struct HeadConfig {
     pub out_of_order_window: Duration,
     /// Series held at most. Known ones keep working when it is reached, new ones are refused.
     pub series_max: usize,
+    /// The same for each metric, and for each source.
+    pub series_per_metric_max: usize,
+    pub series_per_source_max: usize,
+    /// The label whose value names the source.
+    pub source_label: String,
+    /// Bytes that series and samples may take; `None` for as much as `series_max` leads to.
+    pub memory_budget: Option<usize>,
     pub limits: LabelLimits,
 }
 
@@ -45,65 +57,30 @@ impl Default for HeadConfig {
             window: Duration::from_hours(1),
             out_of_order_window: Duration::from_mins(10),
             series_max: 2_000_000,
+            series_per_metric_max: usize::MAX,
+            series_per_source_max: usize::MAX,
+            source_label: "cluster".to_owned(),
+            memory_budget: None,
             limits: LabelLimits::default(),
         }
     }
 }
 
-/// What a label set may be, checked once, when a series is new. Far above what exporters write, far below what hurts.
-#[derive(Clone, Copy, Debug)]
-pub struct LabelLimits {
-    pub labels_max: usize,
-    pub name_bytes_max: usize,
-    pub value_bytes_max: usize,
+/// Where a series is; good until it leaves, and known to be so by the generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub(super) slot: Slot,
+    pub(super) generation: u32,
 }
 
-impl Default for LabelLimits {
-    fn default() -> Self {
-        Self { labels_max: 64, name_bytes_max: 256, value_bytes_max: 2048 }
+impl Place {
+    pub(super) fn of(id: SeriesId) -> Self {
+        Self { slot: id.0 as u32, generation: (id.0 >> 32) as u32 }
     }
-}
 
-impl LabelLimits {
-    fn check(&self, labels: &Labels) -> Result<(), AppendError> {
-        let refuse = |what, limit| {
-            // The name itself may be what is too long.
-            let metric = labels.metric_name().chars().take(128).collect();
-            Err(AppendError::LabelLimit { what, limit, metric })
-        };
-        for (i, (name, value)) in labels.iter().enumerate() {
-            if i >= self.labels_max {
-                return refuse("the number of labels", self.labels_max);
-            }
-            if name.len() > self.name_bytes_max {
-                return refuse("the length of a label name", self.name_bytes_max);
-            }
-            if value.len() > self.value_bytes_max {
-                return refuse("the length of a label value", self.value_bytes_max);
-            }
-        }
-        Ok(())
+    pub(super) fn id(self) -> SeriesId {
+        SeriesId(u64::from(self.generation) << 32 | u64::from(self.slot))
     }
-}
-
-/// A series under the hash of the bytes that a sender writes for its labels.
-#[derive(Debug)]
-pub(super) struct Alias {
-    hash: u64,
-    pub series: Arc<Series>,
-    /// What the caller wants to remember with it (the HA replica that writes these bytes).
-    pub tag: u32,
-}
-
-type Shards<T> = Box<[RwLock<HashTable<T>>]>;
-
-fn shards<T>() -> Shards<T> {
-    (0..SHARDS).map(|_| RwLock::new(HashTable::new())).collect()
-}
-
-fn shard<T>(shards: &Shards<T>, hash: u64) -> &RwLock<HashTable<T>> {
-    // The table itself uses the lowest and the highest bits.
-    &shards[(hash >> 40) as usize % SHARDS]
 }
 
 /// Since when samples came without a gap.
@@ -115,21 +92,25 @@ struct Coverage {
 
 #[derive(Debug)]
 pub struct Head {
-    pub(super) config: HeadConfig,
+    config: HeadConfig,
     pub(super) keep: Retention,
-    hasher: Hasher,
-    /// By the hash of the labels.
-    known: Shards<(u64, Arc<Series>)>,
-    /// By the hash of the raw label span.
-    aliases: Shards<Alias>,
-    index: RwLock<Index>,
-    watches: RwLock<Watches>,
+    hasher: SpanHasher,
+    pub(super) aliases: RwLock<Aliases>,
+    pub(super) pool: Arc<RwLock<Pool>>,
+    pub(super) index: RwLock<Index>,
+    regions: Box<[OnceLock<Arc<Region>>]>,
+    /// Bytes of all blocks.
+    block_bytes: Arc<AtomicUsize>,
+    /// Labels of all series.
+    pub(super) label_count: AtomicUsize,
+    pub(super) watches: RwLock<Watches>,
     arrivals: Mutex<Vec<Arc<Series>>>,
     metadata: Mutex<MetadataBook>,
     coverage: Mutex<Coverage>,
-    samples: AtomicI64,
+    pub(super) samples: AtomicI64,
     /// The latest `now` that anybody brought.
-    now_ms: AtomicI64,
+    pub(super) now_ms: AtomicI64,
+    left_out: LeftOut,
 }
 
 impl Default for Head {
@@ -138,23 +119,29 @@ impl Default for Head {
     }
 }
 
-// Locks are always taken in this order: watches, a shard, index, one watch or series.
+// Locks are always taken in this order: watches, pool, index, a region, one watch or series. The aliases are held by a
+// request over all of these; whoever writes to them holds none of the others but a region's.
 impl Head {
     pub fn new(config: HeadConfig) -> Self {
         let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
+        let regions = (config.series_max / REGION + 2).min(REGIONS_MAX);
         Self {
             keep: Retention { window: millis(config.window), out_of_order: millis(config.out_of_order_window) },
             config,
-            hasher: Hasher::default(),
-            known: shards(),
-            aliases: shards(),
+            hasher: SpanHasher::default(),
+            aliases: RwLock::default(),
+            pool: Arc::default(),
             index: RwLock::default(),
+            regions: (0..regions).map(|_| OnceLock::new()).collect(),
+            block_bytes: Arc::default(),
+            label_count: AtomicUsize::new(0),
             watches: RwLock::default(),
             arrivals: Mutex::default(),
             metadata: Mutex::default(),
             coverage: Mutex::default(),
             samples: AtomicI64::new(0),
             now_ms: AtomicI64::new(i64::MIN),
+            left_out: LeftOut::default(),
         }
     }
 
@@ -173,67 +160,155 @@ impl Head {
     }
 
     /// The keyed hashes under which series are found.
-    pub fn hasher(&self) -> &Hasher {
+    pub fn hasher(&self) -> &SpanHasher {
         &self.hasher
     }
 
-    /// The series with this hash ([`Hasher::labels`]) whose labels are the `same`.
-    pub fn find(&self, hash: u64, same: impl Fn(&Labels) -> bool) -> Option<Arc<Series>> {
-        shard(&self.known, hash).read().find(hash, |(h, s)| *h == hash && same(s.labels())).map(|(_, s)| s.clone())
+    pub(super) fn aliases(&self) -> RwLockReadGuard<'_, Aliases> {
+        self.aliases.read()
     }
 
-    /// The series with these labels, made if it is new and within the limits.
+    /// The region of a slot; made when its first series comes.
+    pub(super) fn region(&self, slot: Slot) -> &Arc<Region> {
+        let number = (slot as usize / REGION).min(self.regions.len() - 1);
+        self.regions[number].get_or_init(|| Arc::new(Region::new(self.block_bytes.clone())))
+    }
+
+    /// The series with these labels, made if it is new and may come in.
     pub fn find_or_create(&self, labels: &Labels) -> Result<Arc<Series>, AppendError> {
-        let hash = self.hasher.labels(labels);
-        if let Some(series) = self.find(hash, |l| l == labels) {
-            return Ok(series);
+        let pairs: SmallVec<[(&str, &str); 32]> = labels.iter().collect();
+        let now_ms = self.now_ms.load(Ordering::Relaxed);
+        // A series that leaves right here would have been idle for a whole window.
+        for _ in 0..3 {
+            let place = self.place(&pairs, now_ms)?;
+            if let Some(series) = self.handle(place) {
+                return Ok(series);
+            }
         }
-        self.config.limits.check(labels)?;
+        Err(AppendError::TooOld)
+    }
+
+    /// The handle of the series at a place, unless it has left.
+    pub fn handle(&self, place: Place) -> Option<Arc<Series>> {
+        let region = self.region(place.slot);
+        let mut data = region.data.lock();
+        let i = place.slot as usize % REGION;
+        (data.is_alive(i) && data.generation(i) == place.generation).then(|| self.handle_in(&mut data, place.slot))
+    }
+
+    pub(super) fn handle_in(&self, data: &mut Data, slot: Slot) -> Arc<Series> {
+        let i = slot as usize % REGION;
+        if let Some(handle) = data.handle(i) {
+            return handle.clone();
+        }
+        let id = Place { slot, generation: data.generation(i) }.id();
+        let series = Arc::new(Series::new(id, slot, self.region(slot).clone(), self.pool.clone()));
+        data.set_handle(i, series.clone());
+        series
+    }
+
+    /// The place of the series with these labels, which are sorted and not empty.
+    pub(super) fn place(&self, labels: &[(&str, &str)], now_ms: i64) -> Result<Place, AppendError> {
+        let value = |name: &str| labels.iter().find(|(n, _)| *n == name).map_or("", |(_, v)| *v);
+        let metric = value(METRIC_NAME);
         let watches = self.watches.read();
-        let mut known = shard(&self.known, hash).write();
-        if let Some((_, series)) = known.find(hash, |(h, s)| *h == hash && s.labels() == labels) {
-            return Ok(series.clone());
+        let selected = watches.selects(labels);
+        {
+            let (pool, index) = (self.pool.read(), self.index.read());
+            if let Some(place) = self.find(&pool, &index, labels) {
+                return Ok(place);
+            }
+            self.config.limits.check(labels, metric)?;
+            // Asked here too, so that a flood of series that cannot come in holds up nobody.
+            self.admit(&pool, &index, metric, value(&self.config.source_label), selected)?;
         }
-        let mut index = self.index.write();
-        if index.len() >= self.config.series_max {
-            let metric = labels.metric_name().to_owned();
-            return Err(AppendError::TooManySeries { limit: self.config.series_max, metric });
+        let (mut pool, mut index) = (self.pool.write(), self.index.write());
+        if let Some(place) = self.find(&pool, &index, labels) {
+            return Ok(place);
         }
-        let series = index.insert(labels.clone());
-        watches.introduce(&series);
-        drop(index);
-        known.insert_unique(hash, (hash, series.clone()), |(h, _)| *h);
-        Ok(series)
+        self.admit(&pool, &index, metric, value(&self.config.source_label), selected)?;
+        let ids: SmallVec<[PairId; 32]> = labels.iter().map(|(name, value)| pool.intern(name, value)).collect();
+        let hash = index.hash(&ids);
+        let slot = index.insert(hash, self.metric_of(&pool, &ids), self.source_of(&pool, &ids));
+        self.label_count.fetch_add(ids.len(), Ordering::Relaxed);
+        let mut data = self.region(slot).data.lock();
+        data.create(slot as usize % REGION, &ids, now_ms);
+        let place = Place { slot, generation: data.generation(slot as usize % REGION) };
+        let handle = selected.then(|| self.handle_in(&mut data, slot));
+        drop((data, index, pool));
+        if let Some(series) = handle {
+            watches.introduce(&series, labels);
+        }
+        Ok(place)
     }
 
-    /// Remembers that the raw bytes with this hash mean `series`.
-    pub fn alias(&self, hash: u64, series: &Arc<Series>, tag: u32) {
-        let mut aliases = shard(&self.aliases, hash).write();
-        let alias = Alias { hash, series: series.clone(), tag };
-        let full = aliases.len() > self.config.series_max * ALIASES_PER_SERIES / SHARDS;
-        match aliases.find_mut(hash, |a| a.hash == hash && (a.series.is_gone() || Arc::ptr_eq(&a.series, series))) {
-            Some(old) => *old = alias,
+    fn find(&self, pool: &Pool, index: &Index, labels: &[(&str, &str)]) -> Option<Place> {
+        let ids: SmallVec<[PairId; 32]> =
+            labels.iter().map(|(name, value)| pool.find(name, value)).collect::<Option<_>>()?;
+        let mut generation = 0;
+        let slot = index.find(index.hash(&ids), |slot| {
+            let data = self.region(slot).data.lock();
+            let i = slot as usize % REGION;
+            generation = data.generation(i);
+            data.labels(i) == &ids[..]
+        })?;
+        Some(Place { slot, generation })
+    }
+
+    /// Whether one more series may come in.
+    fn admit(&self, pool: &Pool, index: &Index, metric: &str, source: &str, selected: bool) -> Result<(), AppendError> {
+        let config = &self.config;
+        let of_metric = pool.find(METRIC_NAME, metric).map_or(0, |pair| index.of_metric(pair));
+        let source_pair = pool.find(&config.source_label, source);
+        let of_source = if source.is_empty() || source_pair.is_some() { index.of_source(source_pair) } else { 0 };
+        let refuse = |what: &str, limit| {
+            Err(AppendError::TooManySeries { what: what.to_owned(), limit, metric: metric.to_owned() })
+        };
+        if index.len() >= config.series_max || !index.has_slot(self.regions.len() * REGION) {
+            return refuse("in all", config.series_max);
+        }
+        if of_metric >= config.series_per_metric_max {
+            return refuse("of one metric", config.series_per_metric_max);
+        }
+        if of_source >= config.series_per_source_max {
+            return refuse(&format!("from {}={source:?}", config.source_label), config.series_per_source_max);
+        }
+        let budget = Budget(config.memory_budget);
+        if budget.0.is_some() && !budget.has_room(self.taken(pool, index), selected) {
+            return Err(AppendError::NoRoom { metric: metric.to_owned() });
+        }
+        Ok(())
+    }
+
+    pub(super) fn metric_of(&self, pool: &Pool, ids: &[PairId]) -> Option<PairId> {
+        ids.iter().copied().find(|id| pool.pair(*id).0 == METRIC_NAME)
+    }
+
+    pub(super) fn source_of(&self, pool: &Pool, ids: &[PairId]) -> Option<PairId> {
+        ids.iter().copied().find(|id| pool.pair(*id).0 == self.config.source_label)
+    }
+
+    /// Remembers what keys mean, unless the series have left.
+    pub(super) fn remember(&self, keys: impl Iterator<Item = (u128, Place, u32)>, minute: u32) {
+        let mut aliases = self.aliases.write();
+        for (key, place, tag) in keys {
             // Without room the series is found by its labels, only more slowly.
-            None if full => {}
-            None => drop(aliases.insert_unique(hash, alias, |a| a.hash)),
+            if aliases.len() >= self.config.series_max.saturating_mul(ALIASES_PER_SERIES) {
+                return;
+            }
+            let data = self.region(place.slot).data.lock();
+            let i = place.slot as usize % REGION;
+            if data.is_alive(i) && data.generation(i) == place.generation {
+                aliases.insert(key, place.slot, tag, minute);
+            }
         }
-    }
-
-    /// Calls `found` for the alias with this hash whose labels are the `same`.
-    #[inline]
-    pub(super) fn with_alias<R>(
-        &self,
-        hash: u64,
-        same: impl Fn(&Labels, u32) -> bool,
-        found: impl FnOnce(&Alias) -> R,
-    ) -> Option<R> {
-        let aliases = shard(&self.aliases, hash).read();
-        aliases.find(hash, |a| a.hash == hash && same(a.series.labels(), a.tag)).map(found)
     }
 
     /// Every series that all matchers select, in no order.
     pub fn select(&self, matchers: &[Matcher]) -> Vec<Arc<Series>> {
-        self.index.read().select(matchers)
+        let mut out = Vec::new();
+        Selection::new(self, matchers).visit(|data, slot| out.push(self.handle_in(data, slot)));
+        out
     }
 
     /// A set that is kept up to date for as long as somebody else holds it.
@@ -245,7 +320,7 @@ impl Head {
 
     /// Whether some rule watches series of these labels.
     pub fn is_watched(&self, labels: &Labels) -> bool {
-        self.watches.read().selects(labels)
+        self.watches.read().selects(&labels.iter().collect::<Vec<_>>())
     }
 
     /// The watched series to which samples came since the last call, each once.
@@ -257,45 +332,14 @@ impl Head {
         arrivals
     }
 
-    #[inline]
-    pub(super) fn arrived(&self, series: &Arc<Series>) {
-        if series.note() {
-            let mut arrivals = self.arrivals.lock();
-            if arrivals.len() < ARRIVALS_MAX {
-                arrivals.push(series.clone());
-            } else {
-                series.forget_note();
-            }
+    pub(super) fn arrived(&self, series: &mut Vec<Arc<Series>>) {
+        let mut arrivals = self.arrivals.lock();
+        let room = ARRIVALS_MAX.saturating_sub(arrivals.len()).min(series.len());
+        arrivals.extend(series.drain(..room));
+        drop(arrivals);
+        for series in series.drain(..) {
+            series.forget_note();
         }
-    }
-
-    /// Lets series go to which nothing came for a window; returns how many.
-    pub fn sweep(&self, now: Timestamp) -> usize {
-        self.now_ms.fetch_max(ms(now), Ordering::Relaxed);
-        let cutoff = ms(now).saturating_sub(self.keep.window);
-        let mut watches = self.watches.write();
-        let mut gone = Vec::new();
-        for shard in &self.known {
-            shard.write().retain(|(_, series)| {
-                let leaves = series.leave_if_idle(cutoff);
-                if leaves {
-                    gone.push(series.clone());
-                }
-                !leaves
-            });
-        }
-        if gone.is_empty() {
-            return 0;
-        }
-        self.index.write().remove(&gone);
-        watches.remove_dead();
-        drop(watches);
-        for shard in &self.aliases {
-            shard.write().retain(|alias| !alias.series.is_gone());
-        }
-        let samples: usize = gone.iter().map(|series| series.size().0).sum();
-        self.samples.fetch_sub(samples as i64, Ordering::Relaxed);
-        gone.len()
     }
 
     /// What a request brought, told once at its end.
@@ -318,12 +362,36 @@ impl Head {
         usize::try_from(self.samples.load(Ordering::Relaxed)).unwrap_or(0)
     }
 
-    /// Bytes that series and samples take, estimated by walking them all: for a scrape, not for a hot path.
+    /// Bytes that series and samples take; handles that rules and queries hold are not in it.
     pub fn memory_bytes(&self) -> usize {
-        // Two table entries, an index place and a posting per label, of which series have about ten.
-        const PER_SERIES: usize = 24 + 16 + 8 + 10 * 4;
-        let series: usize = self.index.read().all().map(|s| s.size().1 + PER_SERIES).sum();
-        series + size_of::<Self>()
+        self.taken(&self.pool.read(), &self.index.read()) + self.aliases.read().bytes()
+    }
+
+    fn taken(&self, pool: &Pool, index: &Index) -> usize {
+        pool.bytes()
+            + index.bytes()
+            + index.slots_end() as usize * Data::BYTES_PER_SERIES
+            + self.label_count.load(Ordering::Relaxed) * size_of::<PairId>()
+            + self.block_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The budget, and what is to be counted when it leaves series out.
+    pub(super) fn budget(&self) -> Budget {
+        Budget(self.config.memory_budget)
+    }
+
+    /// Counts samples of a series that the budget leaves out.
+    pub fn leave_out(&self, metric: &str, samples: u64) {
+        self.left_out.count(metric, samples);
+    }
+
+    /// Samples that the memory budget left out, by metric.
+    pub fn left_out(&self) -> Vec<(Arc<str>, u64)> {
+        self.left_out.counts()
+    }
+
+    pub(super) fn regions(&self) -> impl Iterator<Item = (Slot, &Arc<Region>)> {
+        self.regions.iter().enumerate().filter_map(|(i, region)| Some(((i * REGION) as Slot, region.get()?)))
     }
 
     /// The time of the newest sample that a sender brought.
@@ -341,21 +409,30 @@ impl Head {
     /// Names of all labels of the selected series, sorted; no matchers: of all series.
     pub fn label_names(&self, matchers: &[Matcher]) -> Vec<Arc<str>> {
         if matchers.is_empty() {
-            return self.index.read().label_names().into_iter().collect();
+            return self.pool.read().names();
         }
-        let selected = self.select(matchers);
-        let names: BTreeSet<&str> = selected.iter().flat_map(|s| s.labels().iter().map(|(n, _)| n)).collect();
-        names.into_iter().map(Arc::from).collect()
+        self.selected_texts(matchers, |(name, _)| Some(name))
     }
 
     /// Values of a label over the selected series, sorted; no matchers: over all series.
     pub fn label_values(&self, name: &str, matchers: &[Matcher]) -> Vec<Arc<str>> {
         if matchers.is_empty() {
-            return self.index.read().label_values(name).into_iter().collect();
+            return self.pool.read().values(name);
         }
-        let selected = self.select(matchers);
-        let values: BTreeSet<&str> = selected.iter().filter_map(|s| s.labels().get(name)).collect();
-        values.into_iter().map(Arc::from).collect()
+        self.selected_texts(matchers, |(n, value)| (n == name).then_some(value))
+    }
+
+    fn selected_texts(
+        &self,
+        matchers: &[Matcher],
+        text: impl for<'p> Fn((&'p str, &'p str)) -> Option<&'p str>,
+    ) -> Vec<Arc<str>> {
+        let mut pairs: BTreeSet<PairId> = BTreeSet::new();
+        let selection = Selection::new(self, matchers);
+        selection.visit(|data, slot| pairs.extend(data.labels(slot as usize % REGION)));
+        let pool = self.pool.read();
+        let texts: BTreeSet<&str> = pairs.iter().filter_map(|pair| text(pool.pair(*pair))).collect();
+        texts.into_iter().map(Arc::from).collect()
     }
 
     /// Type, help and unit by metric.

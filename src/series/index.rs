@@ -1,126 +1,133 @@
-//! Which series carry which label: postings by name and value.
-//! In: series as they come and leave. Out: candidates for matchers.
+//! Which series there are: by their label set, by metric, and by source.
+//! In: series as they come and leave. Out: slots, and candidates for matchers.
 //! Never: touched for a sample of a known series.
-//! Start at [`Index::select`].
+//! Start at [`Index::find`] and [`Index::candidates`].
 
-use super::series::Series;
-use crate::model::matcher::all_match;
-use crate::model::{Labels, MatchOp, Matcher, SeriesId};
-use std::collections::{BTreeSet, HashMap, HashSet};
-use std::sync::Arc;
+use super::pool::{PairId, Pool};
+use crate::model::labels::METRIC_NAME;
+use crate::model::{MatchOp, Matcher};
+use hashbrown::HashTable;
+use std::collections::HashMap;
+use std::hash::BuildHasher;
 
-type Slot = u32;
-type Map<V> = HashMap<Arc<str>, V, foldhash::fast::RandomState>;
+/// A series' place: region and place within.
+pub(super) type Slot = u32;
+
+/// A label set's entry: the slot, and enough of the hash to move it.
+type Known = (Slot, u32);
+type ByPair<V> = HashMap<PairId, V, foldhash::fast::RandomState>;
 
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    slots: Vec<Option<Arc<Series>>>,
+    known: HashTable<Known>,
+    state: foldhash::fast::RandomState,
+    /// By the pair that is the metric's name, in no order.
+    metrics: ByPair<Vec<Slot>>,
+    /// Series by the pair that names their source; those without one under `None`.
+    sources: HashMap<Option<PairId>, usize, foldhash::fast::RandomState>,
     free: Vec<Slot>,
-    /// Label name → value → series, in no order.
-    names: Map<Map<Vec<Slot>>>,
-    next_id: u64,
+    next: Slot,
+    alive: usize,
+}
+
+/// 32 bits are kept with each entry; the table wants 64.
+fn widen(hash: u32) -> u64 {
+    u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl Index {
-    /// Makes the series and files it under each of its labels.
-    pub fn insert(&mut self, labels: Labels) -> Arc<Series> {
+    /// Of the sorted pairs of a label set.
+    pub fn hash(&self, ids: &[PairId]) -> u32 {
+        (self.state.hash_one(ids) >> 32) as u32
+    }
+
+    /// The slot with this hash whose pairs are the `same`.
+    pub fn find(&self, hash: u32, mut same: impl FnMut(Slot) -> bool) -> Option<Slot> {
+        self.known.find(widen(hash), |(slot, h)| *h == hash && same(*slot)).map(|(slot, _)| *slot)
+    }
+
+    /// Enters a new series and gives it a place.
+    pub fn insert(&mut self, hash: u32, metric: Option<PairId>, source: Option<PairId>) -> Slot {
         let slot = self.free.pop().unwrap_or_else(|| {
-            self.slots.push(None);
-            (self.slots.len() - 1) as Slot
+            self.next += 1;
+            self.next - 1
         });
-        for (name, value) in &labels {
-            let values = entry(&mut self.names, name);
-            entry(values, value).push(slot);
+        self.known.insert_unique(widen(hash), (slot, hash), |(_, h)| widen(*h));
+        if let Some(metric) = metric {
+            self.metrics.entry(metric).or_default().push(slot);
         }
-        let id = SeriesId(self.next_id);
-        self.next_id += 1;
-        let series = Arc::new(Series::new(id, slot, labels));
-        if let Some(place) = self.slots.get_mut(slot as usize) {
-            *place = Some(series.clone());
+        *self.sources.entry(source).or_default() += 1;
+        self.alive += 1;
+        slot
+    }
+
+    /// Takes a series out of the label sets; [`Self::forget`] takes many out of the rest.
+    pub fn remove(&mut self, slot: Slot, hash: u32, source: Option<PairId>) {
+        if let Ok(entry) = self.known.find_entry(widen(hash), |(s, _)| *s == slot) {
+            entry.remove();
+            self.alive -= 1;
         }
-        series
+        if let Some(count) = self.sources.get_mut(&source) {
+            *count -= 1;
+            if *count == 0 {
+                self.sources.remove(&source);
+            }
+        }
+    }
+
+    /// Takes series out of the metrics that `gone` names, each of which is walked once. Their slots are given out again
+    /// only after [`Self::reuse`].
+    pub fn forget(&mut self, metrics: &[PairId], gone: impl Fn(Slot) -> bool) {
+        for metric in metrics {
+            if let Some(slots) = self.metrics.get_mut(metric) {
+                slots.retain(|slot| !gone(*slot));
+                slots.shrink_to(slots.len() * 2);
+                if slots.is_empty() {
+                    self.metrics.remove(metric);
+                }
+            }
+        }
+    }
+
+    pub fn reuse(&mut self, slots: impl IntoIterator<Item = Slot>) {
+        self.free.extend(slots);
     }
 
     pub fn len(&self) -> usize {
-        self.slots.len() - self.free.len()
+        self.alive
     }
 
-    pub fn all(&self) -> impl Iterator<Item = &Arc<Series>> {
-        self.slots.iter().flatten()
+    /// Series of one metric.
+    pub fn of_metric(&self, metric: PairId) -> usize {
+        self.metrics.get(&metric).map_or(0, Vec::len)
     }
 
-    /// Takes the series out of every posting, each of which is walked once for all of them.
-    pub fn remove(&mut self, gone: &[Arc<Series>]) {
-        let slots: HashSet<Slot, foldhash::fast::RandomState> = gone.iter().map(|s| s.slot).collect();
-        let pairs: BTreeSet<(&str, &str)> = gone.iter().flat_map(|s| s.labels()).collect();
-        for (name, value) in pairs {
-            let Some(values) = self.names.get_mut(name) else { continue };
-            if let Some(posting) = values.get_mut(value) {
-                posting.retain(|slot| !slots.contains(slot));
-                if posting.is_empty() {
-                    values.remove(value);
-                }
-            }
-            if values.is_empty() {
-                self.names.remove(name);
-            }
-        }
-        for slot in slots {
-            if let Some(place) = self.slots.get_mut(slot as usize) {
-                *place = None;
-                self.free.push(slot);
-            }
-        }
+    /// Series of one source.
+    pub fn of_source(&self, source: Option<PairId>) -> usize {
+        self.sources.get(&source).copied().unwrap_or(0)
     }
 
-    /// Every series that all matchers select: the shortest posting, filtered.
-    pub fn select(&self, matchers: &[Matcher]) -> Vec<Arc<Series>> {
-        let keep = |series: &&Arc<Series>| all_match(matchers, series.labels());
-        match self.candidates(matchers) {
-            Some(slots) => {
-                slots.into_iter().filter_map(|s| self.slots.get(s as usize)?.as_ref()).filter(keep).cloned().collect()
-            }
-            None => self.all().filter(keep).cloned().collect(),
-        }
+    /// Whether there is a place below `end` for one more.
+    pub fn has_slot(&self, end: usize) -> bool {
+        !self.free.is_empty() || (self.next as usize) < end
     }
 
-    /// Slots of a superset of what is selected, or `None` for everything.
-    fn candidates(&self, matchers: &[Matcher]) -> Option<Vec<Slot>> {
-        let needed = || matchers.iter().filter(|m| !m.matches_empty());
-        let equal = needed().filter(|m| m.op == MatchOp::Equal).map(|m| self.posting(&m.name, &m.value));
-        if let Some(shortest) = equal.min_by_key(|posting| posting.len()) {
-            return Some(shortest.to_vec());
-        }
-        // Without an equality, the values of one name are tried; a series has one value per name, so nothing comes twice.
-        let by_values = |m: &Matcher| -> Vec<Slot> {
-            let values = self.names.get(m.name.as_str()).into_iter().flatten();
-            values
-                .filter(|(value, _)| m.matches_value(value))
-                .flat_map(|(_, posting)| posting.iter().copied())
-                .collect()
-        };
-        needed().map(by_values).min_by_key(Vec::len)
+    /// One above the highest slot that was ever given out.
+    pub fn slots_end(&self) -> Slot {
+        self.next
     }
 
-    fn posting(&self, name: &str, value: &str) -> &[Slot] {
-        self.names.get(name).and_then(|values| values.get(value)).map_or(&[], Vec::as_slice)
+    /// Slots of a superset of what is selected: those of a metric, or `None` for all.
+    pub fn candidates(&self, pool: &Pool, matchers: &[Matcher]) -> Option<&[Slot]> {
+        let metric =
+            matchers.iter().find(|m| m.name == METRIC_NAME && m.op == MatchOp::Equal && !m.value.is_empty())?;
+        let slots = pool.find(METRIC_NAME, &metric.value).and_then(|pair| self.metrics.get(&pair));
+        Some(slots.map_or(&[][..], Vec::as_slice))
     }
 
-    /// All label names, sorted.
-    pub fn label_names(&self) -> BTreeSet<Arc<str>> {
-        self.names.keys().cloned().collect()
+    /// Entries and tables; vectors at what they have taken.
+    pub fn bytes(&self) -> usize {
+        let metrics: usize = self.metrics.values().map(|slots| slots.capacity() * 4 + 48).sum();
+        metrics + self.known.capacity() * 10 + self.free.capacity() * 4
     }
-
-    /// All values of a label, sorted.
-    pub fn label_values(&self, name: &str) -> BTreeSet<Arc<str>> {
-        self.names.get(name).map(|values| values.keys().cloned().collect()).unwrap_or_default()
-    }
-}
-
-/// The entry of `key`, whose text is copied only when it is new.
-fn entry<'m, V: Default>(map: &'m mut Map<V>, key: &str) -> &'m mut V {
-    if !map.contains_key(key) {
-        map.insert(Arc::from(key), V::default());
-    }
-    map.get_mut(key).expect("the key was inserted above if it was missing")
 }

@@ -3,24 +3,31 @@
 //! Never: does IO, or reads a clock (`now` is an argument).
 //! Start at [`Head::append`] and [`Head::watch`].
 
+mod admission;
+mod aliases;
 mod batch;
-mod chunk;
+mod block;
 mod error;
 pub mod ha;
 mod hash;
 mod head;
 mod index;
 mod metadata;
+mod pool;
+mod region;
+mod select;
 #[allow(clippy::module_inception)] // the room is named for what it holds
 mod series;
+mod sweep;
 #[cfg(test)]
 mod tests;
 mod watch;
 
+pub use admission::LabelLimits;
 pub use batch::{AHEAD_MAX, Appended, Batch};
 pub use error::AppendError;
-pub use hash::Hasher;
-pub use head::{Head, HeadConfig, LabelLimits};
+pub use hash::SpanHasher;
+pub use head::{Head, HeadConfig, Place};
 pub use metadata::{Metadata, MetadataBook};
 pub use series::{Point, Series};
 pub use watch::Watch;

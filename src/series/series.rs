@@ -1,13 +1,14 @@
-//! One series: its labels and its recent samples.
+//! One series: a handle on its labels and its recent samples.
 //! In: samples from the head. Out: what queries read, while samples keep coming.
-//! Never: changes its labels or its id.
+//! Never: changes its labels or its id; once the series has left the head, the handle holds nothing but its labels.
 //! Start at [`Series::latest`] and [`Series::range`].
 
-use super::chunk::{Chunks, Inserted, Retention, ms};
-use super::error::AppendError;
+use super::pool::Pool;
+use super::region::{Data, REGION, Region, ms};
 use crate::model::{Labels, SampleValue, SeriesId, Timestamp};
-use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use parking_lot::{Mutex, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// One sample as queries read it.
 #[derive(Clone, Debug)]
@@ -16,45 +17,33 @@ pub struct Point {
     pub v: SampleValue,
 }
 
-/// A series: its labels and its recent samples.
+/// A series that somebody asked for; the head holds millions without a handle.
 #[derive(Debug)]
 pub struct Series {
     id: SeriesId,
-    /// Its place in the index.
     pub(super) slot: u32,
-    labels: Labels,
-    data: Mutex<Data>,
-    /// When a sample came last, in milliseconds: what makes a series idle.
-    touched_ms: AtomicI64,
+    region: Arc<Region>,
+    pool: Arc<RwLock<Pool>>,
+    /// Made when they are first read.
+    labels: OnceLock<Labels>,
+    gone: AtomicBool,
     watched: AtomicBool,
-    /// Already in the list of arrivals.
-    noted: AtomicBool,
+    /// How often a sample came that was not the newest.
+    reordered: AtomicU32,
     watches: Mutex<Vec<u32>>,
 }
 
-#[derive(Debug, Default)]
-struct Data {
-    chunks: Chunks,
-    gone: bool,
-}
-
-/// Why [`Series::push`] did nothing.
-pub(super) enum NotPushed {
-    /// The series has left the head in the meantime; ask the head again.
-    Gone,
-    Refused(AppendError),
-}
-
 impl Series {
-    pub(super) fn new(id: SeriesId, slot: u32, labels: Labels) -> Self {
+    pub(super) fn new(id: SeriesId, slot: u32, region: Arc<Region>, pool: Arc<RwLock<Pool>>) -> Self {
         Self {
             id,
             slot,
-            labels,
-            data: Mutex::default(),
-            touched_ms: AtomicI64::new(i64::MIN),
+            region,
+            pool,
+            labels: OnceLock::new(),
+            gone: AtomicBool::new(false),
             watched: AtomicBool::new(false),
-            noted: AtomicBool::new(false),
+            reordered: AtomicU32::new(0),
             watches: Mutex::default(),
         }
     }
@@ -64,29 +53,65 @@ impl Series {
     }
 
     pub fn labels(&self) -> &Labels {
-        &self.labels
+        if let Some(labels) = self.labels.get() {
+            return labels;
+        }
+        // Not inside of `get_or_init`: whoever lets the series go sets them too, and must not wait for us with the pool in hand.
+        let pool = self.pool.read();
+        let made = {
+            let data = self.region.data.lock();
+            (!self.is_gone()).then(|| pool.labels(data.labels(self.place())))
+        };
+        drop(pool);
+        self.labels.get_or_init(|| made.unwrap_or_default())
     }
 
-    /// The newest sample in `(after, until]`, a stale marker included.
+    /// Before its pairs are released; the pool is in the caller's hand.
+    pub(super) fn leave(&self, labels: impl FnOnce() -> Labels) {
+        self.labels.get_or_init(labels);
+        self.gone.store(true, Ordering::Release);
+    }
+
+    fn place(&self) -> usize {
+        self.slot as usize % REGION
+    }
+
+    /// Reads under the region's lock; `None` when the series has left.
+    fn read<R>(&self, read: impl FnOnce(&Data, usize) -> R) -> Option<R> {
+        let data = self.region.data.lock();
+        (!self.is_gone()).then(|| read(&data, self.place()))
+    }
+
+    /// The newest sample in `(after, until]`, a stale marker included. The newest of all costs no more than a lock.
     pub fn latest(&self, after: Timestamp, until: Timestamp) -> Option<Point> {
-        let (t, v) = self.data.lock().chunks.latest(ms(after), ms(until))?;
+        let (t, v) = self.read(|data, i| data.latest(i, ms(after), ms(until)))??;
         Some(Point { t: Timestamp::from_millis(t), v })
     }
 
-    /// All samples in `(after, until]` in time order, stale markers included, appended to `out`.
+    /// All samples in `(after, until]` in time order, stale markers included, appended to `out`. What is older than the
+    /// blocks that hold these is not looked at.
     pub fn range(&self, after: Timestamp, until: Timestamp, out: &mut Vec<Point>) {
-        let data = self.data.lock();
-        data.chunks.range(ms(after), ms(until), |t, v| out.push(Point { t: Timestamp::from_millis(t), v }));
+        let point = |t, v| Point { t: Timestamp::from_millis(t), v };
+        self.read(|data, i| data.range(i, ms(after), ms(until), |t, v| out.push(point(t, v))));
     }
 
     /// The time of the newest sample.
     pub fn newest(&self) -> Option<Timestamp> {
-        self.data.lock().chunks.newest().map(Timestamp::from_millis)
+        self.read(Data::newest)?.map(Timestamp::from_millis)
     }
 
     /// The time of the oldest sample that is still held.
     pub fn oldest(&self) -> Option<Timestamp> {
-        self.data.lock().chunks.oldest().map(Timestamp::from_millis)
+        self.read(Data::oldest)?.map(Timestamp::from_millis)
+    }
+
+    /// Grows whenever a sample is put before the newest one: what was computed from the samples in order is then void.
+    pub fn reordered(&self) -> u32 {
+        self.reordered.load(Ordering::Acquire)
+    }
+
+    pub(super) fn was_reordered(&self) {
+        self.reordered.fetch_add(1, Ordering::Release);
     }
 
     /// The ids of the watches that this series is in.
@@ -94,49 +119,29 @@ impl Series {
         self.watches.lock().clone()
     }
 
-    /// Samples held, and an estimate of the bytes that this series takes.
-    pub(super) fn size(&self) -> (usize, usize) {
-        let data = self.data.lock();
-        // The Arc's two counts and the labels' Arc come to 32 bytes.
-        let bytes = size_of::<Self>() + 32 + self.labels.size_bytes() + data.chunks.heap_bytes();
-        (data.chunks.len(), bytes)
-    }
-
-    /// Adds a sample; `now_ms` is when it came.
-    #[inline]
-    pub(super) fn push(&self, t_ms: i64, v: &SampleValue, now_ms: i64, keep: Retention) -> Result<Inserted, NotPushed> {
-        let mut data = self.data.lock();
-        if data.gone {
-            return Err(NotPushed::Gone);
-        }
-        let inserted = data.chunks.insert(t_ms, v, keep).map_err(NotPushed::Refused)?;
-        self.touched_ms.store(now_ms, Ordering::Relaxed);
-        Ok(inserted)
-    }
-
-    /// Marks the series as gone if nothing came since `cutoff_ms`; no sample is taken after that.
-    pub(super) fn leave_if_idle(&self, cutoff_ms: i64) -> bool {
-        if self.touched_ms.load(Ordering::Relaxed) >= cutoff_ms {
-            return false;
-        }
-        let mut data = self.data.lock();
-        data.gone = self.touched_ms.load(Ordering::Relaxed) < cutoff_ms;
-        data.gone
-    }
-
+    /// True once the series has left the head.
     pub(super) fn is_gone(&self) -> bool {
-        self.data.lock().gone
+        self.gone.load(Ordering::Acquire)
     }
 
     pub(super) fn watched_by(&self, watch: u32) {
-        self.watches.lock().push(watch);
-        self.watched.store(true, Ordering::Release);
+        let mut watches = self.watches.lock();
+        watches.push(watch);
+        self.set_watched(true);
     }
 
     pub(super) fn unwatched_by(&self, watch: u32) {
         let mut watches = self.watches.lock();
         watches.retain(|id| *id != watch);
-        self.watched.store(!watches.is_empty(), Ordering::Release);
+        self.set_watched(!watches.is_empty());
+    }
+
+    fn set_watched(&self, watched: bool) {
+        self.watched.store(watched, Ordering::Release);
+        let mut data = self.region.data.lock();
+        if !self.is_gone() {
+            data.set_watched(self.place(), watched);
+        }
     }
 
     pub(super) fn is_watched_by(&self, watch: u32) -> bool {
@@ -149,14 +154,11 @@ impl Series {
         self.watched.load(Ordering::Acquire)
     }
 
-    /// True for the first caller since [`Self::forget_note`].
-    #[inline]
-    pub(super) fn note(&self) -> bool {
-        !self.noted.swap(true, Ordering::AcqRel)
-    }
-
     /// Before the samples are read, so that one that comes later is noted again.
     pub(super) fn forget_note(&self) {
-        self.noted.store(false, Ordering::Release);
+        let mut data = self.region.data.lock();
+        if !self.is_gone() {
+            data.forget_note(self.place());
+        }
     }
 }

@@ -148,14 +148,16 @@ fn idle_series_leave() {
     let watch = head.watch(&[Matcher::equal("__name__", "a")]);
     let old = put(&head, "__name__=a,i=1", 0, 1.0).unwrap();
     put(&head, "__name__=a,i=2", 50, 1.0).unwrap();
-    head.alias(7, &old, 0);
+    let old_place = Place::of(old.id());
+    head.batch(at(0)).remember(7, old_place, 0);
     assert_eq!((head.sweep(at(100)), watch.len()), (0, 2));
     let generation = watch.generation();
     assert_eq!((head.sweep(at(101)), watch.len(), head.series_count(), head.sample_count()), (1, 1, 1, 1));
     assert!(watch.generation() > generation);
     assert_eq!(found(&head, &[("__name__", MatchOp::Equal, "a")]), ["2"]);
     assert_eq!(head.label_values("i", &[]).join(" "), "2");
-    assert!(head.batch(at(101)).append_by_span(7, |_, _| true, |_| true, 102_000, 1.0).is_none());
+    assert!(head.batch(at(101)).append_known(7, |_| true, 102_000, 0).is_none());
+    assert_eq!((old.labels().value("i"), old.newest()), ("1", None));
     // A handle that outlived its series leads to the new one.
     head.batch(at(102)).append(&old, 102_000, &SampleValue::Float(5.0)).unwrap();
     let new = head.select(&[Matcher::equal("i", "1")]);

@@ -5,8 +5,7 @@
 
 use super::series::Series;
 use crate::model::labels::METRIC_NAME;
-use crate::model::matcher::all_match;
-use crate::model::{Labels, MatchOp, Matcher};
+use crate::model::{MatchOp, Matcher};
 use parking_lot::RwLock;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -97,8 +96,8 @@ impl Watches {
     }
 
     /// Puts a new series into every watch that selects it.
-    pub fn introduce(&self, series: &Arc<Series>) {
-        for watch in self.selecting(series.labels()) {
+    pub fn introduce(&self, series: &Arc<Series>, labels: &[(&str, &str)]) {
+        for watch in self.selecting(labels) {
             // The series learns of it first, so that whoever sees it in the set can ask `contains`.
             series.watched_by(watch.id);
             watch.add(series);
@@ -106,14 +105,16 @@ impl Watches {
     }
 
     /// Whether somebody watches such a series.
-    pub fn selects(&self, labels: &Labels) -> bool {
+    pub fn selects(&self, labels: &[(&str, &str)]) -> bool {
         self.selecting(labels).next().is_some()
     }
 
-    fn selecting<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a Arc<Watch>> {
-        let named = self.by_metric.get(labels.metric_name()).map_or(&[][..], Vec::as_slice);
+    fn selecting<'a>(&'a self, labels: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = &'a Arc<Watch>> {
+        let value = |name: &str| labels.iter().find(|(n, _)| *n == name).map_or("", |(_, v)| *v);
+        let named = self.by_metric.get(value(METRIC_NAME)).map_or(&[][..], Vec::as_slice);
         // A watch that nobody holds any more is dropped at the next chance; until then it gathers nothing.
-        named.iter().chain(&self.others).filter(|w| Arc::strong_count(w) > 1 && all_match(&w.matchers, labels))
+        let selects = move |w: &&Arc<Watch>| w.matchers.iter().all(|m| m.matches_value(value(&m.name)));
+        named.iter().chain(&self.others).filter(move |w| Arc::strong_count(w) > 1 && selects(w))
     }
 
     /// Takes series that have left out of every watch.

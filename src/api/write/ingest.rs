@@ -4,10 +4,10 @@
 //! Start at [`Ingest::run`].
 
 use super::report::{Refused, Report, quoted};
-use crate::model::{Labels, SampleValue, Timestamp};
+use crate::model::{SampleValue, Timestamp};
 use crate::series::ha::{HaTracker, NO_ORIGIN};
-use crate::series::{AppendError, Appended, Batch, Hasher, Head, Series};
-use crate::wire::remote_write::v1::{self, Pair, Pairs};
+use crate::series::{AppendError, Appended, Batch, Head, Place, SpanHasher};
+use crate::wire::remote_write::v1::{self, Pairs};
 use crate::wire::remote_write::v2::{self, Symbols};
 use crate::wire::remote_write::{Malformed, RawMetadata, RawSample, Version, histogram};
 use smallvec::SmallVec;
@@ -24,12 +24,13 @@ pub struct Ingest<'a> {
     verdict: Verdict,
 }
 
-/// The last origin, its names and whether it is admitted: a request usually has one.
+/// Checked labels.
+type Texts<'a> = SmallVec<[(&'a str, &'a str); 32]>;
+
+/// The last origin and whether it is admitted: a request usually has one.
 #[derive(Default)]
 struct Verdict {
     origin: u32,
-    cluster: String,
-    replica: String,
     admitted: bool,
 }
 
@@ -40,8 +41,7 @@ impl Verdict {
             return true;
         }
         if self.origin != origin {
-            let (cluster, replica) = ha.names(origin).unwrap_or_default();
-            *self = Self { origin, cluster, replica, admitted: ha.admit(origin, now) };
+            *self = Self { origin, admitted: ha.admit(origin, now) };
         }
         self.admitted
     }
@@ -83,9 +83,10 @@ impl<'a> Ingest<'a> {
 
     #[inline]
     fn v1_series(&mut self, body: &[u8]) -> Result<(), Malformed> {
-        let tail = v1::tail_sample(body).map(|(span, sample)| (span, sample, self.head.hasher().bytes(span)));
-        if let Some((span, sample, hash)) = tail
-            && let Some(result) = self.append_known_span(span, hash, sample)
+        let hasher = self.head.hasher();
+        if let Some((span, sample)) = v1::tail_sample(body)
+            && let Some(key) = hasher.span(span)
+            && let Some(result) = self.append_known(key, sample)
         {
             self.count_float(result, || Refused::Span(span));
             return Ok(());
@@ -95,74 +96,51 @@ impl<'a> Ingest<'a> {
         if n == 0 {
             return Ok(());
         }
-        let Some((found, origin)) = self.resolve(&series.labels, n) else { return Ok(()) };
-        if let Some((span, _, hash)) = tail
-            && series.label_span() == Some(span)
-            && self.is_canonical(span, found.labels(), origin)
-        {
-            self.head.alias(hash, &found, origin);
-        }
-        self.append(&found, origin, series.samples(), series.histograms(), series.exemplars as u64)
+        let key = series.label_span().and_then(|span| hasher.span(span));
+        let Some((place, origin)) = self.find(key, &series.labels, n) else { return Ok(()) };
+        self.append(place, origin, series.samples(), series.histograms(), series.exemplars as u64)
     }
 
-    /// `None` when this span is not known.
+    /// `None` when this key is not known.
     #[inline]
-    fn append_known_span(&mut self, span: &[u8], hash: u64, s: RawSample) -> Option<Result<Appended, AppendError>> {
+    fn append_known(&mut self, key: u128, s: RawSample) -> Option<Result<Appended, AppendError>> {
         let Self { ha, now, verdict, batch, .. } = self;
-        let mut heard = None;
-        let same = |labels: &Labels, origin: u32| {
-            if origin == NO_ORIGIN {
-                return v1::span_equals(span, labels.iter(), None);
-            }
-            let label = &ha.config().replica_label;
-            if origin == verdict.origin {
-                return v1::span_equals(span, labels.iter(), Some((label, &verdict.replica)));
-            }
-            let replica = ha.replica(origin).unwrap_or_default();
-            v1::span_equals(span, labels.iter(), Some((label, &replica)))
-        };
-        let admit = |origin| {
-            if origin == NO_ORIGIN || origin == verdict.origin {
-                return origin == NO_ORIGIN || verdict.admitted;
-            }
-            heard = Some(origin);
-            ha.admit(origin, *now)
-        };
-        let appended = batch.append_by_span(hash, same, admit, s.t_ms, f64::from_bits(s.bits));
-        if let Some(origin) = heard {
-            verdict.of(ha, origin, *now);
-        }
-        appended
+        batch.append_known(key, |origin| verdict.of(ha, origin, *now), s.t_ms, s.bits)
     }
 
-    /// Whether these bytes can be recognised next time; others would only fill the table.
-    fn is_canonical(&self, span: &[u8], labels: &Labels, origin: u32) -> bool {
-        let replica = self.ha.replica(origin);
-        let extra = replica.as_deref().map(|replica| (self.ha.config().replica_label.as_str(), replica));
-        v1::span_equals(span, labels.iter(), extra)
+    /// The series that is known by `key`, or else by its labels; then the key is remembered.
+    fn find(&mut self, key: Option<u128>, pairs: &Pairs<'_>, n: u64) -> Option<(Place, u32)> {
+        if let Some(known) = key.and_then(|key| self.batch.known(key)) {
+            return Some(known);
+        }
+        let (place, origin) = self.resolve(pairs, n)?;
+        if let Some(key) = key {
+            self.batch.remember(key, place, origin);
+        }
+        Some((place, origin))
     }
 
     fn v2(&mut self, message: &[u8], symbols: &mut Symbols) -> Result<(), Malformed> {
         let hasher = self.head.hasher();
-        symbols.read(message, |text| hasher.bytes(text))?;
-        let replica = symbols_equal(symbols, message, &self.ha.config().replica_label);
-        for series in v2::series(message) {
-            self.v2_series(message, symbols, &replica, &series?)?;
+        symbols.read(message, |text| hasher.text(text))?;
+        for body in v2::series(message) {
+            let body = body?;
+            if let Some((refs, sample)) = v2::usual(body, symbols.len())
+                && let Some(key) = row_key(hasher, symbols, refs)
+                && let Some(result) = self.append_known(key, sample)
+            {
+                self.count_float(result, || Refused::Refs(message, symbols, refs));
+                continue;
+            }
+            self.v2_series(message, symbols, &v2::TimeSeries::parse(body)?)?;
         }
         Ok(())
     }
 
-    fn v2_series(
-        &mut self,
-        message: &[u8],
-        symbols: &Symbols,
-        replica: &[u32],
-        series: &v2::TimeSeries<'_>,
-    ) -> Result<(), Malformed> {
+    fn v2_series(&mut self, message: &[u8], symbols: &Symbols, series: &v2::TimeSeries<'_>) -> Result<(), Malformed> {
         let n = (series.samples + series.histograms) as u64;
         let mut pairs = Pairs::new();
-        let mut hash = 0_u64;
-        let mut replica_pair = None;
+        let mut row = self.head.hasher().row();
         let (refs, odd) = series.refs.as_chunks::<2>();
         for [name, value] in refs {
             let (Some(n_text), Some(v_text), Some(n_hash), Some(v_hash)) =
@@ -175,11 +153,7 @@ impl<'a> Ingest<'a> {
                 );
                 return Ok(());
             };
-            let pair_hash = if v_text.is_empty() { 0 } else { Hasher::pair(n_hash, v_hash) };
-            hash = hash.wrapping_add(pair_hash);
-            if replica.contains(name) {
-                replica_pair = Some((v_text, pair_hash));
-            }
+            row.pair(n_hash, v_hash);
             pairs.push((n_text, v_text));
         }
         if !odd.is_empty() {
@@ -207,42 +181,21 @@ impl<'a> Ingest<'a> {
             );
             return Ok(());
         }
-        if !pairs.is_sorted_by_key(|(name, _)| *name) {
-            pairs.sort_unstable_by_key(|(name, _)| *name);
-        }
-        let mut origin = NO_ORIGIN;
-        if let Some((replica, pair_hash)) = replica_pair {
-            origin = self.origin(&pairs, replica);
-            if origin != NO_ORIGIN {
-                hash = hash.wrapping_sub(pair_hash);
-            }
-        }
-        let left_out = (origin != NO_ORIGIN).then_some(self.ha.config().replica_label.as_bytes());
-        let known = self.head.find(hash, |labels| same_pairs(&pairs, left_out, labels));
-        let (found, origin) = if let Some(found) = known {
-            (found, origin)
+        let key = row.finish();
+        let known = key.and_then(|key| self.batch.known(key));
+        let (place, origin) = if let Some(known) = known {
+            known
         } else {
-            let Some(resolved) = self.resolve(&pairs, n) else { return Ok(()) };
+            let Some(found) = self.find(key, &pairs, n) else { return Ok(()) };
             if let Some(metadata) = &series.metadata {
-                self.metadata(metadata, resolved.0.labels().metric_name().as_bytes(), |r| symbols.get(message, r));
+                let name = crate::model::labels::METRIC_NAME.as_bytes();
+                let metric = pairs.iter().find(|(n, _)| *n == name).map_or(&[][..], |(_, value)| *value);
+                self.metadata(metadata, metric, |r| symbols.get(message, r));
             }
-            resolved
+            found
         };
         let exemplars = self.v2_exemplars(symbols, series, &pairs);
-        self.append(&found, origin, series.samples(), series.histograms(), exemplars)
-    }
-
-    /// Who writes this, by the last one's memory if it is the same.
-    fn origin(&self, pairs: &Pairs<'_>, replica: &[u8]) -> u32 {
-        let label = self.ha.config().cluster_label.as_bytes();
-        let cluster = pairs.iter().find(|(name, _)| *name == label).map_or(&[][..], |(_, value)| *value);
-        if self.verdict.cluster.as_bytes() == cluster && self.verdict.replica.as_bytes() == replica {
-            return self.verdict.origin;
-        }
-        match (std::str::from_utf8(cluster), std::str::from_utf8(replica)) {
-            (Ok(cluster), Ok(replica)) => self.ha.origin(cluster, replica),
-            _ => NO_ORIGIN,
-        }
+        self.append(place, origin, series.samples(), series.histograms(), exemplars)
     }
 
     /// How many exemplars are good; the others are told.
@@ -268,41 +221,48 @@ impl<'a> Ingest<'a> {
     }
 
     /// Finds or makes the series of these pairs. All that is checked once per series is checked here.
-    fn resolve(&mut self, pairs: &Pairs<'_>, n: u64) -> Option<(Arc<Series>, u32)> {
-        let result = self.labels(pairs).and_then(|(labels, origin)| {
-            let found = self.head.find_or_create(&labels).map_err(|e| (e.reason(), e.to_string()))?;
-            Ok((found, origin))
-        });
-        match result {
-            Ok(resolved) => Some(resolved),
-            Err((reason, text)) => {
-                self.report.reject(reason, n, format_args!("{text}: {}", Refused::Pairs(pairs)));
+    fn resolve(&mut self, pairs: &Pairs<'_>, n: u64) -> Option<(Place, u32)> {
+        let (texts, origin) = match self.texts(pairs) {
+            Ok(checked) => checked,
+            Err(text) => {
+                self.report.reject("invalid_labels", n, format_args!("{text}: {}", Refused::Pairs(pairs)));
+                return None;
+            }
+        };
+        match self.batch.place(&texts) {
+            Ok(place) => Some((place, origin)),
+            Err(AppendError::NoRoom { metric }) => {
+                self.head.leave_out(&metric, n);
+                self.report.left_out += n;
+                None
+            }
+            Err(e) => {
+                self.report.reject(e.reason(), n, format_args!("{e}: {}", Refused::Pairs(pairs)));
                 None
             }
         }
     }
 
     /// Sorts and checks; takes the replica label out and remembers who writes.
-    fn labels(&self, pairs: &Pairs<'_>) -> Result<(Labels, u32), (&'static str, String)> {
-        let invalid = |text: String| ("invalid_labels", text);
-        let mut texts: SmallVec<[(&str, &str); 32]> = SmallVec::new();
+    fn texts<'t>(&self, pairs: &Pairs<'t>) -> Result<(Texts<'t>, u32), String> {
+        let mut texts = Texts::new();
         for (name, value) in pairs {
             let (Ok(name), Ok(value)) = (std::str::from_utf8(name), std::str::from_utf8(value)) else {
-                return Err(invalid("invalid UTF-8 in a label".to_owned()));
+                return Err("invalid UTF-8 in a label".to_owned());
             };
             if name.is_empty() {
-                return Err(invalid("empty label name".to_owned()));
+                return Err("empty label name".to_owned());
             }
             texts.push((name, value));
         }
         texts.sort_unstable_by_key(|(name, _)| *name);
         if let Some(twice) = texts.windows(2).find(|w| w[0].0 == w[1].0) {
-            return Err(invalid(format!("duplicate label name {}", quoted(twice[0].0.as_bytes()))));
+            return Err(format!("duplicate label name {}", quoted(twice[0].0.as_bytes())));
         }
         // An empty value means that there is no such label.
         texts.retain(|(_, value)| !value.is_empty());
         if !texts.iter().any(|(name, _)| *name == crate::model::labels::METRIC_NAME) {
-            return Err(invalid("missing metric name".to_owned()));
+            return Err("missing metric name".to_owned());
         }
         let config = self.ha.config();
         let value = |label: &str| texts.iter().find(|(name, _)| *name == label).map_or("", |(_, value)| *value);
@@ -310,12 +270,12 @@ impl<'a> Ingest<'a> {
         if origin != NO_ORIGIN {
             texts.retain(|(name, _)| *name != config.replica_label);
         }
-        Ok((Labels::from_sorted(texts.iter().copied()), origin))
+        Ok((texts, origin))
     }
 
     fn append<'m>(
         &mut self,
-        series: &Arc<Series>,
+        place: Place,
         origin: u32,
         samples: impl Iterator<Item = RawSample>,
         histograms: impl Iterator<Item = &'m [u8]>,
@@ -326,26 +286,35 @@ impl<'a> Ingest<'a> {
             return Ok(());
         }
         for s in samples {
-            let result = self.batch.append(series, s.t_ms, &SampleValue::Float(f64::from_bits(s.bits)));
-            self.count_float(result, || Refused::Labels(series.labels()));
+            let value = SampleValue::Float(f64::from_bits(s.bits));
+            match self.batch.append_at(place, s.t_ms, &value) {
+                Some(Ok(_)) => self.report.samples += 1,
+                Some(Err(e)) => self.refuse(place, e.reason(), &e),
+                None => self.report.left_out += 1,
+            }
         }
         for message in histograms {
             let (t_ms, decoded) = histogram(message)?;
             match decoded {
-                Ok(h) => match self.batch.append(series, t_ms, &SampleValue::Histogram(Arc::new(h))) {
-                    Ok(_) => self.report.histograms += 1,
-                    Err(e) => {
-                        self.report.reject(e.reason(), 1, format_args!("{e}: {}", Refused::Labels(series.labels())));
-                    }
+                Ok(h) => match self.batch.append_at(place, t_ms, &SampleValue::Histogram(Arc::new(h))) {
+                    Some(Ok(_)) => self.report.histograms += 1,
+                    Some(Err(e)) => self.refuse(place, e.reason(), &e),
+                    None => self.report.left_out += 1,
                 },
-                Err(e) => {
-                    let text = format_args!("{e}: {}", Refused::Labels(series.labels()));
-                    self.report.reject("invalid_histogram", 1, text);
-                }
+                Err(e) => self.refuse(place, "invalid_histogram", &e),
             }
         }
         self.report.exemplars += exemplars;
         Ok(())
+    }
+
+    fn refuse(&mut self, place: Place, reason: &'static str, why: &dyn Display) {
+        if self.report.is_full() {
+            self.report.reject(reason, 1, "");
+            return;
+        }
+        let labels = self.batch.labels(place);
+        self.report.reject(reason, 1, format_args!("{why}: {}", Refused::Labels(&labels)));
     }
 
     #[inline]
@@ -372,21 +341,10 @@ impl<'a> Ingest<'a> {
     }
 }
 
-/// The symbols that spell `text`; a table may hold one more than once.
-fn symbols_equal(symbols: &Symbols, message: &[u8], text: &str) -> SmallVec<[u32; 2]> {
-    (0..symbols.len() as u32).filter(|s| symbols.get(message, *s) == Some(text.as_bytes())).collect()
-}
-
-/// Whether the sorted pairs, but for one name, are exactly these labels.
+/// What packed references are known by, whatever the numbers are in this request's table.
 #[inline]
-fn same_pairs(pairs: &[Pair<'_>], left_out: Option<&[u8]>, labels: &Labels) -> bool {
-    let mut sent = pairs.iter().filter(|(name, value)| !value.is_empty() && Some(*name) != left_out);
-    let mut held = labels.iter();
-    loop {
-        match (sent.next(), held.next()) {
-            (None, None) => return true,
-            (Some((n, v)), Some((name, value))) if *n == name.as_bytes() && *v == value.as_bytes() => {}
-            _ => return false,
-        }
-    }
+fn row_key(hasher: &SpanHasher, symbols: &Symbols, refs: &[u8]) -> Option<u128> {
+    let mut row = hasher.row();
+    symbols.hashes(refs, |name, value| row.pair(name, value))?;
+    row.finish()
 }

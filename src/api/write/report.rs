@@ -6,6 +6,7 @@
 use crate::model::Labels;
 use crate::wire::remote_write::Malformed;
 use crate::wire::remote_write::v1::{self, Pair};
+use crate::wire::remote_write::v2::Symbols;
 use smallvec::SmallVec;
 use std::fmt::Display;
 
@@ -25,6 +26,8 @@ pub struct Report {
     pub metadata: u64,
     /// Not kept because another HA replica is elected; this is no error.
     pub ha_dropped: u64,
+    /// Not kept because the memory budget has no room for their series; this is no error either.
+    pub left_out: u64,
     /// How many were bad, the first few as text.
     pub bad: u64,
     pub complaints: Vec<String>,
@@ -43,9 +46,14 @@ impl Report {
             Some((_, count)) => *count += n,
             None => self.rejected.push((reason, n)),
         }
-        if self.complaints.len() < COMPLAINTS_MAX {
+        if !self.is_full() {
             self.complaints.push(what.to_string());
         }
+    }
+
+    /// Whether more complaints would only be counted.
+    pub(super) fn is_full(&self) -> bool {
+        self.complaints.len() >= COMPLAINTS_MAX
     }
 
     /// Whether something of the request is in the head now.
@@ -76,6 +84,8 @@ pub(super) fn quoted(text: &[u8]) -> String {
 /// Whose sample was refused, as a sender can recognise it.
 pub(super) enum Refused<'a> {
     Span(&'a [u8]),
+    /// A message, its symbols, and packed references.
+    Refs(&'a [u8], &'a Symbols, &'a [u8]),
     Pairs(&'a [Pair<'a>]),
     Labels(&'a Labels),
 }
@@ -86,6 +96,9 @@ impl Display for Refused<'_> {
             Self::Labels(labels) => labels.to_string(),
             Self::Span(span) => {
                 return v1::TimeSeries::parse(span).map_or(Ok(()), |s| Refused::Pairs(&s.labels).fmt(f));
+            }
+            Self::Refs(message, symbols, refs) => {
+                return Refused::Pairs(&symbols.pairs(message, refs)).fmt(f);
             }
             Self::Pairs(pairs) => {
                 let pair = |(n, v): &Pair<'_>| format!("{}={}", readable(n), quoted(v));

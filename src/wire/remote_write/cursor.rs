@@ -85,6 +85,11 @@ impl<'a> Cursor<'a> {
                 self.rest = rest;
                 Ok(u64::from(*byte))
             }
+            // A reference into a table of a few thousand symbols, or the length of a series.
+            [low, high, rest @ ..] if *high < 0x80 => {
+                self.rest = rest;
+                Ok(u64::from(*low & 0x7f) | u64::from(*high) << 7)
+            }
             _ => self.long_varint(),
         }
     }

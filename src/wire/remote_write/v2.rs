@@ -6,7 +6,7 @@
 use super::RawSample;
 use super::cursor::{Cursor, Malformed, repeated_varint};
 use super::histogram::RawMetadata;
-use super::v1::{LABELS_MAX, fields, sample};
+use super::v1::{LABELS_MAX, Pairs, fields, sample};
 use smallvec::SmallVec;
 
 /// More symbols than this in one request are refused: a usual request has a few thousand, and each costs us 16 bytes.
@@ -58,14 +58,33 @@ impl Symbols {
         message.get(start as usize..start as usize + len as usize)
     }
 
+    /// Calls `each` with the hashes of every label pair that packed references name; `None` if one is outside of the
+    /// table, or their number is odd.
+    #[inline]
+    pub fn hashes(&self, refs: &[u8], mut each: impl FnMut(u64, u64)) -> Option<()> {
+        let mut cursor = Cursor::new(refs);
+        while !cursor.is_empty() {
+            let (name, value) = (cursor.varint().ok()?, cursor.varint().ok()?);
+            each(*self.hashes.get(name as usize)?, *self.hashes.get(value as usize)?);
+        }
+        Some(())
+    }
+
+    /// The label pairs that packed references name, those outside of the table left out.
+    pub fn pairs<'a>(&self, message: &'a [u8], refs: &[u8]) -> Pairs<'a> {
+        let mut cursor = Cursor::new(refs);
+        let mut text = || self.get(message, u32::try_from(cursor.varint().ok()?).ok()?);
+        std::iter::from_fn(|| Some((text()?, text()?))).collect()
+    }
+
     #[inline]
     pub fn hash(&self, symbol: u32) -> Option<u64> {
         self.hashes.get(symbol as usize).copied()
     }
 }
 
-/// The series of the request. After an error nothing more comes.
-pub fn series(message: &[u8]) -> impl Iterator<Item = Result<TimeSeries<'_>, Malformed>> {
+/// The bytes of each `TimeSeries`: ask [`usual`] first, then [`TimeSeries::parse`]. After an error nothing more comes.
+pub fn series(message: &[u8]) -> impl Iterator<Item = Result<&[u8], Malformed>> {
     let mut cursor = Cursor::new(message);
     let mut broken = false;
     std::iter::from_fn(move || {
@@ -78,13 +97,39 @@ pub fn series(message: &[u8]) -> impl Iterator<Item = Result<TimeSeries<'_>, Mal
     })
 }
 
-fn next_series<'a>(cursor: &mut Cursor<'a>) -> Result<Option<TimeSeries<'a>>, Malformed> {
+#[inline]
+fn next_series<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Malformed> {
     while let Some(field) = cursor.field()? {
         if field.number == 5 {
-            return TimeSeries::parse(field.bytes()?).map(Some);
+            return field.bytes().map(Some);
         }
     }
     Ok(None)
+}
+
+/// The usual series: packed references, one sample, and perhaps metadata whose references are within the table of
+/// `symbols`. Returns the references' bytes and the sample; anything else is for [`TimeSeries::parse`].
+#[inline]
+pub fn usual(body: &[u8], symbols: usize) -> Option<(&[u8], RawSample)> {
+    let ([0x0a, len], rest) = body.split_first_chunk::<2>()? else { return None };
+    if *len >= 0x80 {
+        return None;
+    }
+    let (refs, rest) = rest.split_at_checked(usize::from(*len))?;
+    let ([0x12, len], rest) = rest.split_first_chunk::<2>()? else { return None };
+    if *len >= 0x80 {
+        return None;
+    }
+    let (message, rest) = rest.split_at_checked(usize::from(*len))?;
+    let sample = sample(message).ok()?;
+    if let [0x2a, len, metadata @ ..] = rest
+        && usize::from(*len) == metadata.len()
+        && *len < 0x80
+    {
+        let RawMetadata::V2 { help_ref, unit_ref, .. } = RawMetadata::parse_v2(metadata).ok()? else { return None };
+        return ((help_ref.max(unit_ref) as usize) < symbols).then_some((refs, sample));
+    }
+    rest.is_empty().then_some((refs, sample))
 }
 
 /// A `TimeSeries`, walked once.
@@ -100,7 +145,7 @@ pub struct TimeSeries<'a> {
 }
 
 impl<'a> TimeSeries<'a> {
-    fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
+    pub fn parse(body: &'a [u8]) -> Result<Self, Malformed> {
         let mut series = Self { refs: SmallVec::new(), samples: 0, histograms: 0, metadata: None, exemplars: 0, body };
         let mut cursor = Cursor::new(body);
         while let Some(field) = cursor.field()? {
