@@ -1,6 +1,7 @@
-//! The house's own syntax tree of `PromQL`.
-//! In: what [`super::parse`] read. Out: [`Expr`], which knows its [`Type`] and prints as Prometheus prints (`print.rs`).
-//! Never: holds a type of the parser crate, or a value that was not checked.
+//! The syntax tree of `PromQL`.
+//! In: what [`super::parse`] read. Out: [`Expr`], which knows its [`Type`], its [`Place`] in the text, and prints as
+//! Prometheus prints (`print.rs`).
+//! Never: holds a value that was not checked.
 //! Start at [`Expr`].
 
 use crate::model::{Matcher, Timestamp};
@@ -27,19 +28,69 @@ impl Type {
             Self::Matrix => "range vector",
         }
     }
+
+    /// As the JSON interface and some messages call it.
+    pub fn short(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::String => "string",
+            Self::Vector => "vector",
+            Self::Matrix => "matrix",
+        }
+    }
+}
+
+/// Where a part of an expression was written. What it means does not depend on it, so all places are equal.
+#[derive(Clone, Copy, Debug, Default, Eq)]
+pub struct Place {
+    /// The offset of the first byte, and of the one after the last.
+    pub start: u32,
+    pub end: u32,
+    /// Both count from 1; the column counts bytes.
+    pub line: u32,
+    pub column: u32,
+}
+
+impl PartialEq for Place {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Place {
+    /// From the start of this to the end of the other.
+    pub fn to(self, other: Self) -> Self {
+        Self { end: other.end, ..self }
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.line, self.column)
+    }
+}
+
+/// How a number was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NumberForm {
+    Plain,
+    /// As a duration, `5m` for 300, and so it is printed.
+    Duration,
 }
 
 /// A checked expression.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
-    Number(f64),
-    String(Arc<str>),
+    Number(f64, NumberForm, Place),
+    String(Arc<str>, Place),
     Selector(Selector),
     Range(RangeSelector),
     Subquery(Box<Subquery>),
-    /// Unary minus; a unary plus leaves nothing behind.
-    Negate(Box<Expr>),
-    Paren(Box<Expr>),
+    /// Unary minus.
+    Negate(Box<Expr>, Place),
+    /// Unary plus: without effect, but it is printed.
+    Plus(Box<Expr>, Place),
+    Paren(Box<Expr>, Place),
     Binary(Box<Binary>),
     Aggregate(Box<Aggregate>),
     Call(Call),
@@ -55,6 +106,32 @@ pub enum At {
     End,
 }
 
+/// How the samples around the ends of a selector's time are seen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Boundary {
+    /// Only what lies within.
+    #[default]
+    Plain,
+    /// `anchored`: the last sample before the range stands at its start, the last one within at its end.
+    Anchored,
+    /// `smoothed`: values at the ends are interpolated between the samples around them.
+    Smoothed,
+}
+
+/// A duration that depends on the query: `step() * 2`. Its value is in seconds.
+#[derive(Clone, Debug, PartialEq)]
+pub enum DurationExpr {
+    Number(f64, NumberForm, Place),
+    Step(Place),
+    Range(Place),
+    Negate(Box<DurationExpr>, Place),
+    Paren(Box<DurationExpr>, Place),
+    /// One of `+ - * / % ^`.
+    Binary(BinaryOp, Box<(DurationExpr, DurationExpr)>),
+    Min(Box<(DurationExpr, DurationExpr)>, Place),
+    Max(Box<(DurationExpr, DurationExpr)>, Place),
+}
+
 #[derive(Clone, Debug, PartialEq)]
 pub struct Selector {
     /// The name written before the braces.
@@ -62,24 +139,35 @@ pub struct Selector {
     /// The matchers within the braces, as written.
     pub matchers: Vec<Matcher>,
     pub at: Option<At>,
-    /// How far back; negative is forward.
+    /// How far back; negative is forward. Zero when `offset_expr` says it.
     pub offset_ms: i64,
+    pub offset_expr: Option<DurationExpr>,
+    pub boundary: Boundary,
+    pub place: Place,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct RangeSelector {
     pub selector: Selector,
+    /// Zero when `range_expr` says it.
     pub range: Duration,
+    pub range_expr: Option<DurationExpr>,
+    pub place: Place,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Subquery {
     pub expr: Expr,
+    /// Zero when `range_expr` says it.
     pub range: Duration,
-    /// `None`: the default step of the evaluation.
+    pub range_expr: Option<DurationExpr>,
+    /// `None`: the default step of the evaluation, or what `step_expr` says.
     pub step: Option<Duration>,
+    pub step_expr: Option<DurationExpr>,
     pub at: Option<At>,
     pub offset_ms: i64,
+    pub offset_expr: Option<DurationExpr>,
+    pub place: Place,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -169,6 +257,8 @@ pub struct Binary {
     pub return_bool: bool,
     /// Present when both sides are vectors.
     pub matching: Option<Matching>,
+    /// Where the operator stands.
+    pub op_place: Place,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -232,22 +322,24 @@ pub struct Aggregate {
     /// `without` when true, else `by`.
     pub without: bool,
     pub grouping: Vec<String>,
+    pub place: Place,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Call {
     pub function: &'static super::functions::Function,
     pub args: Vec<Expr>,
+    pub place: Place,
 }
 
 impl Expr {
     pub fn value_type(&self) -> Type {
         match self {
-            Self::Number(_) => Type::Scalar,
-            Self::String(_) => Type::String,
+            Self::Number(..) => Type::Scalar,
+            Self::String(..) => Type::String,
             Self::Selector(_) | Self::Aggregate(_) => Type::Vector,
             Self::Range(_) | Self::Subquery(_) => Type::Matrix,
-            Self::Negate(inner) | Self::Paren(inner) => inner.value_type(),
+            Self::Negate(inner, _) | Self::Plus(inner, _) | Self::Paren(inner, _) => inner.value_type(),
             Self::Binary(b) => {
                 if b.left.value_type() == Type::Scalar && b.right.value_type() == Type::Scalar {
                     Type::Scalar
@@ -259,10 +351,27 @@ impl Expr {
         }
     }
 
+    /// Where it was written.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Number(_, _, place)
+            | Self::String(_, place)
+            | Self::Negate(_, place)
+            | Self::Plus(_, place)
+            | Self::Paren(_, place) => *place,
+            Self::Selector(s) => s.place,
+            Self::Range(r) => r.place,
+            Self::Subquery(s) => s.place,
+            Self::Binary(b) => b.left.place().to(b.right.place()),
+            Self::Aggregate(a) => a.place,
+            Self::Call(call) => call.place,
+        }
+    }
+
     /// The same expression without the parentheses around it.
     pub fn unwrapped(&self) -> &Self {
         let mut expr = self;
-        while let Self::Paren(inner) = expr {
+        while let Self::Paren(inner, _) = expr {
             expr = inner;
         }
         expr
@@ -272,9 +381,9 @@ impl Expr {
     pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Self)) {
         visit(self);
         match self {
-            Self::Number(_) | Self::String(_) | Self::Selector(_) | Self::Range(_) => {}
+            Self::Number(..) | Self::String(..) | Self::Selector(_) | Self::Range(_) => {}
             Self::Subquery(s) => s.expr.walk(visit),
-            Self::Negate(inner) | Self::Paren(inner) => inner.walk(visit),
+            Self::Negate(inner, _) | Self::Plus(inner, _) | Self::Paren(inner, _) => inner.walk(visit),
             Self::Binary(b) => {
                 b.left.walk(visit);
                 b.right.walk(visit);
@@ -286,6 +395,22 @@ impl Expr {
                 a.expr.walk(visit);
             }
             Self::Call(call) => call.args.iter().for_each(|arg| arg.walk(visit)),
+        }
+    }
+}
+
+impl DurationExpr {
+    /// Where it was written.
+    pub fn place(&self) -> Place {
+        match self {
+            Self::Number(_, _, place)
+            | Self::Step(place)
+            | Self::Range(place)
+            | Self::Negate(_, place)
+            | Self::Paren(_, place)
+            | Self::Min(_, place)
+            | Self::Max(_, place) => *place,
+            Self::Binary(_, sides) => sides.0.place().to(sides.1.place()),
         }
     }
 }

@@ -3,9 +3,9 @@
 //! Never: touches more samples than the context's budget.
 //! Start at [`Eval::run`].
 
-use super::ast::{At, Type};
+use super::ast::{At, BinaryOp, DurationExpr, Place, Type};
 use super::functions::{Kind, RangeCall};
-use super::plan::{CallNode, Node, Plan, SelectorNode, SubqueryNode};
+use super::plan::{CallNode, Lengths, Node, Plan, SelectorNode, SubqueryNode};
 use super::projection::{has_duplicates, without_metadata};
 use super::value::{Element, EvalContext, EvalError, Evaluated, SeriesPoints, Value};
 use super::window::Window;
@@ -80,6 +80,8 @@ pub(super) struct Eval<'a> {
     pub step: i64,
     pub samples_left: Cell<usize>,
     pub notes: RefCell<Notes>,
+    /// Where the part of the expression stands that notes are about now.
+    pub place: Cell<Place>,
 }
 
 /// Keeps a time so far from the ends of its type that no sum of times overflows.
@@ -104,7 +106,7 @@ impl<'a> Eval<'a> {
     ) -> Self {
         let at = bounded(at.as_millis());
         let samples_left = Cell::new(ctx.samples_max);
-        Self { plan, head, only, ctx, at, start: at, end: at, step: 0, samples_left, notes: RefCell::default() }
+        Self { plan, head, only, ctx, at, start: at, end: at, step: 0, samples_left, notes: RefCell::default(), place: Cell::default() }
     }
 
     /// Evaluates the whole plan at its moment.
@@ -165,11 +167,21 @@ impl<'a> Eval<'a> {
     }
 
     pub fn warn(&self, text: String) {
-        self.notes.borrow_mut().warn(text);
+        self.notes.borrow_mut().warn(format!("{text} ({})", self.place.get()));
     }
 
     pub fn info(&self, text: String) {
-        self.notes.borrow_mut().info(text);
+        self.notes.borrow_mut().info(format!("{text} ({})", self.place.get()));
+    }
+
+    /// Range and offset of a selector or sub-query in milliseconds, and the step that a sub-query has by expression.
+    pub fn lengths(&self, range_ms: i64, offset_ms: i64, by: Option<&Lengths>) -> Result<(i64, i64, Option<i64>)> {
+        let Some(by) = by else { return Ok((range_ms, offset_ms, None)) };
+        let value = |e: &Option<DurationExpr>, signed: bool| {
+            e.as_ref().map(|e| duration_ms(e, self.step, self.end - self.start, signed)).transpose()
+        };
+        let range = value(&by.range, false)?.unwrap_or(range_ms);
+        Ok((range, value(&by.offset, true)?.unwrap_or(offset_ms), value(&by.step, false)?))
     }
 
     pub fn eval(&self, node: &Node, at: i64) -> Result<Val> {
@@ -299,7 +311,8 @@ impl<'a> Eval<'a> {
         at: i64,
         mut visit: impl FnMut(&Series, Point),
     ) -> Result<()> {
-        let until = self.moment(s.at, s.offset_ms, at);
+        let (_, offset_ms, _) = self.lengths(0, s.offset_ms, s.lengths.as_deref())?;
+        let until = self.moment(s.at, offset_ms, at);
         let after = Timestamp::from_millis(until.saturating_sub(millis(self.ctx.lookback)));
         let until = Timestamp::from_millis(until);
         let mut count = 0;
@@ -321,8 +334,9 @@ impl<'a> Eval<'a> {
     ) -> Result<()> {
         match node {
             Node::Range(s) => {
-                let end = self.moment(s.at, s.offset_ms, at);
-                let start = end.saturating_sub(s.range_ms);
+                let (range_ms, offset_ms, _) = self.lengths(s.range_ms, s.offset_ms, s.lengths.as_deref())?;
+                let end = self.moment(s.at, offset_ms, at);
+                let start = end.saturating_sub(range_ms);
                 let mut window = Window::new(start, end);
                 let mut points = Vec::new();
                 for series in self.series(s.index).iter() {
@@ -338,9 +352,10 @@ impl<'a> Eval<'a> {
                 Ok(())
             }
             Node::Subquery(s) => {
-                let end = self.moment(s.at, s.offset_ms, at);
-                let mut window = Window::new(end.saturating_sub(s.range_ms), end);
-                for (labels, drop_name, mut points) in self.subquery(s, window.start, end)? {
+                let (range_ms, offset_ms, step_ms) = self.lengths(s.range_ms, s.offset_ms, s.lengths.as_deref())?;
+                let end = self.moment(s.at, offset_ms, at);
+                let mut window = Window::new(end.saturating_sub(range_ms), end);
+                for (labels, drop_name, mut points) in self.subquery(s, step_ms, window.start, end)? {
                     window.fill(&mut points);
                     visit(&labels, drop_name, &mut window)?;
                 }
@@ -351,8 +366,14 @@ impl<'a> Eval<'a> {
     }
 
     /// Steps are multiples of the step since the epoch, in `(start, end]`.
-    fn subquery(&self, s: &SubqueryNode, start: i64, end: i64) -> Result<Vec<(Labels, bool, Vec<Point>)>> {
-        let step = s.step_ms.unwrap_or_else(|| millis(self.ctx.subquery_step)).max(1);
+    fn subquery(
+        &self,
+        s: &SubqueryNode,
+        step_ms: Option<i64>,
+        start: i64,
+        end: i64,
+    ) -> Result<Vec<(Labels, bool, Vec<Point>)>> {
+        let step = step_ms.or(s.step_ms).unwrap_or_else(|| millis(self.ctx.subquery_step)).max(1);
         // As in Prometheus the division cuts towards zero, so before the epoch the first step may lie a step early.
         let mut at = step * (start / step);
         if at <= start {
@@ -388,6 +409,46 @@ impl<'a> Eval<'a> {
 
 /// A sub-query may have more steps than a range query: Prometheus bounds it by samples alone.
 const SUBQUERY_STEPS_FACTOR: i128 = 100;
+
+/// The value of a duration in milliseconds. `signed`: whether it may be zero or negative, as an offset may.
+pub(super) fn duration_ms(expr: &DurationExpr, step_ms: i64, range_ms: i64, signed: bool) -> Result<i64> {
+    let place = expr.place();
+    let refuse = |what: &str| Err(EvalError::Data(format!("{}:{}: {what}", place.start, place.end)));
+    let seconds = duration_secs(expr, step_ms as f64 / 1000.0, range_ms as f64 / 1000.0)?;
+    if seconds.is_nan() || (!signed && seconds <= 0.0) {
+        return refuse("duration must be greater than 0");
+    }
+    if seconds.abs() > DURATION_MAX_SECS {
+        return refuse("duration is out of range");
+    }
+    Ok((seconds * 1000.0) as i64)
+}
+
+/// What Go's `time.Duration` holds.
+const DURATION_MAX_SECS: f64 = 9_223_372_036.0;
+
+fn duration_secs(expr: &DurationExpr, step: f64, range: f64) -> Result<f64> {
+    let both = |sides: &(DurationExpr, DurationExpr)| -> Result<(f64, f64)> {
+        Ok((duration_secs(&sides.0, step, range)?, duration_secs(&sides.1, step, range)?))
+    };
+    Ok(match expr {
+        DurationExpr::Number(v, ..) => *v,
+        DurationExpr::Step(_) => step,
+        DurationExpr::Range(_) => range,
+        DurationExpr::Negate(inner, _) => -duration_secs(inner, step, range)?,
+        DurationExpr::Paren(inner, _) => duration_secs(inner, step, range)?,
+        DurationExpr::Min(sides, _) => both(sides).map(|(a, b)| a.min(b))?,
+        DurationExpr::Max(sides, _) => both(sides).map(|(a, b)| a.max(b))?,
+        DurationExpr::Binary(op, sides) => {
+            let (a, b) = both(sides)?;
+            if b == 0.0 && matches!(op, BinaryOp::Div | BinaryOp::Mod) {
+                let (place, what) = (expr.place(), if *op == BinaryOp::Div { "division" } else { "modulo" });
+                return Err(EvalError::Data(format!("{}:{}: {what} by zero", place.start, place.end)));
+            }
+            binary::scalar_op(*op, a, b)
+        }
+    })
+}
 
 fn named(labels: Labels, drop_name: bool) -> Labels {
     if drop_name { without_metadata(labels) } else { labels }

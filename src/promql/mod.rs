@@ -18,7 +18,6 @@ mod print;
 mod projection;
 mod quantile;
 mod range;
-mod shim;
 mod value;
 mod window;
 

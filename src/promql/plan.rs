@@ -4,10 +4,11 @@
 //! Start at [`Plan::new`].
 
 use super::ast::{
-    Aggregate, AggregateOp, At, Binary, BinaryOp, Cardinality, Expr, Matching, RangeSelector, Selector, Type,
+    Aggregate, AggregateOp, At, Binary, BinaryOp, Boundary, Cardinality, DurationExpr, Expr, Matching, Place,
+    RangeSelector, Selector, Type,
 };
 use super::binary::scalar_op;
-use super::eval::Eval;
+use super::eval::{Eval, duration_ms};
 use super::functions::{Function, Kind};
 use super::projection::Projection;
 use super::value::{EvalContext, EvalError, Evaluated, LOOKBACK_DEFAULT};
@@ -42,6 +43,17 @@ pub(super) struct SelectorNode {
     pub offset_ms: i64,
     /// Zero for an instant selector.
     pub range_ms: i64,
+    /// What depends on the query's step or range; `None` nearly always.
+    pub lengths: Option<Box<Lengths>>,
+    pub boundary: Boundary,
+}
+
+/// Durations that are computed for each evaluation. One that is missing here is the constant beside it.
+#[derive(Default)]
+pub(super) struct Lengths {
+    pub range: Option<DurationExpr>,
+    pub offset: Option<DurationExpr>,
+    pub step: Option<DurationExpr>,
 }
 
 pub(super) struct SubqueryNode {
@@ -51,6 +63,7 @@ pub(super) struct SubqueryNode {
     pub step_ms: Option<i64>,
     pub at: Option<At>,
     pub offset_ms: i64,
+    pub lengths: Option<Box<Lengths>>,
 }
 
 pub(super) struct BinaryNode {
@@ -60,6 +73,8 @@ pub(super) struct BinaryNode {
     pub return_bool: bool,
     /// Present when both sides are vectors.
     pub matching: Option<MatchNode>,
+    /// Where it stands, for what is said of the result.
+    pub place: Place,
 }
 
 pub(super) struct MatchNode {
@@ -75,11 +90,16 @@ pub(super) struct AggregateNode {
     pub inner: Node,
     pub param: Option<Node>,
     pub key: Projection,
+    /// Where the aggregated expression and the parameter stand.
+    pub place: Place,
+    pub param_place: Place,
 }
 
 pub(super) struct CallNode {
     pub function: &'static Function,
     pub args: Vec<Node>,
+    /// Where the arguments stand.
+    pub places: Vec<Place>,
 }
 
 /// The expression as it is evaluated: no parentheses, no names to look up.
@@ -229,20 +249,22 @@ impl Planner {
     /// `outer_ms`: how far back the enclosing sub-queries look.
     fn node(&mut self, expr: &Expr, outer_ms: i64) -> Node {
         match expr {
-            Expr::Number(v) => Node::Number(*v),
-            Expr::String(s) => Node::String(s.clone()),
-            Expr::Paren(inner) => self.node(inner, outer_ms),
-            Expr::Selector(s) => Node::Selector(self.selector(s, 0, outer_ms)),
-            Expr::Range(RangeSelector { selector, range }) => {
-                Node::Range(self.selector(selector, millis(*range), outer_ms))
+            Expr::Number(v, ..) => Node::Number(*v),
+            Expr::String(s, _) => Node::String(s.clone()),
+            Expr::Paren(inner, _) | Expr::Plus(inner, _) => self.node(inner, outer_ms),
+            Expr::Selector(s) => Node::Selector(self.selector(s, 0, None, outer_ms)),
+            Expr::Range(RangeSelector { selector, range, range_expr, .. }) => {
+                Node::Range(self.selector(selector, millis(*range), range_expr.as_ref(), outer_ms))
             }
             Expr::Subquery(s) => {
-                let range_ms = millis(s.range);
-                let inner = self.node(&s.expr, outer_ms.saturating_add(range_ms).saturating_add(s.offset_ms.max(0)));
-                let step_ms = s.step.map(millis);
-                Node::Subquery(Box::new(SubqueryNode { inner, range_ms, step_ms, at: s.at, offset_ms: s.offset_ms }))
+                let lengths = lengths(s.range_expr.as_ref(), s.offset_expr.as_ref(), s.step_expr.as_ref());
+                let (range_ms, offset_ms) = reach(millis(s.range), s.offset_ms, lengths.as_deref());
+                let inner = self.node(&s.expr, outer_ms.saturating_add(range_ms).saturating_add(offset_ms.max(0)));
+                let (range_ms, step_ms) = (millis(s.range), s.step.map(millis));
+                let (at, offset_ms) = (s.at, s.offset_ms);
+                Node::Subquery(Box::new(SubqueryNode { inner, range_ms, step_ms, at, offset_ms, lengths }))
             }
-            Expr::Negate(inner) => match self.node(inner, outer_ms) {
+            Expr::Negate(inner, _) => match self.node(inner, outer_ms) {
                 Node::Number(v) => Node::Number(-v),
                 node => Node::Negate(Box::new(node)),
             },
@@ -262,17 +284,27 @@ impl Planner {
                 {
                     args[4] = Node::Pattern(Box::new(Pattern::anchored(text)));
                 }
-                Node::Call(Box::new(CallNode { function, args }))
+                let places = call.args.iter().map(Expr::place).collect();
+                Node::Call(Box::new(CallNode { function, args, places }))
             }
         }
     }
 
-    fn selector(&mut self, s: &Selector, range_ms: i64, outer_ms: i64) -> SelectorNode {
-        let lookback = if range_ms == 0 { millis(LOOKBACK_DEFAULT) } else { range_ms };
-        let reach_ms = lookback.saturating_add(s.offset_ms.max(0)).saturating_add(outer_ms);
+    fn selector(
+        &mut self,
+        s: &Selector,
+        range_ms: i64,
+        range: Option<&DurationExpr>,
+        outer_ms: i64,
+    ) -> SelectorNode {
+        let lengths = lengths(range, s.offset_expr.as_ref(), None);
+        let (reach_ms, offset_ms) = reach(range_ms, s.offset_ms, lengths.as_deref());
+        let lookback = if reach_ms == 0 || s.boundary != Boundary::Plain { millis(LOOKBACK_DEFAULT) } else { 0 };
+        let reach_ms = reach_ms.saturating_add(lookback).saturating_add(offset_ms.max(0)).saturating_add(outer_ms);
         let reach = Duration::from_millis(reach_ms.unsigned_abs());
         self.selectors.push(PlanSelector { matchers: s.all_matchers(), reach });
-        SelectorNode { index: self.selectors.len() - 1, at: s.at, offset_ms: s.offset_ms, range_ms }
+        let (index, boundary) = (self.selectors.len() - 1, s.boundary);
+        SelectorNode { index, at: s.at, offset_ms: s.offset_ms, range_ms, lengths, boundary }
     }
 
     fn binary(&mut self, b: &Binary, outer_ms: i64) -> Node {
@@ -287,7 +319,8 @@ impl Planner {
             fill_left: m.fill_left,
             fill_right: m.fill_right,
         });
-        Node::Binary(Box::new(BinaryNode { op: b.op, left, right, return_bool: b.return_bool, matching }))
+        let place = b.left.place().to(b.right.place());
+        Node::Binary(Box::new(BinaryNode { op: b.op, left, right, return_bool: b.return_bool, matching, place }))
     }
 
     fn aggregate(&mut self, a: &Aggregate, outer_ms: i64) -> Node {
@@ -301,16 +334,35 @@ impl Planner {
             inner,
             param,
             key: Projection::new(&a.grouping, !a.without),
+            place: a.expr.place(),
+            param_place: a.param.as_ref().map_or(a.place, Expr::place),
         }))
     }
+}
+
+fn lengths(
+    range: Option<&DurationExpr>,
+    offset: Option<&DurationExpr>,
+    step: Option<&DurationExpr>,
+) -> Option<Box<Lengths>> {
+    let any = range.is_some() || offset.is_some() || step.is_some();
+    any.then(|| Box::new(Lengths { range: range.cloned(), offset: offset.cloned(), step: step.cloned() }))
+}
+
+/// How far back a selector looks at one moment alone, where the query's step and range are zero.
+fn reach(range_ms: i64, offset_ms: i64, lengths: Option<&Lengths>) -> (i64, i64) {
+    let known = |expr: &Option<DurationExpr>, constant: i64| {
+        expr.as_ref().map_or(constant, |e| duration_ms(e, 0, 0, true).unwrap_or(0))
+    };
+    lengths.map_or((range_ms, offset_ms), |l| (known(&l.range, range_ms), known(&l.offset, offset_ms)))
 }
 
 /// Whether each element of the vector or range comes from one series, labels kept apart from the name.
 fn is_per_series(expr: &Expr) -> bool {
     match expr {
         Expr::Selector(_) | Expr::Range(_) => true,
-        Expr::Number(_) | Expr::String(_) | Expr::Aggregate(_) => false,
-        Expr::Paren(inner) | Expr::Negate(inner) => is_per_series(inner),
+        Expr::Number(..) | Expr::String(..) | Expr::Aggregate(_) => false,
+        Expr::Paren(inner, _) | Expr::Negate(inner, _) | Expr::Plus(inner, _) => is_per_series(inner),
         Expr::Subquery(s) => is_per_series(&s.expr),
         Expr::Binary(b) if b.matching.is_none() => match (b.left.value_type(), b.right.value_type()) {
             (Type::Vector, Type::Scalar) => is_per_series(&b.left) && is_free_of_series(&b.right),
