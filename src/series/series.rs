@@ -79,6 +79,12 @@ impl Series {
         data.chunks.range(ms(after), ms(until), |t, v| out.push(Point { t: Timestamp::from_millis(t), v }));
     }
 
+    /// Calls `each` for all samples in `(after, until]` in time order, stale markers included.
+    #[inline]
+    pub fn visit(&self, after: Timestamp, until: Timestamp, mut each: impl FnMut(Timestamp, SampleValue)) {
+        self.data.lock().chunks.range(ms(after), ms(until), |t, v| each(Timestamp::from_millis(t), v));
+    }
+
     /// The time of the newest sample.
     pub fn newest(&self) -> Option<Timestamp> {
         self.data.lock().chunks.newest().map(Timestamp::from_millis)
