@@ -15,6 +15,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 /// Arithmetic, or a comparison as 0 or 1.
+#[inline]
 pub(super) fn scalar_op(op: BinaryOp, l: f64, r: f64) -> f64 {
     match op {
         BinaryOp::Add => l + r,
@@ -28,7 +29,8 @@ pub(super) fn scalar_op(op: BinaryOp, l: f64, r: f64) -> f64 {
     }
 }
 
-fn compare(op: BinaryOp, l: f64, r: f64) -> bool {
+#[inline]
+pub(super) fn compare(op: BinaryOp, l: f64, r: f64) -> bool {
     match op {
         BinaryOp::Equal => l == r,
         BinaryOp::NotEqual => l != r,
@@ -240,7 +242,7 @@ impl Pairs<'_> {
         } else {
             return Ok(());
         };
-        let labels = self.result_labels(many, one);
+        let labels = result_labels(self.b.op, self.m, many, one);
         if self.m.card == Cardinality::OneToOne {
             if !first_use {
                 return Err(many_to_many());
@@ -254,33 +256,34 @@ impl Pairs<'_> {
         self.out.push(Elem { labels, value, drop_name });
         Ok(())
     }
+}
 
-    fn result_labels(&self, many: &Labels, one: &Labels) -> Labels {
-        let drops_name = !self.b.op.is_comparison();
-        if self.m.card == Cardinality::OneToOne {
-            if self.m.key.keeps {
-                let labels = self.m.key.build(many);
-                return if drops_name { without_metadata(labels) } else { labels };
-            }
-            // `ignoring` leaves the name alone here; the key never counts it.
-            if drops_name {
-                return many.retain(|name, _| self.m.key.counts(name) && !is_metadata(name));
-            }
-            return many.retain(|name, _| name == METRIC_NAME || self.m.key.counts(name));
+/// The labels of a matched pair.
+pub(super) fn result_labels(op: BinaryOp, m: &MatchNode, many: &Labels, one: &Labels) -> Labels {
+    let drops_name = !op.is_comparison();
+    if m.card == Cardinality::OneToOne {
+        if m.key.keeps {
+            let labels = m.key.build(many);
+            return if drops_name { without_metadata(labels) } else { labels };
         }
-        if self.m.include.is_empty() {
-            return if drops_name { without_metadata(many.clone()) } else { many.clone() };
+        // `ignoring` leaves the name alone here; the key never counts it.
+        if drops_name {
+            return many.retain(|name, _| m.key.counts(name) && !is_metadata(name));
         }
-        let kept = if drops_name { without_metadata(many.clone()) } else { many.clone() };
-        let mut builder = LabelsBuilder::from(&kept);
-        for name in &self.m.include {
-            match one.value(name) {
-                "" => builder.remove(name),
-                value => builder.set(name, value),
-            };
-        }
-        builder.build()
+        return many.retain(|name, _| name == METRIC_NAME || m.key.counts(name));
     }
+    if m.include.is_empty() {
+        return if drops_name { without_metadata(many.clone()) } else { many.clone() };
+    }
+    let kept = if drops_name { without_metadata(many.clone()) } else { many.clone() };
+    let mut builder = LabelsBuilder::from(&kept);
+    for name in &m.include {
+        match one.value(name) {
+            "" => builder.remove(name),
+            value => builder.set(name, value),
+        };
+    }
+    builder.build()
 }
 
 fn many_to_many() -> EvalError {

@@ -4,6 +4,7 @@
 //! Start at [`Eval::run`].
 
 use super::ast::{At, BinaryOp, DurationExpr, Place, Type};
+use super::columns::{Columns, SeriesSet};
 use super::functions::{Kind, RangeCall};
 use super::plan::{CallNode, Lengths, Node, Plan, SelectorNode, SubqueryNode};
 use super::projection::{has_duplicates, without_metadata};
@@ -13,7 +14,6 @@ use super::{aggregate, binary, histogram};
 use crate::model::{Labels, SampleValue, Timestamp};
 use crate::series::{Head, Point, Series};
 use foldhash::fast::FixedState;
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -71,7 +71,9 @@ impl Notes {
 pub(super) struct Eval<'a> {
     plan: &'a Plan,
     head: Option<&'a Head>,
-    only: Option<&'a [Arc<Series>]>,
+    only: Option<&'a SeriesSet>,
+    /// Columns shared with other rules; without them parts are evaluated as they were written.
+    pub columns: Option<&'a Columns>,
     pub ctx: &'a EvalContext,
     pub at: i64,
     /// First and last moment of the whole query, and its step.
@@ -100,13 +102,26 @@ impl<'a> Eval<'a> {
     pub fn instant(
         plan: &'a Plan,
         head: Option<&'a Head>,
-        only: Option<&'a [Arc<Series>]>,
+        only: Option<&'a SeriesSet>,
         at: Timestamp,
         ctx: &'a EvalContext,
     ) -> Self {
         let at = bounded(at.as_millis());
         let samples_left = Cell::new(ctx.samples_max);
-        Self { plan, head, only, ctx, at, start: at, end: at, step: 0, samples_left, notes: RefCell::default(), place: Cell::default() }
+        Self {
+            plan,
+            head,
+            only,
+            columns: None,
+            ctx,
+            at,
+            start: at,
+            end: at,
+            step: 0,
+            samples_left,
+            notes: RefCell::default(),
+            place: Cell::default(),
+        }
     }
 
     /// Evaluates the whole plan at its moment.
@@ -206,6 +221,7 @@ impl<'a> Eval<'a> {
             Node::Binary(b) => binary::eval(self, b, at),
             Node::Aggregate(a) => aggregate::eval(self, a, at).map(Val::Vector),
             Node::Call(call) => self.call(call, at),
+            Node::Part(part) => part.eval(self, at).map(Val::Vector),
         }
     }
 
@@ -268,15 +284,25 @@ impl<'a> Eval<'a> {
     }
 
     /// The series that a selector selects, now.
-    pub fn series(&self, index: usize) -> Cow<'_, [Arc<Series>]> {
+    pub fn series(&self, index: usize) -> SeriesSet {
         if let Some(only) = self.only {
-            return Cow::Borrowed(only);
+            return only.clone();
         }
-        Cow::Owned(match (self.plan.watches.get(index), self.head) {
-            (Some(watch), _) => watch.series(),
-            (None, Some(head)) => head.select(&self.plan.selectors[index].matchers),
-            (None, None) => Vec::new(),
-        })
+        match (self.plan.watches.get(index), self.head) {
+            (Some(watch), _) => watch.snapshot(),
+            (None, Some(head)) => Arc::new(head.select(&self.plan.selectors[index].matchers)),
+            (None, None) => SeriesSet::default(),
+        }
+    }
+
+    /// The watch of a selector, and the series to look at.
+    pub fn watched(&self, index: usize) -> Option<(u32, SeriesSet)> {
+        let watch = self.plan.watches.get(index)?;
+        Some((watch.id(), self.only.map_or_else(|| watch.snapshot(), Clone::clone)))
+    }
+
+    pub fn lookback_ms(&self) -> i64 {
+        millis(self.ctx.lookback)
     }
 
     pub fn matchers(&self, index: usize) -> &[crate::model::Matcher] {

@@ -8,14 +8,16 @@ use super::ast::{
     RangeSelector, Selector, Type,
 };
 use super::binary::scalar_op;
+use super::columns::{Columns, SeriesSet};
 use super::eval::{Eval, duration_ms};
 use super::functions::{Function, Kind};
+use super::part::{self, Part};
 use super::projection::Projection;
 use super::value::{EvalContext, EvalError, Evaluated, LOOKBACK_DEFAULT};
 use crate::model::labels::METRIC_NAME;
 use crate::model::pattern::Pattern;
 use crate::model::{MatchOp, Matcher, Timestamp};
-use crate::series::{Head, Series, Watch};
+use crate::series::{Head, Watch};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -77,6 +79,7 @@ pub(super) struct BinaryNode {
     pub place: Place,
 }
 
+#[derive(Clone)]
 pub(super) struct MatchNode {
     pub key: Projection,
     pub card: Cardinality,
@@ -115,6 +118,8 @@ pub(super) enum Node {
     Binary(Box<BinaryNode>),
     Aggregate(Box<AggregateNode>),
     Call(Box<CallNode>),
+    /// A subtree that is evaluated by column.
+    Part(Box<Part>),
 }
 
 /// An expression made ready. `Send` and `Sync`; evaluation takes `&self`.
@@ -150,10 +155,18 @@ impl Plan {
 
     /// Binds every selector to a live set of series of this head, so that evaluation searches nothing.
     pub fn attach(&mut self, head: &Head) {
+        self.attach_with(|matchers| head.watch(matchers));
+    }
+
+    /// The same with watches that `watch` finds: rules that select alike share one.
+    pub fn attach_with(&mut self, mut watch: impl FnMut(&[Matcher]) -> Arc<Watch>) {
         let mut watches: Vec<Arc<Watch>> = Vec::with_capacity(self.selectors.len());
         for (i, selector) in self.selectors.iter().enumerate() {
             let same = self.selectors[..i].iter().position(|s| s.matchers == selector.matchers);
-            watches.push(same.map_or_else(|| head.watch(&selector.matchers), |same| watches[same].clone()));
+            watches.push(same.map_or_else(|| watch(&selector.matchers), |same| watches[same].clone()));
+        }
+        if self.watches.is_empty() {
+            part::compile(&mut self.root);
         }
         self.watches = watches;
     }
@@ -191,19 +204,37 @@ impl Plan {
         Eval::instant(self, Some(head), None, at, ctx).run()
     }
 
-    /// The value at one moment as if there were these series only. Only for [`PlanClass::PerSeries`] plans,
-    /// and only for series that the plan's one selector selects.
-    pub fn eval_series(
+    /// The value at one moment, bit for bit that of [`Plan::eval`], from columns that are shared with other rules.
+    /// Only for a plan that is attached.
+    pub fn eval_shared(
         &self,
-        series: &[Arc<Series>],
+        head: &Head,
         at: Timestamp,
         ctx: &EvalContext,
+        columns: &Columns,
+    ) -> Result<Evaluated, EvalError> {
+        self.permit(ctx)?;
+        let mut eval = Eval::instant(self, Some(head), None, at, ctx);
+        eval.columns = Some(columns);
+        eval.run()
+    }
+
+    /// The value at one moment as if there were these series only. Only for [`PlanClass::PerSeries`] plans,
+    /// and only for series that the plan's one selector selects. Rules that are given the same set share columns.
+    pub fn eval_series(
+        &self,
+        series: &SeriesSet,
+        at: Timestamp,
+        ctx: &EvalContext,
+        columns: Option<&Columns>,
     ) -> Result<Evaluated, EvalError> {
         self.permit(ctx)?;
         if self.class != PlanClass::PerSeries {
             return Err(EvalError::Unsupported("the expression joins series".to_owned()));
         }
-        Eval::instant(self, None, Some(series), at, ctx).run()
+        let mut eval = Eval::instant(self, None, Some(series), at, ctx);
+        eval.columns = columns;
+        eval.run()
     }
 
     /// The values at `start`, `start + step`, … up to `end`, as a matrix.

@@ -80,29 +80,20 @@ impl Projection {
     }
 }
 
-/// Numbers label sets by their key, in order of first appearance.
-pub(super) struct Groups<'p> {
-    key: &'p Projection,
+/// Numbers label sets by their key, in order of first appearance. The key comes with each call, and is always the same.
+#[derive(Default)]
+pub(super) struct Numbers {
     by_hash: HashMap<u64, SmallVec<[u32; 1]>, FixedState>,
     /// A label set of each group.
     members: Vec<Labels>,
 }
 
-impl<'p> Groups<'p> {
-    pub fn new(key: &'p Projection) -> Self {
-        Self { key, by_hash: HashMap::default(), members: Vec::new() }
-    }
-
-    pub fn with_capacity(key: &'p Projection, capacity: usize) -> Self {
-        let by_hash = HashMap::with_capacity_and_hasher(capacity, FixedState::default());
-        Self { key, by_hash, members: Vec::with_capacity(capacity) }
-    }
-
+impl Numbers {
     /// The number of the group of these labels, and whether it is new.
-    pub fn number(&mut self, labels: &Labels) -> (usize, bool) {
-        let candidates = self.by_hash.entry(self.key.hash(labels)).or_default();
+    pub fn number(&mut self, key: &Projection, labels: &Labels) -> (usize, bool) {
+        let candidates = self.by_hash.entry(key.hash(labels)).or_default();
         for number in candidates.iter() {
-            if self.key.same(&self.members[*number as usize], labels) {
+            if key.same(&self.members[*number as usize], labels) {
                 return (*number as usize, false);
             }
         }
@@ -111,13 +102,47 @@ impl<'p> Groups<'p> {
         (self.members.len() - 1, true)
     }
 
-    pub fn find(&self, labels: &Labels) -> Option<usize> {
-        let candidates = self.by_hash.get(&self.key.hash(labels))?;
-        candidates.iter().map(|n| *n as usize).find(|n| self.key.same(&self.members[*n], labels))
+    pub fn find(&self, key: &Projection, labels: &Labels) -> Option<usize> {
+        let candidates = self.by_hash.get(&key.hash(labels))?;
+        candidates.iter().map(|n| *n as usize).find(|n| key.same(&self.members[*n], labels))
     }
 
     pub fn member(&self, number: usize) -> &Labels {
         &self.members[number]
+    }
+
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+}
+
+/// Numbers label sets by a key, in order of first appearance.
+pub(super) struct Groups<'p> {
+    key: &'p Projection,
+    numbers: Numbers,
+}
+
+impl<'p> Groups<'p> {
+    pub fn new(key: &'p Projection) -> Self {
+        Self { key, numbers: Numbers::default() }
+    }
+
+    pub fn with_capacity(key: &'p Projection, capacity: usize) -> Self {
+        let by_hash = HashMap::with_capacity_and_hasher(capacity, FixedState::default());
+        Self { key, numbers: Numbers { by_hash, members: Vec::with_capacity(capacity) } }
+    }
+
+    /// The number of the group of these labels, and whether it is new.
+    pub fn number(&mut self, labels: &Labels) -> (usize, bool) {
+        self.numbers.number(self.key, labels)
+    }
+
+    pub fn find(&self, labels: &Labels) -> Option<usize> {
+        self.numbers.find(self.key, labels)
+    }
+
+    pub fn member(&self, number: usize) -> &Labels {
+        self.numbers.member(number)
     }
 }
 

@@ -46,6 +46,21 @@ impl Window {
         }
     }
 
+    pub fn clear(&mut self) {
+        self.floats.clear();
+        self.histograms.clear();
+    }
+
+    /// Takes the next point, unless it is a stale marker.
+    #[inline]
+    pub fn push(&mut self, t: i64, v: SampleValue) {
+        match v {
+            v if v.is_stale() => {}
+            SampleValue::Float(v) => self.floats.push(FloatPoint { t, v }),
+            SampleValue::Histogram(h) => self.histograms.push(HistogramPoint { t, h }),
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.floats.len() + self.histograms.len()
     }

@@ -6,19 +6,55 @@
 use super::alerting::{AlertingRule, Occasion, Round};
 use super::expand::Surroundings;
 use super::file::{GroupSpec, RuleBody, RuleSpec};
+use super::outputs::Outputs;
 use super::recording::Recorder;
 use super::set::{Evaluation, EvaluationError, RuleSetConfig};
 use super::warm::Warmth;
-use crate::model::{Fingerprint, Labels, SampleValue, Timestamp};
-use crate::promql::{Element, EvalContext, Plan, PlanClass, Value};
-use crate::series::{Head, Series};
+use crate::model::{Fingerprint, Labels, Matcher, SampleValue, Timestamp};
+use crate::promql::{Columns, Element, Plan, PlanClass, SeriesSet, Value};
+use crate::series::{Head, Watch};
 use crate::template::prometheus::table_link;
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
+
+/// Watches by what they select, so that rules that select alike share one.
+pub(super) struct WatchBook<'a> {
+    pub(super) head: &'a Head,
+    pub(super) known: &'a mut HashMap<String, Weak<Watch>>,
+}
+
+impl WatchBook<'_> {
+    fn watch(&mut self, matchers: &[Matcher]) -> Arc<Watch> {
+        let key: String = matchers.iter().map(|m| format!("{m:?};")).collect();
+        if let Some(known) = self.known.get(&key).and_then(Weak::upgrade) {
+            return known;
+        }
+        let watch = self.head.watch(matchers);
+        self.known.insert(key, Arc::downgrade(&watch));
+        watch
+    }
+}
+
+/// What every evaluation needs.
+pub(super) struct Stage<'a> {
+    pub(super) head: &'a Head,
+    pub(super) config: &'a RuleSetConfig,
+    pub(super) columns: &'a Columns,
+}
 
 pub(super) enum Work {
     Alerting(AlertingRule),
     Recording(Recorder),
+}
+
+impl Work {
+    fn outputs(&mut self) -> &mut Outputs {
+        match self {
+            Self::Alerting(alerting) => &mut alerting.outputs,
+            Self::Recording(recorder) => &mut recorder.outputs,
+        }
+    }
 }
 
 pub(super) struct Rule {
@@ -36,9 +72,9 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    fn new(spec: &RuleSpec, group: &str, ordinal: usize, head: &Head, config: &RuleSetConfig) -> Self {
+    fn new(spec: &RuleSpec, group: &str, ordinal: usize, watches: &mut WatchBook<'_>, config: &RuleSetConfig) -> Self {
         let mut plan = Plan::new(&spec.expr);
-        plan.attach(head);
+        plan.attach_with(|matchers| watches.watch(matchers));
         let query: Arc<str> = Arc::from(spec.expr.to_string());
         let labels = spec.label_set();
         let url = format!("{}{}", config.external_url, table_link(&query));
@@ -89,7 +125,7 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(spec: &GroupSpec, head: &Head, config: &RuleSetConfig, now: Timestamp) -> Self {
+    pub(super) fn new(spec: &GroupSpec, watches: &mut WatchBook<'_>, config: &RuleSetConfig, now: Timestamp) -> Self {
         let mut rules: Vec<Rule> = Vec::with_capacity(spec.rules.len());
         for rule in &spec.rules {
             let labels = rule.label_set();
@@ -98,7 +134,7 @@ impl Group {
                 is_alert && matches!(r.work, Work::Alerting(_)) && r.name == rule.name && r.labels == labels
             };
             let ordinal = rules.iter().filter(same).count();
-            rules.push(Rule::new(rule, &spec.name, ordinal, head, config));
+            rules.push(Rule::new(rule, &spec.name, ordinal, watches, config));
         }
         let mut group = Self {
             name: spec.name.clone(),
@@ -169,22 +205,27 @@ impl Group {
     }
 
     /// Evaluates all rules at a slot.
-    pub(super) fn evaluate(&mut self, slot: Timestamp, head: &Head, config: &RuleSetConfig, news: &mut Evaluation) {
-        let began = config.elapsed();
+    pub(super) fn evaluate(&mut self, slot: Timestamp, stage: &Stage<'_>, news: &mut Evaluation) {
+        let began = stage.config.elapsed();
         for i in 0..self.rules.len() {
             self.rules[i].settles_at = None;
-            self.run(i, slot, None, Occasion::Slot, head, config, news);
+            self.run(i, slot, None, Occasion::Slot, stage, news);
         }
         self.last_evaluation = Some(slot);
-        self.evaluation_time = config.elapsed().saturating_sub(began);
+        self.evaluation_time = stage.config.elapsed().saturating_sub(began);
+    }
+
+    /// Whether a joining rule's inputs have settled.
+    pub(super) fn has_settled(&self, now: Timestamp) -> bool {
+        self.rules.iter().any(|r| r.settles_at.is_some_and(|t| t <= now))
     }
 
     /// Evaluates the joining rules whose inputs have settled.
-    pub(super) fn settle(&mut self, now: Timestamp, head: &Head, config: &RuleSetConfig, news: &mut Evaluation) {
+    pub(super) fn settle(&mut self, now: Timestamp, stage: &Stage<'_>, news: &mut Evaluation) {
         for i in 0..self.rules.len() {
             if self.rules[i].settles_at.is_some_and(|t| t <= now) {
                 self.rules[i].settles_at = None;
-                self.run(i, now, None, Occasion::Arrival, head, config, news);
+                self.run(i, now, None, Occasion::Arrival, stage, news);
             }
         }
     }
@@ -193,34 +234,37 @@ impl Group {
     pub(super) fn arrive(
         &mut self,
         rule: usize,
-        series: &[Arc<Series>],
+        series: &SeriesSet,
         at: Timestamp,
-        head: &Head,
-        config: &RuleSetConfig,
+        stage: &Stage<'_>,
         news: &mut Evaluation,
     ) {
-        self.run(rule, at, Some(series), Occasion::Arrival, head, config, news);
+        self.run(rule, at, Some(series), Occasion::Arrival, stage, news);
     }
 
-    #[allow(clippy::too_many_arguments)] // the one place where all of it meets
     fn run(
         &mut self,
         index: usize,
         at: Timestamp,
-        only: Option<&[Arc<Series>]>,
+        only: Option<&SeriesSet>,
         occasion: Occasion,
-        head: &Head,
-        config: &RuleSetConfig,
+        stage: &Stage<'_>,
         news: &mut Evaluation,
     ) {
-        let began = config.elapsed();
+        let Stage { head, config, columns } = *stage;
+        let is_slot = occasion == Occasion::Slot;
+        let began = if is_slot { config.elapsed() } else { Duration::ZERO };
         let (query_offset, limit) = (self.query_offset, self.limit);
         let rule = &mut self.rules[index];
         let query_at = at - query_offset;
         let context = &config.context;
         let done = if rule.warmth.may_start(head, at, config.started_at) {
-            elements(rule, only, query_at, head, context).and_then(|elements| {
+            elements(rule, only, query_at, stage).and_then(|elements| {
                 news.evaluations += 1;
+                if elements.is_empty() && !is_slot {
+                    // An arrival ends nothing.
+                    return Ok(());
+                }
                 let world = Surroundings {
                     head,
                     at: query_at,
@@ -245,12 +289,15 @@ impl Group {
         } else {
             Ok(())
         };
+        for watch in rule.work.outputs().take_touched() {
+            columns.forget(watch);
+        }
         rule.error = done.err().map(Arc::from);
         if let Some(error) = &rule.error {
             let (group, rule) = (self.name.clone(), rule.name.clone());
             news.errors.push(EvaluationError { group, rule, text: error.clone() });
         }
-        if occasion == Occasion::Slot {
+        if is_slot {
             rule.last_evaluation = Some(at);
             rule.evaluation_time = config.elapsed().saturating_sub(began);
         }
@@ -279,16 +326,11 @@ impl Group {
     }
 }
 
-fn elements(
-    rule: &Rule,
-    only: Option<&[Arc<Series>]>,
-    at: Timestamp,
-    head: &Head,
-    context: &EvalContext,
-) -> Result<Vec<Element>, String> {
+fn elements(rule: &Rule, only: Option<&SeriesSet>, at: Timestamp, stage: &Stage<'_>) -> Result<Vec<Element>, String> {
+    let context = &stage.config.context;
     let result = match only {
-        Some(series) => rule.plan.eval_series(series, at, context),
-        None => rule.plan.eval(head, at, context),
+        Some(series) => rule.plan.eval_series(series, at, context, Some(stage.columns)),
+        None => rule.plan.eval_shared(stage.head, at, context, stage.columns),
     };
     match result.map_err(|e| e.to_string())?.value {
         Value::Vector(elements) => Ok(elements),

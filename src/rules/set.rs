@@ -4,13 +4,13 @@
 //! Start at [`RuleSet::evaluate`].
 
 use super::file::RuleFile;
-use super::group::{Group, Work};
+use super::group::{Group, Stage, WatchBook, Work};
 use super::view::{self, RulesView};
 use crate::model::{Alert, Labels, RuleAlertRecord, Timestamp, Write};
-use crate::promql::EvalContext;
-use crate::series::{Head, Series};
-use std::collections::HashMap;
-use std::sync::Arc;
+use crate::promql::{Columns, EvalContext};
+use crate::series::{Head, Series, Watch};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Tells how much time has passed since some fixed moment; only differences are used.
@@ -99,13 +99,28 @@ pub struct RuleSet {
     watchers: HashMap<u32, Vec<(usize, usize)>>,
     /// Restored rows whose rule is not there; dropped with the next evaluation.
     orphans: Vec<Write>,
+    /// Every watch by what it selects.
+    watches: HashMap<String, Weak<Watch>>,
+    /// What rules share at slots, and on arrivals.
+    slot_columns: Columns,
+    arrival_columns: Columns,
 }
 
 impl RuleSet {
     pub fn new(config: RuleSetConfig, files: &[RuleFile], head: &Head, now: Timestamp) -> Self {
         let specs = files.iter().flat_map(|f| &f.groups);
-        let groups = specs.map(|spec| Group::new(spec, head, &config, now)).collect();
-        let mut set = Self { config, groups, watchers: HashMap::new(), orphans: Vec::new() };
+        let mut watches = HashMap::new();
+        let mut book = WatchBook { head, known: &mut watches };
+        let groups = specs.map(|spec| Group::new(spec, &mut book, &config, now)).collect();
+        let mut set = Self {
+            config,
+            groups,
+            watchers: HashMap::new(),
+            orphans: Vec::new(),
+            watches,
+            slot_columns: Columns::default(),
+            arrival_columns: Columns::default(),
+        };
         set.index();
         set
     }
@@ -139,7 +154,8 @@ impl RuleSet {
         self.config = config;
         let mut news = Evaluation::default();
         for spec in files.iter().flat_map(|f| &f.groups) {
-            let mut group = Group::new(spec, head, &self.config, now);
+            let mut book = WatchBook { head, known: &mut self.watches };
+            let mut group = Group::new(spec, &mut book, &self.config, now);
             if let Some(before) = old.iter_mut().find(|o| o.name == group.name && o.file == group.file) {
                 group.inherit(before);
             }
@@ -149,6 +165,8 @@ impl RuleSet {
         for group in &mut old {
             group.end(now, head, &self.config, &mut news);
         }
+        drop(old);
+        self.watches.retain(|_, watch| watch.strong_count() > 1);
         self.index();
         news
     }
@@ -162,10 +180,16 @@ impl RuleSet {
     pub fn evaluate(&mut self, now: Timestamp, head: &Head) -> Evaluation {
         let mut news = Evaluation { writes: std::mem::take(&mut self.orphans), ..Evaluation::default() };
         for group in &mut self.groups {
-            if let Some(slot) = group.due_slot(now) {
-                group.evaluate(slot, head, &self.config, &mut news);
+            let slot = group.due_slot(now);
+            if slot.is_none() && !group.has_settled(now) {
+                continue;
             }
-            group.settle(now, head, &self.config, &mut news);
+            self.slot_columns.turn();
+            let stage = Stage { head, config: &self.config, columns: &self.slot_columns };
+            if let Some(slot) = slot {
+                group.evaluate(slot, &stage, &mut news);
+            }
+            group.settle(now, &stage, &mut news);
         }
         news
     }
@@ -178,7 +202,9 @@ impl RuleSet {
         let rank = |i: &usize| order.iter().position(|n| **n == *self.groups[*i].name).unwrap_or(order.len());
         indexes.sort_by_key(rank);
         for i in indexes {
-            self.groups[i].evaluate(at, head, &self.config, &mut news);
+            self.slot_columns.turn();
+            let stage = Stage { head, config: &self.config, columns: &self.slot_columns };
+            self.groups[i].evaluate(at, &stage, &mut news);
         }
         news
     }
@@ -186,28 +212,31 @@ impl RuleSet {
     /// Evaluates what these series can start: per-series rules at once and for these series alone, joining rules when
     /// their inputs have settled.
     pub fn evaluate_arrivals(&mut self, series: &[Arc<Series>], now: Timestamp, head: &Head) -> Evaluation {
-        let mut touched: HashMap<(usize, usize), Vec<Arc<Series>>> = HashMap::new();
+        let mut touched: BTreeMap<u32, Vec<Arc<Series>>> = BTreeMap::new();
+        let mut newest = None;
         for one in series {
+            newest = newest.max(one.newest());
             for watch in one.watch_ids() {
-                for rule in self.watchers.get(&watch).into_iter().flatten() {
-                    touched.entry(*rule).or_default().push(one.clone());
-                }
+                touched.entry(watch).or_default().push(one.clone());
             }
         }
-        let newest = series.iter().filter_map(|s| s.newest()).max().unwrap_or(now);
-        let at = now.max(newest.min(now + CLOCK_SKEW_MAX));
+        let at = now.max(newest.unwrap_or(now).min(now + CLOCK_SKEW_MAX));
         let mut news = Evaluation::default();
-        let mut touched: Vec<_> = touched.into_iter().collect();
-        touched.sort_unstable_by_key(|(key, _)| *key);
-        for ((g, r), series) in touched {
-            let group = &mut self.groups[g];
-            if group.rules[r].is_per_series() {
-                group.arrive(r, &series, at, head, &self.config, &mut news);
-            } else if group.rules[r].settles_at.is_none() {
-                let settles_at = now + self.config.settle;
-                // A slot that comes first sees the same.
-                if settles_at < group.next_slot {
-                    group.rules[r].settles_at = Some(settles_at);
+        self.arrival_columns.turn();
+        let stage = Stage { head, config: &self.config, columns: &self.arrival_columns };
+        for (watch, series) in touched {
+            let Some(rules) = self.watchers.get(&watch) else { continue };
+            let series = Arc::new(series);
+            for (g, r) in rules {
+                let group = &mut self.groups[*g];
+                if group.rules[*r].is_per_series() {
+                    group.arrive(*r, &series, at, &stage, &mut news);
+                } else if group.rules[*r].settles_at.is_none() {
+                    let settles_at = now + self.config.settle;
+                    // A slot that comes first sees the same.
+                    if settles_at < group.next_slot {
+                        group.rules[*r].settles_at = Some(settles_at);
+                    }
                 }
             }
         }

@@ -88,11 +88,16 @@ impl Series {
         Some(Point { t: Timestamp::from_millis(t), v })
     }
 
-    /// All samples in `(after, until]` in time order, stale markers included, appended to `out`. What is older than the
-    /// blocks that hold these is not looked at.
+    /// All samples in `(after, until]` in time order, stale markers included, appended to `out`.
     pub fn range(&self, after: Timestamp, until: Timestamp, out: &mut Vec<Point>) {
-        let point = |t, v| Point { t: Timestamp::from_millis(t), v };
-        self.read(|data, i| data.range(i, ms(after), ms(until), |t, v| out.push(point(t, v))));
+        self.visit(after, until, |t, v| out.push(Point { t, v }));
+    }
+
+    /// Calls `each` for all samples in `(after, until]` in time order, stale markers included. What is older than the blocks
+    /// that hold these is not looked at.
+    #[inline]
+    pub fn visit(&self, after: Timestamp, until: Timestamp, mut each: impl FnMut(Timestamp, SampleValue)) {
+        self.read(|data, i| data.range(i, ms(after), ms(until), |t, v| each(Timestamp::from_millis(t), v)));
     }
 
     /// The time of the newest sample.
