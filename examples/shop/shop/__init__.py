@@ -1,0 +1,1 @@
+"""A small instrumented application: users, sessions, memories; PostgreSQL and Redis behind it."""
