@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
-use watchfire::alerts::Book;
+use watchfire::alerts::{Book, BookConfig};
 use watchfire::model::Timestamp;
 use watchfire::wire::alertmanager::{ALERTS_MAX, Decoded, JsonError, PAIRS_MAX, posted, webhook};
 use watchfire_fuzz::within;
@@ -18,7 +18,7 @@ const FACTOR: usize = 256;
 fn check(decoded: Result<Decoded, JsonError>, now: Timestamp) {
     let Ok(decoded) = decoded else { return };
     assert!(decoded.alerts.len() + decoded.errors.len() <= ALERTS_MAX);
-    let book = Book::default();
+    let book = Book::new(BookConfig::default());
     for alert in decoded.alerts {
         assert!(!alert.labels.is_empty());
         assert!(alert.labels.iter().count() <= PAIRS_MAX);

@@ -124,9 +124,8 @@ fn never_meets(binary: &Binary) -> Option<String> {
     }
     let (left, right) = (fixed(&binary.left), fixed(&binary.right));
     let matched = |name: &str| name != METRIC_NAME && matching.labels.iter().any(|l| l == name) == matching.on;
-    let (name, value) = left.iter().find(|(name, value)| {
-        matched(name) && right.get(*name).is_some_and(|other| other != *value)
-    })?;
+    let (name, value) =
+        left.iter().find(|(name, value)| matched(name) && right.get(*name).is_some_and(|other| other != *value))?;
     let other = right.get(name)?;
     Some(format!(
         "the two sides of {} never meet: {name} is {value:?} on the left and {other:?} on the right",
@@ -233,8 +232,13 @@ mod tests {
 
     /// The lints of one rule; the alert has a `for` unless the text says otherwise.
     fn check(rule: &str, expect: &[&str]) {
-        let rule = if rule.contains("record:") || rule.contains("for:") { rule.to_owned() } else { format!("{rule}, for: 5m") };
-        let file = parse(&format!("groups:\n- name: g\n  rules:\n  - {{{rule}}}\n"), "f.yml").unwrap_or_else(|e| panic!("{rule}: {e:?}"));
+        let rule = if rule.contains("record:") || rule.contains("for:") {
+            rule.to_owned()
+        } else {
+            format!("{rule}, for: 5m")
+        };
+        let file = parse(&format!("groups:\n- name: g\n  rules:\n  - {{{rule}}}\n"), "f.yml")
+            .unwrap_or_else(|e| panic!("{rule}: {e:?}"));
         let found: Vec<String> = lint(&file).into_iter().map(|l| l.text).collect();
         assert_eq!(found.len(), expect.len(), "{rule}: {found:?}");
         for (found, expect) in found.iter().zip(expect) {

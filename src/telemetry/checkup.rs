@@ -202,7 +202,12 @@ mod tests {
         check(&Signs { series: 89, ..well() }, Part::Series, Status::Ok, "");
         check(&Signs { series: 90, ..well() }, Part::Series, Status::Degraded, "90 of 100 series");
         check(&Signs { series_refused: 3, ..well() }, Part::Series, Status::Degraded, "3 samples of new series");
-        check(&Signs { rules_failing: named("A", "many-to-many"), ..well() }, Part::Rules, Status::Degraded, "A (many-");
+        check(
+            &Signs { rules_failing: named("A", "many-to-many"), ..well() },
+            Part::Rules,
+            Status::Degraded,
+            "A (many-",
+        );
         check(&Signs { rules_missed_slots: 2, ..well() }, Part::Rules, Status::Degraded, "2 evaluations were skipped");
         check(&Signs { inbox_fullness: 0.95, ..well() }, Part::Inbox, Status::Degraded, "95 % full");
         check(&Signs { inbox_refused: 4, ..well() }, Part::Inbox, Status::Degraded, "4 posts");

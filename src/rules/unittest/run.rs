@@ -5,11 +5,13 @@
 
 use super::file::{AlertCase, ExprCase, TestCase, TestFile};
 use super::notation::{self, by_index};
+use crate::model::sample::ResetHint;
 use crate::model::{Histogram, Labels, SampleValue, Timestamp, duration};
 use crate::promql::{self, EvalContext, Plan, Value};
 use crate::rules::{RuleFile, RuleSet, RuleSetConfig};
 use crate::series::{Head, HeadConfig};
 use crate::template::{float_g, quote};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +102,8 @@ fn run_test(file: &TestFile, test: &TestCase, rule_files: &[RuleFile], diff: boo
 struct Feed<'a> {
     samples: Vec<(Timestamp, &'a Labels, &'a SampleValue)>,
     next: usize,
+    /// The last histogram of each series.
+    before: HashMap<&'a Labels, &'a Histogram>,
 }
 
 impl<'a> Feed<'a> {
@@ -107,15 +111,26 @@ impl<'a> Feed<'a> {
         let all = test.series.iter().flat_map(|(labels, values)| values.iter().map(move |(t, v)| (*t, labels, v)));
         let mut samples: Vec<_> = all.collect();
         samples.sort_by_key(|(t, _, _)| *t);
-        Self { samples, next: 0 }
+        Self { samples, next: 0, before: HashMap::new() }
     }
 
     fn until(&mut self, head: &Head, at: Timestamp) -> Result<(), String> {
         while let Some((t, labels, value)) = self.samples.get(self.next).filter(|(t, _, _)| *t <= at) {
-            head.append(labels, *t, (*value).clone()).map_err(|e| format!("input series {labels}: {e}"))?;
+            let (t, labels, value) = (*t, *labels, *value);
+            let value = self.hinted(labels, value);
+            head.append(labels, t, value).map_err(|e| format!("input series {labels}: {e}"))?;
             self.next += 1;
         }
         Ok(())
+    }
+
+    /// Prometheus' storage says of each histogram after the first whether it started anew; tests see that in their results.
+    fn hinted(&mut self, labels: &'a Labels, value: &'a SampleValue) -> SampleValue {
+        let SampleValue::Histogram(now) = value else { return value.clone() };
+        let before = self.before.insert(labels, now);
+        let Some(before) = before.filter(|_| now.reset_hint == ResetHint::Unknown) else { return value.clone() };
+        let reset_hint = if promql::is_reset(now, before) { ResetHint::Yes } else { ResetHint::No };
+        SampleValue::Histogram(Histogram { reset_hint, ..Histogram::clone(now) }.into())
     }
 }
 

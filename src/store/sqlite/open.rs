@@ -17,7 +17,10 @@ const LOCK_FILE: &str = "watchfire.lock";
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 /// Forward only: a file is never changed once released; the next change is the next number.
-const MIGRATIONS: [(i64, &str, &str); 1] = [(1, "hard state", include_str!("migrations/0001_hard_state.sql"))];
+const MIGRATIONS: [(i64, &str, &str); 2] = [
+    (1, "hard state", include_str!("migrations/0001_hard_state.sql")),
+    (3, "sent references", include_str!("migrations/0003_sent_references.sql")),
+];
 
 /// Readers are the API and the pages; more would only queue on the same disk.
 const READERS_MAX: u32 = 4;
