@@ -29,8 +29,13 @@ fn settings(by: &[&str]) -> Arc<Settings> {
         group_interval: Some(Duration::from_secs(5)),
         ..RouteSpec::default()
     };
-    let integration =
-        IntegrationSpec { kind: "webhook", send_resolved: true, send_resolved_pages: true, max_alerts: 0 };
+    let integration = IntegrationSpec {
+        kind: "webhook",
+        send_resolved: true,
+        send_resolved_pages: true,
+        updates_in_place: false,
+        max_alerts: 0,
+    };
     let receiver = |name: &str| ReceiverSpec { name: name.into(), integrations: vec![integration.clone()] };
     let mut settings =
         Settings::new(Route::build(&spec).expect("the route holds"), vec![receiver("ops"), receiver("first")]);
@@ -41,6 +46,7 @@ fn settings(by: &[&str]) -> Arc<Settings> {
         repeat: 1,
         repeat_after: Duration::from_secs(300),
         ack_timeout: None,
+        page_again_at: None,
         fallback: Vec::new(),
     }];
     if !by.is_empty() {

@@ -152,6 +152,13 @@ impl Inbox {
         self.sender.max_capacity() - self.sender.capacity()
     }
 
+    /// How full it is, 0 to 1: the fuller of its two limits.
+    pub fn fullness(&self) -> f64 {
+        let inputs = self.depth() as f64 / self.sender.max_capacity() as f64;
+        let transitions = self.shared.transitions.load(Ordering::Relaxed) as f64 / TRANSITIONS_MAX as f64;
+        inputs.max(transitions)
+    }
+
     /// Inputs refused since the start.
     pub fn refused(&self) -> u64 {
         self.shared.refused.load(Ordering::Relaxed) as u64
@@ -259,6 +266,7 @@ mod tests {
         assert_eq!(inbox.try_post(Input::Tick), Ok(()));
         assert_eq!(inbox.submit(Input::Tick).await, Err(InboxError::Full));
         assert_eq!((inbox.depth(), inbox.refused()), (2, 1));
+        assert!((inbox.fullness() - 1.0).abs() < 1e-9);
         receiver.try_recv().unwrap();
         assert!(inbox.post(Input::Tick).await.is_ok());
         receiver.close();

@@ -68,7 +68,7 @@ pub async fn list(State(context): Shared, uri: Uri) -> Result<Response, ApiError
     let limit = params.number("limit", PAGE)?.clamp(1, PAGE_MAX);
     let mut query = IncidentQuery {
         statuses: words(&params, "status", IncidentStatus::ALL.map(IncidentStatus::as_str), IncidentStatus::parse)?,
-        severities: words(&params, "severity", Severity::ALL.map(Severity::as_str), Severity::parse)?,
+        severities: words(&params, "severity", Severity::ALL.map(Severity::as_str), Severity::named)?,
         before,
         limit,
     };

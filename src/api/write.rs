@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::model::Timestamp;
 use crate::series::Head;
 use crate::series::ha::HaTracker;
-use crate::wal::{Wal, WalError};
+use crate::wal::{Wal, WalError, WalStatus};
 use crate::wire::remote_write::{self, Version, negotiate};
 use axum::body::Body;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
@@ -121,6 +121,11 @@ impl WriteDoor {
 
     pub fn counters(&self) -> &WriteCounters {
         &self.shared.counters
+    }
+
+    /// How the log behind the door is; `None` without one.
+    pub fn wal_status(&self) -> Option<WalStatus> {
+        self.shared.wal.as_ref().map(|wal| wal.status())
     }
 
     /// Bytes of requests in work, in steps of a kilobyte.

@@ -75,6 +75,7 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     );
     let book = Arc::new(Book::new(config.ingest.book()));
     let rule_alerts = snapshot.rule_alerts.clone();
+    let sent = snapshot.sent.clone();
     let (engine, first) = restore(config, &book, snapshot, now);
     let (head, write, arrivals) = samples(config, &clock)?;
     let files = rules::files(config).map_err(|m| AppError::Start(m.to_string()))?;
@@ -85,6 +86,7 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     let (inbox, receiver) = inbox();
     let observer = super::gauges::attempt_observer(&metrics);
     let deliver = Arc::new(Deliver::new(notifiers, clock.clone(), into_inbox(inbox.clone()), Some(observer)));
+    deliver.remember(&sent);
     // What was decided before the last stop and not delivered goes out again, with the same keys.
     deliver.dispatch(engine.pending().cloned().collect::<Vec<_>>());
     let context = Arc::new(Context {

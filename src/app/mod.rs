@@ -4,6 +4,7 @@
 //! Start at [`run`].
 
 mod build;
+mod checkup;
 mod demo;
 mod doors;
 mod gauges;

@@ -103,6 +103,7 @@ async fn serve(options: Options) -> Result<(), AppError> {
 struct Loops {
     evaluate_stop: CancellationToken,
     decide_stop: CancellationToken,
+    checkup: JoinHandle<()>,
     evaluate: JoinHandle<()>,
     decide: JoinHandle<Result<(), StoreError>>,
     retain: JoinHandle<Result<(), StoreError>>,
@@ -147,7 +148,8 @@ fn start_loops(parts: &Parts, retention: Duration) -> Loops {
         ],
     };
     let retain = tokio::spawn(watched(failed.clone(), retain.run(evaluate_stop.clone())));
-    Loops { evaluate_stop, decide_stop, evaluate, decide, retain, failed }
+    let checkup = tokio::spawn(watched(failed.clone(), super::checkup::run(parts, evaluate_stop.clone())));
+    Loops { evaluate_stop, decide_stop, checkup, evaluate, decide, retain, failed }
 }
 
 /// Says that a loop has ended, also when it panicked.
@@ -166,6 +168,7 @@ async fn stop(parts: Parts, loops: Loops) -> Result<(), AppError> {
     loops.evaluate_stop.cancel();
     let ended = |error: tokio::task::JoinError| AppError::Failed(format!("a loop broke down: {error}"));
     let evaluate = loops.evaluate.await.map_err(ended);
+    loops.checkup.await.map_err(ended)?;
     // Receipts must still be taken while messages go out.
     parts.deliver.stop(DELIVER_DRAIN).await;
     loops.decide_stop.cancel();

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-const AFTER_HELP: &str = "Exit codes: 0 fine, 1 a check or the command failed, 2 wrong usage.\n\
+const AFTER_HELP: &str = "Exit codes: 0 fine, 1 a check or the command failed, 2 wrong usage, 3 lints with check --lint-fatal.\n\
      Without a subcommand: serve.";
 
 /// Keeps watch over metrics and alerts until a person has answered.
@@ -30,9 +30,9 @@ pub enum Command {
     Serve(ServeArgs),
     /// Run the server with a simulated fleet that breaks after a few seconds
     Demo(ServeArgs),
-    /// Check configuration files, alertmanager.yml files and rule files
+    /// Check configuration files, alertmanager.yml files and rule files: check [rules|config] FILE...
     Check(CheckArgs),
-    /// Run rule unit tests in promtool's format
+    /// Run rule unit tests in promtool's format: test [rules] FILE...
     Test(TestArgs),
     /// Play stored alert history against another configuration and show what would have differed
     Replay(ReplayArgs),
@@ -108,9 +108,15 @@ pub enum LogFormat {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Files, each recognised by what is in it
+    /// Files, each recognised by what is in it; the word `rules` or `config` before them says what they must be
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Which oddities of valid rules are said
+    #[arg(long, value_enum, default_value_t)]
+    pub lint: Lints,
+    /// Exit with code 3 when there is an oddity
+    #[arg(long)]
+    pub lint_fatal: bool,
     /// Print the configuration as it was read, secrets hidden
     #[arg(long)]
     pub print: bool,
@@ -119,10 +125,24 @@ pub struct CheckArgs {
     pub syntax_only: bool,
 }
 
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Lints {
+    #[default]
+    All,
+    None,
+}
+
 #[derive(Debug, Args)]
 pub struct TestArgs {
+    /// Unit-test files; the word `rules` before them is promtool's and changes nothing
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Only tests whose name matches this regular expression; may be given several times
+    #[arg(long, value_name = "REGEX")]
+    pub run: Vec<String>,
+    /// Show only the lines that differ
+    #[arg(long)]
+    pub diff: bool,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -1,26 +1,50 @@
 //! `watchfire check`: every file of ours, judged by what is in it.
-//! In: paths. Out: `SUCCESS: …` or every mistake with its place, and exit code 1 when there is one.
-//! Never: stops at the first file that is wrong.
+//! In: paths. Out: `SUCCESS: …` or every mistake with its place, and exit code 1 when there is one; lints after it.
+//! Never: stops at the first file that is wrong, or lets a lint alone fail (unless asked to).
 //! Start at [`run`].
 
-use super::args::CheckArgs;
+use super::args::{CheckArgs, Lints};
 use super::out;
-use crate::config::{self, Files};
-use crate::rules::RuleFile;
-use std::path::Path;
+use crate::config::{self, FileKind, Files};
+use crate::rules::{RuleFile, lint};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+/// Lints were found and are fatal; promtool's code.
+const LINTED: u8 = 3;
+
+/// What all files together came to.
+#[derive(Default)]
+struct Findings {
+    failed: bool,
+    linted: bool,
+}
+
 pub fn run(args: &CheckArgs) -> ExitCode {
-    let mut failed = false;
-    for path in &args.files {
+    let (kind, files) = kind_and_files(&args.files);
+    let mut findings = Findings::default();
+    for path in files {
         out::line(format!("Checking {}", path.display()));
-        failed |= !check(path, args);
+        findings.failed |= !check(path, kind, args, &mut findings.linted);
     }
-    if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+    match findings {
+        Findings { failed: true, .. } => ExitCode::FAILURE,
+        Findings { linted: true, .. } if args.lint_fatal => ExitCode::from(LINTED),
+        Findings { .. } => ExitCode::SUCCESS,
+    }
+}
+
+/// `check rules FILE…` and `check config FILE…`, as promtool and amtool users write it; without the word any file will do.
+fn kind_and_files(words: &[PathBuf]) -> (Option<FileKind>, &[PathBuf]) {
+    match words {
+        [first, rest @ ..] if !rest.is_empty() && first.as_os_str() == "rules" => (Some(FileKind::Rules), rest),
+        [first, rest @ ..] if !rest.is_empty() && first.as_os_str() == "config" => (Some(FileKind::Config), rest),
+        all => (None, all),
+    }
 }
 
 /// Whether the file is fine.
-fn check(path: &Path, args: &CheckArgs) -> bool {
+fn check(path: &Path, wanted: Option<FileKind>, args: &CheckArgs, linted: &mut bool) -> bool {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) => {
@@ -28,17 +52,17 @@ fn check(path: &Path, args: &CheckArgs) -> bool {
             return false;
         }
     };
-    match config::kind_of(&text) {
-        config::FileKind::Rules => rules(path, &text),
-        config::FileKind::RuleTests => {
+    match wanted.unwrap_or_else(|| config::kind_of(&text)) {
+        FileKind::Rules => rules(path, &text, args, linted),
+        FileKind::RuleTests => {
             out::complain("  FAILED: this is a file of rule unit tests; run it with watchfire test");
             false
         }
-        config::FileKind::Config => configuration(path, &text, args),
+        FileKind::Config => configuration(path, &text, args, linted),
     }
 }
 
-fn configuration(path: &Path, text: &str, args: &CheckArgs) -> bool {
+fn configuration(path: &Path, text: &str, args: &CheckArgs, linted: &mut bool) -> bool {
     let files = if args.syntax_only { Files::Ignore } else { Files::Check };
     match config::parse(text, &path.display().to_string(), files) {
         Ok(loaded) => {
@@ -59,6 +83,7 @@ fn configuration(path: &Path, text: &str, args: &CheckArgs) -> bool {
             }
             for file in &c.rules {
                 out::line(format!("Checking {}\n  SUCCESS: {} rules found", file.path, count(file)));
+                *linted |= lints(file, args);
             }
             true
         }
@@ -70,10 +95,11 @@ fn configuration(path: &Path, text: &str, args: &CheckArgs) -> bool {
     }
 }
 
-fn rules(path: &Path, text: &str) -> bool {
+fn rules(path: &Path, text: &str, args: &CheckArgs, linted: &mut bool) -> bool {
     match config::rule_file(path, text) {
         Ok(file) => {
             out::line(format!("  SUCCESS: {} rules found", count(&file)));
+            *linted |= lints(&file, args);
             true
         }
         Err(mistakes) => {
@@ -81,6 +107,18 @@ fn rules(path: &Path, text: &str) -> bool {
             false
         }
     }
+}
+
+/// Says what is odd; true when something is.
+fn lints(file: &RuleFile, args: &CheckArgs) -> bool {
+    if args.lint == Lints::None {
+        return false;
+    }
+    let found = lint::lint(file);
+    for one in &found {
+        out::complain(format!("  lint: {one}"));
+    }
+    !found.is_empty()
 }
 
 fn count(file: &RuleFile) -> usize {

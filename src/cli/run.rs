@@ -8,7 +8,7 @@ use super::{alerts, check, client, incidents, out, replay, serve, silences, simu
 use clap::Parser;
 use std::process::ExitCode;
 
-/// The program. 0: fine; 1: a check or the command failed; 2: wrong usage.
+/// The program. 0: fine; 1: a check or the command failed; 2: wrong usage; 3: lints that were asked to be fatal.
 pub fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
@@ -23,7 +23,7 @@ pub fn main() -> ExitCode {
         Some(Command::Serve(args)) => serve::serve(&args),
         Some(Command::Demo(args)) => serve::demo(&args),
         Some(Command::Check(args)) => check::run(&args),
-        Some(Command::Test(args)) => unit_tests::run(&args.files),
+        Some(Command::Test(args)) => unit_tests::run(&args),
         Some(Command::Replay(args)) => code(replay::run(&args)),
         Some(Command::Repair { storage_path }) => code(serve::repair(&storage_path)),
         Some(Command::Simulate(args)) => code(simulate::run(&args)),

@@ -26,25 +26,17 @@ pub struct Names<'a> {
 impl Names<'_> {
     /// Looks up every name that the routing tree and the escalation sections use.
     pub fn check(&self, route: Option<&RouteConfig>, references: &References) {
-        let mut told: BTreeSet<&str> = BTreeSet::new();
         if let Some(route) = route {
             route.walk(&mut |node| self.check_node(node));
-            let mut add = |node: &RouteConfig| {
-                if let Some(receiver) = &node.receiver {
-                    let known = self.receivers.iter().find(|r| r.config.name == receiver.value);
-                    told.extend(known.map(|r| &*r.config.name));
-                }
-            };
-            route.walk(&mut add);
         }
+        let mut paged: BTreeSet<&str> = BTreeSet::new();
         for reference in references {
             self.check_target(reference);
             if let EscalationTarget::Receiver(name) = &reference.value {
-                let known = self.receivers.iter().find(|r| r.config.name == *name);
-                told.extend(known.map(|r| &*r.config.name));
+                paged.insert(name);
             }
         }
-        self.check_deliverable(&told);
+        self.check_deliverable(&paged);
     }
 
     fn check_node(&self, node: &RouteConfig) {
@@ -92,17 +84,19 @@ impl Names<'_> {
         self.notes.mistake_with(place.at, format!("undefined {what} {name:?} {used}"), advice);
     }
 
-    /// A receiver of a kind we do not deliver to is a mistake when somebody would be told through it, else a warning.
-    fn check_deliverable(&self, told: &BTreeSet<&str>) {
+    /// A stock `alertmanager.yml` loads whatever its receivers are, and the ones that tell nobody are named; to page through
+    /// such a receiver alone is a mistake, since a person would wait for it.
+    fn check_deliverable(&self, paged: &BTreeSet<&str>) {
         for receiver in self.receivers {
-            for kind in &receiver.unsupported {
-                let text = format!("not supported yet: {} (receiver {:?})", kind.value, receiver.config.name);
-                if told.contains(&*receiver.config.name) {
-                    let advice =
-                        "use webhook_configs, slack_configs, email_configs or pagerduty_configs, or route elsewhere";
-                    self.notes.mistake_with(kind.at, text, advice);
+            let name = &*receiver.config.name;
+            let silent = receiver.foreign.len() == receiver.config.integrations.len();
+            for kind in &receiver.foreign {
+                let text = format!("{}_configs of receiver {name:?} tell nobody: not supported yet", kind.value);
+                let advice = "use webhook_configs, slack_configs, email_configs or pagerduty_configs";
+                if silent && paged.contains(name) {
+                    self.notes.mistake_with(kind.at, format!("{text}, and an escalation pages it"), advice);
                 } else {
-                    self.notes.warn(kind.at, text, "nothing is sent to this receiver now, so it is passed over");
+                    self.notes.warn(kind.at, text, advice);
                 }
             }
         }

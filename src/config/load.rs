@@ -60,7 +60,7 @@ pub struct Config {
     pub inhibit_rules: Vec<InhibitRule>,
     /// By name; one holds when any of its entries does.
     pub time_intervals: BTreeMap<String, Vec<TimeInterval>>,
-    /// Integrations of kinds that cannot deliver are left out; no receiver in use has any.
+    /// Integrations of kinds that cannot deliver are among them, and refuse what they are sent.
     pub receivers: Vec<ReceiverConfig>,
     pub policies: Vec<EscalationPolicy>,
     pub schedules: Vec<Schedule>,

@@ -5,6 +5,7 @@
 
 mod check;
 mod fields;
+mod foreign;
 mod glob;
 mod global;
 mod http;

@@ -8,6 +8,7 @@ use super::matchers;
 use super::mistakes::Notes;
 use crate::escalation::{EscalationPolicy, EscalationStep, Rotation, Schedule, User};
 use crate::incidents::{CorrelationConfig, CorrelationRule};
+use crate::model::Severity;
 use crate::model::incident::EscalationTarget;
 use std::sync::Arc;
 use std::time::Duration;
@@ -67,12 +68,27 @@ pub fn policies(root: &Fields<'_>, references: &mut References) -> Vec<Escalatio
                 repeat: f.count("repeat", REPEAT_MAX).map_or(0, |n| n.value as u32),
                 repeat_after: f.positive_duration("repeat_after").map_or(REPEAT_AFTER, |d| d.value),
                 ack_timeout: f.positive_duration("ack_timeout").map(|d| d.value),
+                page_again_at: severity(&f, "page_again_at"),
                 fallback: targets(&f, "fallback", references),
             };
             f.finish();
             policy
         })
         .collect()
+}
+
+fn severity(f: &Fields<'_>, key: &'static str) -> Option<Severity> {
+    let word = f.filled(key)?;
+    let known = Severity::named(word.value);
+    if known.is_none() {
+        let words = Severity::ALL.map(Severity::as_str).join(", ");
+        f.notes().mistake_with(
+            word.at,
+            format!("{key}: unknown severity {:?}", word.value),
+            format!("write one of {words}"),
+        );
+    }
+    known
 }
 
 fn step(f: Fields<'_>, references: &mut References) -> EscalationStep {

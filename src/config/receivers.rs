@@ -1,10 +1,11 @@
 //! `receivers`: Alertmanager's receivers, of the kinds that can deliver.
 //! In: the list and [`Global`], whose values fill in what a receiver leaves out. Out: [`Receiver`]s.
 //! Never: makes a receiver that looks configured and tells nobody: kinds that cannot deliver are listed, and
-//! `check` refuses them. Where a mistake was noted the value returned is a stand-in that is never used.
+//! `check` says so. Where a mistake was noted the value returned is a stand-in that is never used.
 //! Start at [`receivers`].
 
 use super::fields::{At, Fields};
+use super::foreign;
 use super::global::{self, Global};
 use super::http;
 use super::yaml::Position;
@@ -27,47 +28,9 @@ const CHAT_POST_MESSAGE: &str = "https://slack.com/api/chat.postMessage";
 pub struct Receiver {
     pub at: Position,
     pub config: ReceiverConfig,
-    /// Kinds that Alertmanager knows and Watchfire does not deliver to (`opsgenie_configs`), and where they are written.
-    pub unsupported: Vec<At<&'static str>>,
+    /// Kinds that Alertmanager knows and Watchfire does not deliver to (`opsgenie`), and where they are written.
+    pub foreign: Vec<At<&'static str>>,
 }
-
-/// Kinds that are recognised and cannot deliver, with the secret that must come from them or from `global`.
-const UNSUPPORTED: [(&str, &[&str], &str); 14] = [
-    ("discord_configs", &[], ""),
-    ("incidentio_configs", &[], ""),
-    ("jira_configs", &[], ""),
-    (
-        "mattermost_configs",
-        &["webhook_url", "webhook_url_file", "mattermost_webhook_url"],
-        "no global Mattermost Webhook URL set either inline or in a file",
-    ),
-    ("msteams_configs", &[], ""),
-    ("msteamsv2_configs", &[], ""),
-    (
-        "opsgenie_configs",
-        &["api_key", "api_key_file", "opsgenie_api_key"],
-        "no global OpsGenie API Key set either inline or in a file",
-    ),
-    ("pushover_configs", &[], ""),
-    (
-        "rocketchat_configs",
-        &["token", "token_file", "rocketchat_token"],
-        "no global Rocketchat Token set either inline or in a file",
-    ),
-    ("sns_configs", &[], ""),
-    (
-        "telegram_configs",
-        &["bot_token", "bot_token_file", "telegram_bot_token"],
-        "missing bot_token or bot_token_file on telegram_config",
-    ),
-    ("victorops_configs", &["api_key", "api_key_file", "victorops_api_key"], "no global VictorOps API Key set"),
-    ("webex_configs", &[], ""),
-    (
-        "wechat_configs",
-        &["api_secret", "api_secret_file", "wechat_api_secret"],
-        "no global Wechat Api Secret set either inline or in a file",
-    ),
-];
 
 /// Reads the list `receivers` of the whole file.
 pub fn receivers(root: &Fields<'_>, global: &Global) -> Vec<Receiver> {
@@ -103,20 +66,15 @@ fn receiver(f: Fields<'_>, global: &Global) -> Receiver {
         c.finish();
         IntegrationConfig::Log(log)
     }));
-    let mut unsupported = Vec::new();
-    for (key, secrets, missing) in UNSUPPORTED {
-        for c in f.each(key) {
-            unsupported.push(At { value: key, at: c.at() });
-            let secret = secrets.iter().any(|s| c.filled(s).is_some() || global.foreign.contains(s));
-            if !secrets.is_empty() && !secret {
-                f.notes().mistake(c.at(), missing);
-            }
-        }
+    let mut foreign = Vec::new();
+    for integration in foreign::read(&f, global) {
+        foreign.push(At { value: integration.value.kind(), at: integration.at });
+        integrations.push(integration.value);
     }
     let out = Receiver {
         at: name.map_or(f.at(), |n| n.at),
         config: ReceiverConfig { name: Arc::from(name.map_or("", |n| n.value)), integrations },
-        unsupported,
+        foreign,
     };
     f.finish();
     out

@@ -41,6 +41,10 @@ impl Case {
         self.incident.status != IncidentStatus::Resolved
     }
 
+    pub(super) fn is_snoozed(&self) -> bool {
+        self.incident.snoozed_until.is_some()
+    }
+
     /// Triggered and not snoozed: the state in which people are paged.
     pub(super) fn wants_an_answer(&self) -> bool {
         self.incident.status == IncidentStatus::Triggered && self.incident.snoozed_until.is_none()

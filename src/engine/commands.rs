@@ -90,7 +90,9 @@ impl Engine {
             incident.escalation.next_at = None;
         }
         self.rest(id);
-        self.told(id, TimelineKind::Acknowledged, format!("acknowledged by {}", by.who), by);
+        let text = format!("acknowledged by {}", by.who);
+        self.told(id, TimelineKind::Acknowledged, text.clone(), by);
+        self.tell_change(id, "ack", &text);
         Ok(Reply::Incident(id))
     }
 
@@ -112,7 +114,7 @@ impl Engine {
         Ok(Reply::Incident(id))
     }
 
-    fn trigger(&mut self, id: IncidentId) {
+    pub(super) fn trigger(&mut self, id: IncidentId) {
         if let Some(incident) = self.edit(id) {
             incident.status = IncidentStatus::Triggered;
             (incident.acknowledged_at, incident.acknowledged_by, incident.snoozed_until) = (None, None, None);

@@ -202,12 +202,25 @@ impl Engine {
         let Some(case) = self.cases.get(&id) else { return };
         let (now, status) = (case.incident.severity, case.incident.status);
         if before.is_some_and(|before| before < now) {
-            let reason = match (status, &case.incident.acknowledged_by) {
-                (IncidentStatus::Acknowledged, Some(by)) => format!("not paged again: acknowledged by {by}"),
-                _ => String::new(),
+            let acknowledged_by =
+                case.incident.acknowledged_by.clone().filter(|_| status == IncidentStatus::Acknowledged);
+            let policy = self.case_and_policy(id).map(|(_, policy)| policy);
+            let again = policy.and_then(|p| p.page_again_at).filter(|at| before < Some(*at) && *at <= now);
+            // What rests by a person's word, a snooze, stays at rest; an alert that is muted pages nobody.
+            let again = again.filter(|_| muted.is_none() && self.cases.get(&id).is_some_and(|c| !c.is_snoozed()));
+            let reason = match (&acknowledged_by, again) {
+                (Some(by), None) => format!("not paged again: acknowledged by {by}"),
+                (Some(by), Some(at)) => {
+                    format!("paged again although acknowledged by {by}: the policy says so from {at} on")
+                }
+                (None, _) => String::new(),
             };
             let text = format!("severity is {now} now, by {}", name_of(record));
             self.say(id, TimelineKind::SeverityRaised, text, reason);
+            if acknowledged_by.is_some() && again.is_some() {
+                self.trigger(id);
+                self.start_policy(id);
+            }
         }
         match muted {
             Some(cause) => {

@@ -5,8 +5,8 @@
 
 use super::core::{Engine, Pending};
 use crate::model::{
-    IncidentId, Notification, NotificationKey, NotificationKind, NotificationState, Receipt, ReceiptOutcome,
-    TimelineKind, Write,
+    IncidentId, IncidentStatus, Notification, NotificationKey, NotificationKind, NotificationState, Receipt,
+    ReceiptOutcome, TimelineKind, Write,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -51,10 +51,12 @@ impl Engine {
         match &notification.kind {
             NotificationKind::Announcement { .. } => self.announced(&notification, receipt.at, error.is_none()),
             NotificationKind::Update { incident } => {
+                let status = notification.message.incident.as_ref().map(|i| i.status);
+                let what = if status == Some(IncidentStatus::Resolved) { "the end" } else { "the acknowledgement" };
                 let (kind, text) = match &error {
-                    None => (TimelineKind::PageSent, format!("{} heard of the end", notification.receiver)),
+                    None => (TimelineKind::PageSent, format!("{} heard of {what}", notification.receiver)),
                     Some(_) => {
-                        (TimelineKind::PageFailed, format!("{} could not be told the end", notification.receiver))
+                        (TimelineKind::PageFailed, format!("{} could not be told {what}", notification.receiver))
                     }
                 };
                 self.say(*incident, kind, text, error.unwrap_or_default());

@@ -158,6 +158,21 @@ impl Engine {
         self.say_as(id, TimelineKind::Resolved, "resolved".to_owned(), format!("{reason}; {told}"), by);
     }
 
+    /// Whoever heard on a channel that updates in place sees there what became of it; nobody else is disturbed.
+    pub(super) fn tell_change(&mut self, id: IncidentId, word: &str, reason: &str) {
+        let settings = self.settings.clone();
+        let Some(heard) = self.cases.get(&id).map(|case| case.incident.escalation.heard.clone()) else { return };
+        // The line number makes the key of a second acknowledgement another one.
+        let slot = format!("{word}{}", self.last_timeline_seq);
+        let receivers: BTreeSet<&Arc<str>> = heard.iter().map(|(receiver, _)| receiver).collect();
+        for receiver in receivers.into_iter().filter_map(|name| settings.receiver(name)) {
+            let wants =
+                |i: usize| receiver.integrations[i].updates_in_place && heard.contains(&(receiver.name.clone(), i));
+            let kind = NotificationKind::Update { incident: id };
+            self.write_incident_messages(id, receiver, &Words { kind, slot: &slot, reason, held_back: 0 }, wants);
+        }
+    }
+
     /// Tells these integrations that the incident is over. Returns the receivers that are told.
     pub(super) fn tell_end(&mut self, id: IncidentId, heard: &BTreeSet<(Arc<str>, usize)>) -> Vec<String> {
         let settings = self.settings.clone();

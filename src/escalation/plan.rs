@@ -91,6 +91,7 @@ mod tests {
             repeat,
             repeat_after: Duration::from_mins(1),
             ack_timeout: None,
+            page_again_at: None,
             fallback: Vec::new(),
         }
     }

@@ -3,6 +3,7 @@
 //! Never: asks who is on call by itself.
 //! Start at [`EscalationPolicy`].
 
+use crate::model::Severity;
 use crate::model::incident::EscalationTarget;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub struct EscalationPolicy {
     pub repeat_after: Duration,
     /// An acknowledged incident pages again after this long; `None`: never.
     pub ack_timeout: Option<Duration>,
+    /// An acknowledged incident whose severity rises to this or above pages again; `None`: it does not.
+    pub page_again_at: Option<Severity>,
     /// Told once when all rounds are over and nobody answered.
     pub fallback: Vec<EscalationTarget>,
 }

@@ -59,6 +59,8 @@ struct Handle {
 pub struct Deliver {
     shared: Arc<Shared>,
     destinations: Mutex<HashMap<DestinationKey, Handle>>,
+    /// What destinations called messages before this start, until the destination's task takes it over.
+    remembered: Mutex<HashMap<DestinationKey, Refs>>,
     stopped: AtomicBool,
 }
 
@@ -74,7 +76,21 @@ impl Deliver {
             slots,
             turns: turn::Turns::default(),
         };
-        Self { shared: Arc::new(shared), destinations: Mutex::default(), stopped: AtomicBool::new(false) }
+        Self {
+            shared: Arc::new(shared),
+            destinations: Mutex::default(),
+            remembered: Mutex::default(),
+            stopped: AtomicBool::new(false),
+        }
+    }
+
+    /// Before the first [`Self::dispatch`]: messages delivered by earlier processes, oldest first, which later ones update.
+    pub fn remember<'a>(&self, sent: impl IntoIterator<Item = &'a Notification>) {
+        let mut remembered = self.remembered.lock();
+        for notification in sent {
+            let key = (Arc::clone(&notification.receiver), notification.integration);
+            remembered.entry(key).or_default().put(notification, notification.external_ref.as_ref());
+        }
     }
 
     /// Queues committed notifications; at start, the restored outbox. Never waits. One that is queued already is
@@ -148,7 +164,7 @@ impl Deliver {
             status: Arc::clone(&status),
             inlet: Arc::clone(&inlet),
             breaker: Breaker::default(),
-            refs: Refs::default(),
+            refs: self.remembered.lock().remove(key).unwrap_or_default(),
             wire: JoinSet::new(),
             sent: HashMap::new(),
             started: Instant::now(),

@@ -60,15 +60,21 @@ impl Severity {
         Self::ALL.into_iter().find(|s| s.as_str() == text)
     }
 
-    /// Reads the words that rules in the wild use (`page`, `warning`, `error`, `none`, …).
+    /// Reads the words that rules in the wild use (`page`, `warning`, `error`, `none`, …); any other is medium.
     pub fn of_label(value: &str) -> Self {
-        match value.to_ascii_lowercase().as_str() {
+        Self::named(value).unwrap_or(Self::Medium)
+    }
+
+    /// The severity of one of those words, for people who ask by the word they wrote.
+    pub fn named(value: &str) -> Option<Self> {
+        Some(match value.to_ascii_lowercase().as_str() {
             "critical" | "page" | "emergency" | "fatal" | "disaster" | "p1" | "sev1" => Self::Critical,
             "high" | "error" | "major" | "p2" | "sev2" => Self::High,
+            "medium" | "warning" | "warn" | "average" | "moderate" | "p3" | "sev3" => Self::Medium,
             "low" | "minor" | "p4" | "sev4" => Self::Low,
             "info" | "informational" | "none" | "notice" | "debug" | "p5" | "sev5" => Self::Info,
-            _ => Self::Medium,
-        }
+            _ => return None,
+        })
     }
 }
 

@@ -14,6 +14,8 @@ pub struct IntegrationSpec {
     pub send_resolved: bool,
     /// Whether a page's end is told, which is the default even where `send_resolved` is false by default.
     pub send_resolved_pages: bool,
+    /// A later message changes the first one where it stands: such a channel hears of an acknowledgement too.
+    pub updates_in_place: bool,
     /// At most this many alerts in one message; 0 = the house limit `engine::limits::MESSAGE_ALERTS_MAX`.
     pub max_alerts: usize,
 }

@@ -4,6 +4,7 @@
 //! Start at [`build`].
 
 use super::email::Email;
+use super::foreign::Foreign;
 use super::log::Log;
 use super::pagerduty::PagerDuty;
 use super::settings::{IntegrationConfig, ReceiverConfig};
@@ -70,5 +71,6 @@ fn build_one(integration: &IntegrationConfig, renderer: &Renderer) -> Result<Arc
         IntegrationConfig::Email(c) => Arc::new(Email::new(c, renderer.clone())?),
         IntegrationConfig::PagerDuty(c) => Arc::new(PagerDuty::new(c, renderer.clone())?),
         IntegrationConfig::Log(_) => Arc::new(Log),
+        IntegrationConfig::Foreign(c) => Arc::new(Foreign(c.kind)),
     })
 }

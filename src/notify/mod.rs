@@ -8,6 +8,7 @@ pub mod breaker;
 pub mod build;
 pub mod email;
 mod error;
+mod foreign;
 mod guard;
 mod html;
 mod http;

@@ -50,6 +50,8 @@ pub enum IntegrationConfig {
     Email(EmailConfig),
     PagerDuty(PagerDutyConfig),
     Log(LogConfig),
+    /// A kind of Alertmanager's that we do not deliver to.
+    Foreign(ForeignConfig),
 }
 
 impl IntegrationConfig {
@@ -60,6 +62,7 @@ impl IntegrationConfig {
             Self::Email(_) => "email",
             Self::PagerDuty(_) => "pagerduty",
             Self::Log(_) => "log",
+            Self::Foreign(c) => c.kind,
         }
     }
 
@@ -71,6 +74,16 @@ impl IntegrationConfig {
             Self::Email(c) => (c.send_resolved, false),
             Self::PagerDuty(c) => (c.send_resolved, true),
             Self::Log(c) => (c.send_resolved, true),
+            Self::Foreign(c) => (c.send_resolved, c.send_resolved_default),
+        }
+    }
+
+    /// Slack with a bot token edits its first message; `PagerDuty` keeps one incident by its key.
+    fn updates_in_place(&self) -> bool {
+        match self {
+            Self::Slack(c) => matches!(c.destination, SlackDestination::Bot { .. }),
+            Self::PagerDuty(_) => true,
+            Self::Webhook(_) | Self::Email(_) | Self::Log(_) | Self::Foreign(_) => false,
         }
     }
 
@@ -85,6 +98,7 @@ impl IntegrationConfig {
             kind: self.kind(),
             send_resolved: written.unwrap_or(default),
             send_resolved_pages: written.unwrap_or(true),
+            updates_in_place: self.updates_in_place(),
             max_alerts,
         }
     }
@@ -319,6 +333,16 @@ impl PagerDutyConfig {
             timeout: None,
         }
     }
+}
+
+/// A kind of Alertmanager's that we do not deliver to: what is sent to it fails at once, and says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignConfig {
+    /// `opsgenie`, `telegram`, …
+    pub kind: &'static str,
+    /// `None`: the kind's default.
+    pub send_resolved: Option<bool>,
+    pub send_resolved_default: bool,
 }
 
 /// Writes one log line per notification: for trying things out, and as a last resort that cannot fail.

@@ -385,7 +385,7 @@ pub(super) fn equal(a: &Histogram, b: &Histogram) -> bool {
 }
 
 /// Whether a counter histogram started anew between two samples.
-pub(super) fn is_reset(now: &Histogram, before: &Histogram) -> bool {
+pub fn is_reset(now: &Histogram, before: &Histogram) -> bool {
     match now.reset_hint {
         ResetHint::Yes => return true,
         ResetHint::No => return false,

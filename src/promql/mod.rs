@@ -28,6 +28,7 @@ mod window;
 pub use ast::{Expr, Type};
 pub use columns::{Columns, SeriesSet};
 pub use functions::Function;
+pub use histogram::is_reset;
 pub use parse::{ParseError, parse, parse_selector};
 pub use plan::{Plan, PlanClass, PlanSelector};
 pub use value::{

@@ -4,6 +4,7 @@
 //! Start at [`file::parse`] and [`RuleSet::evaluate`].
 
 pub mod file;
+pub mod lint;
 pub mod unittest;
 
 mod alerting;

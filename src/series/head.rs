@@ -358,6 +358,11 @@ impl Head {
         self.index.read().len()
     }
 
+    /// The limit of [`Self::series_count`].
+    pub fn series_max(&self) -> usize {
+        self.config.series_max
+    }
+
     pub fn sample_count(&self) -> usize {
         usize::try_from(self.samples.load(Ordering::Relaxed)).unwrap_or(0)
     }

@@ -49,6 +49,9 @@ pub struct Snapshot {
     pub nflog: Vec<NflogEntry>,
     /// Outbox rows still pending.
     pub outbox: Vec<Notification>,
+    /// Delivered rows whose destination gave them a name (`external_ref`), oldest first: those of these incidents, and all
+    /// announcements. Later messages update them.
+    pub sent: Vec<Notification>,
     pub rule_alerts: Vec<RuleAlertRecord>,
     /// The highest ids ever given, resolved incidents and dropped rows included.
     pub last_incident: u64,

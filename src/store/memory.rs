@@ -127,10 +127,20 @@ impl Tables {
             silences: owned(self.silences.values()),
             nflog: owned(self.nflog.values()),
             outbox: owned(self.notifications.values().filter(|n| n.state == NotificationState::Pending)),
+            sent: self.sent(&kept),
             rule_alerts: owned(self.rule_alerts.values()),
             last_incident: self.last_incident,
             last_timeline_seq: self.last_timeline_seq,
         }
+    }
+
+    /// Delivered rows with a name of their destination's, oldest first.
+    fn sent(&self, incidents: &BTreeSet<IncidentId>) -> Vec<Notification> {
+        let named = |n: &&Arc<Notification>| n.external_ref.is_some() && n.state == NotificationState::Sent;
+        let kept = |n: &&Arc<Notification>| n.incident().is_none_or(|id| incidents.contains(&id));
+        let mut sent = owned(self.notifications.values().filter(named).filter(kept));
+        sent.sort_by_key(|n: &Notification| n.created_at);
+        sent
     }
 
     fn members_of(&self, id: IncidentId) -> impl Iterator<Item = &Arc<Member>> {

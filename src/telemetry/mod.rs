@@ -3,6 +3,7 @@
 //! Never: decides anything, or holds a secret.
 //! Start at [`Metrics`] and [`Health`].
 
+mod checkup;
 mod exposition;
 mod health;
 pub mod logging;
@@ -10,6 +11,7 @@ mod metrics;
 mod process;
 pub mod readings;
 
+pub use checkup::{Checkup, Signs};
 pub use exposition::{Exposition, OPENMETRICS_TYPE, PLAIN_TYPE};
 pub use health::{Health, HealthReport, Part, PartHealth, Status};
 pub use metrics::{AlertMetrics, ConfigMetrics, InboxMetrics, Metrics, NotificationMetrics, RuleMetrics, StoreMetrics};

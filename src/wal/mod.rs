@@ -11,7 +11,7 @@ mod writer;
 
 pub use record::Record;
 pub use replay::{Repaired, Replayed, repair, replay};
-pub use writer::{Wal, WalConfig};
+pub use writer::{Wal, WalConfig, WalStatus};
 
 use std::path::{Path, PathBuf};
 

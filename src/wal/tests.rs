@@ -106,8 +106,11 @@ async fn a_failed_write_is_an_error_and_not_the_end() {
     let taken = segment::path(dir.path(), 2);
     std::fs::create_dir(&taken).unwrap();
     assert!(matches!(wal.append(1, 1, Bytes::from_static(b"b")).await, Err(WalError::Busy(_))));
+    let status = wal.status();
+    assert!(!status.failed && status.refused.is_some_and(|why| why.contains("00000002.wal")), "health hears why");
     std::fs::remove_dir(&taken).unwrap();
     wal.append(1, 2, Bytes::from_static(b"c")).await.unwrap();
+    assert_eq!(wal.status().refused, None);
     drop(wal);
     let (got, _) = bodies(dir.path()).unwrap();
     assert_eq!(got.iter().map(|r| r.2.clone()).collect::<Vec<_>>(), [b"a".to_vec(), b"c".to_vec()]);

@@ -6,6 +6,7 @@
 use super::record::{BODY_BYTES_MAX, Record, SEGMENT_MAGIC, header};
 use super::{WalError, segment};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -14,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Weak};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 /// Bodies that wait for the writer at most; the door bounds their bytes.
@@ -50,6 +51,21 @@ struct Health {
     failed: AtomicBool,
     bytes: AtomicU64,
     segments: AtomicU64,
+    /// Why the last write failed; empty when it did not.
+    refused: Mutex<Option<String>>,
+    /// When the sync that is under way began.
+    syncing_since: Mutex<Option<Instant>>,
+}
+
+/// How the log is, for health.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WalStatus {
+    /// A sync failed: nothing is accepted until a restart.
+    pub failed: bool,
+    /// Why the last write failed, when it did.
+    pub refused: Option<String>,
+    /// How long the sync that is under way has taken so far.
+    pub syncing_for: Duration,
 }
 
 /// The open log. Dropping it syncs and ends its threads.
@@ -87,9 +103,12 @@ impl Wal {
         }
     }
 
-    /// Whether appends can work at all.
-    pub fn is_healthy(&self) -> bool {
-        !self.health.failed.load(Ordering::Acquire)
+    pub fn status(&self) -> WalStatus {
+        WalStatus {
+            failed: self.health.failed.load(Ordering::Acquire),
+            refused: self.health.refused.lock().clone(),
+            syncing_for: self.health.syncing_since.lock().map(|since| since.elapsed()).unwrap_or_default(),
+        }
     }
 
     /// Bytes written since the start.
@@ -200,7 +219,7 @@ impl Log {
 
     /// Until the door closes: waits for bodies, writes all that wait, answers.
     fn run(mut self, queue: &Receiver<Job>) {
-        let file = Arc::new(parking_lot::Mutex::new(self.file.clone()));
+        let file = Arc::new(Mutex::new(self.file.clone()));
         let syncer = self.spawn_syncer(&file);
         let mut waiting = Vec::new();
         loop {
@@ -231,6 +250,7 @@ impl Log {
             }
             self.newest_ms = newest_ms;
             let result = self.write();
+            *self.health.refused.lock() = result.as_ref().err().map(ToString::to_string);
             if let Some(open) = &self.file {
                 *file.lock() = Some(open.clone());
             }
@@ -291,7 +311,7 @@ impl Log {
     }
 
     /// A thread that syncs once an interval, until the returned sender is dropped.
-    fn spawn_syncer(&self, file: &Arc<parking_lot::Mutex<Option<Arc<File>>>>) -> Option<SyncSender<()>> {
+    fn spawn_syncer(&self, file: &Arc<Mutex<Option<Arc<File>>>>) -> Option<SyncSender<()>> {
         let (alive, ended) = sync_channel::<()>(1);
         let (interval, health, dirty) = (self.config.sync_interval, self.health.clone(), self.dirty.clone());
         let file: Weak<_> = Arc::downgrade(file);
@@ -316,7 +336,10 @@ impl Log {
 
 /// After a failed sync the kernel may have dropped the pages; a second sync that succeeds would be a lie.
 fn sync_or_fail(file: &File, health: &Health) {
-    if let Err(error) = file.sync_data() {
+    *health.syncing_since.lock() = Some(Instant::now());
+    let synced = file.sync_data();
+    *health.syncing_since.lock() = None;
+    if let Err(error) = synced {
         tracing::error!(%error, "syncing the write-ahead log failed: no more samples are accepted until a restart");
         health.failed.store(true, Ordering::Release);
     }

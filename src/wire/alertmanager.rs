@@ -5,7 +5,7 @@
 
 use crate::model::{Alert, Door, Labels, Timestamp};
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -109,13 +109,41 @@ struct Posted<'a> {
     status: Option<Text<'a>>,
 }
 
+/// At most [`ALERTS_MAX`]; one more ends the reading, before its memory is taken.
+struct List<'a>(Vec<Posted<'a>>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for List<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ListVisitor;
+        impl<'de> Visitor<'de> for ListVisitor {
+            type Value = List<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an array of alerts")
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let mut list = Vec::new();
+                while let Some(alert) = seq.next_element()? {
+                    if list.len() == ALERTS_MAX {
+                        return Err(A::Error::custom(format!(
+                            "more than {ALERTS_MAX} alerts in one body: send them in parts"
+                        )));
+                    }
+                    list.push(alert);
+                }
+                Ok(List(list))
+            }
+        }
+        deserializer.deserialize_seq(ListVisitor)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Webhook<'a> {
     #[serde(borrow)]
     version: Text<'a>,
     #[serde(borrow)]
-    alerts: Vec<Posted<'a>>,
+    alerts: List<'a>,
     #[serde(default)]
     truncated_alerts: u64,
 }
@@ -123,8 +151,7 @@ struct Webhook<'a> {
 /// Reads `POST /api/v2/alerts`: an array of postable alerts (protocol facts, section 4).
 pub fn posted(body: &[u8], now: Timestamp, resolve_timeout: Duration) -> Result<Decoded, JsonError> {
     shallow(body)?;
-    let posted: Vec<Posted<'_>> = serde_json::from_slice(body).map_err(|e| JsonError::Malformed(e.to_string()))?;
-    within_limit(posted.len())?;
+    let List(posted) = serde_json::from_slice(body).map_err(|e| JsonError::Malformed(e.to_string()))?;
     let mut decoded = Decoded::default();
     for (index, post) in posted.iter().enumerate() {
         let alert = times(post).and_then(|(starts, ends)| {
@@ -146,7 +173,6 @@ pub fn posted(body: &[u8], now: Timestamp, resolve_timeout: Duration) -> Result<
 pub fn webhook(body: &[u8], now: Timestamp) -> Result<Decoded, JsonError> {
     shallow(body)?;
     let hook: Webhook<'_> = serde_json::from_slice(body).map_err(|e| JsonError::Malformed(e.to_string()))?;
-    within_limit(hook.alerts.len())?;
     if hook.version.0 != "4" {
         return Err(JsonError::Malformed(format!(
             "webhook version {:?} is not known, send version \"4\"",
@@ -154,13 +180,13 @@ pub fn webhook(body: &[u8], now: Timestamp) -> Result<Decoded, JsonError> {
         )));
     }
     let mut decoded = Decoded { truncated: hook.truncated_alerts, ..Decoded::default() };
-    for (index, post) in hook.alerts.iter().enumerate() {
+    for (index, post) in hook.alerts.0.iter().enumerate() {
         let alert = times(post).and_then(|(starts, ends)| {
             let starts_at = starts.unwrap_or(now);
             let ends_at = match post.status.as_ref().map(|s| s.0.as_ref()) {
                 Some("firing") => None,
                 Some("resolved") => Some(ends.unwrap_or(now).max(starts_at)),
-                None => ends.filter(|end| *end <= now),
+                None => ends.filter(|end| *end <= now).map(|end| end.max(starts_at)),
                 Some(other) => return Err(format!("status {other:?} is neither firing nor resolved")),
             };
             build(post, starts_at, ends_at, false, Door::AlertmanagerWebhook)
@@ -194,15 +220,6 @@ fn shallow(body: &[u8]) -> Result<(), JsonError> {
         if depth > DEPTH_MAX {
             return Err(JsonError::Malformed(format!("nested deeper than {DEPTH_MAX} levels")));
         }
-    }
-    Ok(())
-}
-
-fn within_limit(count: usize) -> Result<(), JsonError> {
-    if count > ALERTS_MAX {
-        return Err(JsonError::Malformed(format!(
-            "{count} alerts in one body, at most {ALERTS_MAX}: send them in parts"
-        )));
     }
     Ok(())
 }
@@ -291,6 +308,22 @@ mod tests {
         assert_eq!(decoded.alerts[0].ends_at, None);
         assert_eq!(decoded.alerts[0].starts_at.to_rfc3339(), "2022-12-31T23:00:00.500Z");
         assert_eq!(decoded.alerts[1].ends_at.unwrap().to_rfc3339(), "2023-01-01T01:00:00.000Z");
+    }
+
+    /// Found by the fuzzer: no status, no start, and an end in the past gave an alert that ended before it began.
+    #[test]
+    fn no_alert_ends_before_it_begins() {
+        let body = br#"{"version":"4","alerts":[{"labels":{"a":"b"},"endsAt":"2020-01-01T00:00:00Z"}]}"#;
+        let alert = &webhook(body, NOW).unwrap().alerts[0];
+        assert_eq!((alert.starts_at, alert.ends_at), (NOW, Some(NOW)));
+    }
+
+    #[test]
+    fn too_many_alerts_are_refused_while_they_are_read() {
+        let body = |count: usize| format!("[{}]", vec!["{}"; count].join(","));
+        assert_eq!(post(&body(ALERTS_MAX)).errors.len(), ALERTS_MAX);
+        let error = posted(body(ALERTS_MAX + 1).as_bytes(), NOW, TIMEOUT).unwrap_err().to_string();
+        assert!(error.contains("more than 100000 alerts in one body"), "{error}");
     }
 
     #[test]

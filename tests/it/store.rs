@@ -237,14 +237,25 @@ fn told(snapshot: &Snapshot) -> Vec<String> {
         lines.sort();
         lines
     }
-    let Snapshot { alerts, incidents, members, silences, nflog, outbox, rule_alerts, last_incident, last_timeline_seq } =
-        snapshot;
+    let Snapshot {
+        alerts,
+        incidents,
+        members,
+        silences,
+        nflog,
+        outbox,
+        sent,
+        rule_alerts,
+        last_incident,
+        last_timeline_seq,
+    } = snapshot;
     let mut all = lines(alerts);
     all.extend(lines(incidents));
     all.extend(lines(members));
     all.extend(lines(silences));
     all.extend(lines(nflog));
     all.extend(lines(outbox));
+    all.extend(lines(sent));
     all.extend(lines(rule_alerts));
     all.push(format!("last incident {last_incident}, last line {last_timeline_seq}"));
     all
@@ -284,6 +295,7 @@ async fn each_write_is_put_replaced_and_dropped(store: SharedStore) {
         silences: vec![silence("a"), silence("b")],
         nflog: vec![nflog("{}", 0), nflog("{}", 1)],
         outbox: vec![page("p1", 1, 1), page("p2", 1, 2)],
+        sent: Vec::new(),
         rule_alerts: vec![rule_alert("g/a/1", 1, 0.5), rule_alert("g/a/1", 2, f64::NAN)],
         last_incident: 1,
         last_timeline_seq: 7,
@@ -322,6 +334,14 @@ async fn each_write_is_put_replaced_and_dropped(store: SharedStore) {
         silences: vec![changed_silence],
         nflog: vec![changed_log],
         outbox: vec![page("p2", 1, 2)],
+        sent: vec![Notification {
+            state: NotificationState::Sent,
+            attempts: 3,
+            sent_at: Some(at(8)),
+            error: Some("503".to_owned()),
+            external_ref: Some(Arc::from("C1:17")),
+            ..page("p1", 1, 1)
+        }],
         rule_alerts: vec![changed_rule],
         last_incident: 1,
         last_timeline_seq: 7,

@@ -13,8 +13,8 @@ use watchfire::incidents::CorrelationRule;
 use watchfire::model::incident::EscalationTarget;
 use watchfire::model::{
     AlertRecord, Door, Fingerprint, Incident, IncidentId, IntegrationSpec, Labels, Lease, MatchOp, Matcher, Member,
-    NflogEntry, NflogKey, Notification, NotificationKey, NotificationKind, NotificationState, ReceiverSpec, Silence,
-    SourceKey, TimelineEntry, Timestamp, Transition, TransitionKind, Write,
+    NflogEntry, NflogKey, Notification, NotificationKey, NotificationKind, NotificationState, ReceiverSpec, Severity,
+    Silence, SourceKey, TimelineEntry, Timestamp, Transition, TransitionKind, Write,
 };
 
 /// What a store would hold after every commit so far.
@@ -160,7 +160,12 @@ fn receiver(name: &str, rest: &[&str]) -> ReceiverSpec {
     let mut integrations = Vec::new();
     for word in rest.iter().copied().filter(|w| !w.starts_with('!')) {
         integrations.push(IntegrationSpec {
-            kind: if word == "email" { "email" } else { "webhook" },
+            kind: match word {
+                "email" => "email",
+                "slack" => "slack",
+                _ => "webhook",
+            },
+            updates_in_place: word == "slack",
             send_resolved: !rest.contains(&"!send_resolved"),
             send_resolved_pages: !rest.contains(&"!send_resolved_pages"),
             max_alerts: 0,
@@ -172,8 +177,8 @@ fn receiver(name: &str, rest: &[&str]) -> ReceiverSpec {
 /// The contract's configuration, then what the lines change:
 ///
 /// - `route receiver=ops group_by=alertname,cluster group_wait=0s group_interval=1s repeat_interval=4h policy=default`
-/// - `receiver NAME webhook email !send_resolved !send_resolved_pages`
-/// - `policy NAME repeat=1 repeat_after=5m ack_timeout=1h fallback=boss | 0s first user:ana | 5s second`
+/// - `receiver NAME webhook email slack !send_resolved !send_resolved_pages` (slack updates in place)
+/// - `policy NAME repeat=1 repeat_after=5m ack_timeout=1h page_again_at=critical fallback=boss | 0s first user:ana | 5s second`
 /// - `user NAME receiver …`; `rule NAME MATCHERS by=cluster,service window=10m`; `inhibit SOURCE TARGET equal=cluster`
 /// - `schedule NAME ZONE 13:30:00 2026-01-01 USER …` hands over daily
 /// - `limit 10` or `limit none`; `no rules`
@@ -275,6 +280,7 @@ fn policy(text: &str) -> EscalationPolicy {
         repeat: option("repeat").map_or(0, |r| r.parse().expect("a number")),
         repeat_after: option("repeat_after").map_or(span("5m"), span),
         ack_timeout: option("ack_timeout").map(span),
+        page_again_at: option("page_again_at").map(|word| Severity::named(word).unwrap()),
         fallback: option("fallback").into_iter().flat_map(|f| f.split(',')).map(target).collect(),
         steps: steps.collect(),
     }

@@ -63,7 +63,10 @@ fn refuses_as_prometheus_does() {
         ("((1)", "1:5: parse error: unclosed left parenthesis"),
         ("1)", "1:3: parse error: unexpected right parenthesis ')'"),
         ("a{b='c\n'}", "1:5: parse error: unterminated quoted string"),
-        ("a{b=\"1\" or c=\"2\"}", "1:9: parse error: unexpected identifier \"or\" in label matching, expected \",\" or \"}\""),
+        (
+            "a{b=\"1\" or c=\"2\"}",
+            "1:9: parse error: unexpected identifier \"or\" in label matching, expected \",\" or \"}\"",
+        ),
         ("foo[step()/0d]", "1:11: parse error: division by zero"),
         ("topk(1,)", "1:7: parse error: trailing commas not allowed in function call args"),
         ("a 123456789012345", "1:3: parse error: unexpected number \"1234567890\"..."),

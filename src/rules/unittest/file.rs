@@ -131,6 +131,10 @@ pub fn parse(text: &str) -> Result<TestFile, String> {
     let raw: RawFile = serde_saphyr::from_str_with_options(text, options).map_err(|e| e.to_string())?;
     let interval = span(raw.evaluation_interval.as_deref())?.filter(|d| !d.is_zero());
     let evaluation_interval = interval.unwrap_or(Duration::from_mins(1));
+    let order = raw.group_eval_order.unwrap_or_default();
+    if let Some(name) = order.iter().enumerate().find_map(|(i, n)| order[..i].contains(n).then_some(n)) {
+        return Err(format!("group name repeated in evaluation order: {name}"));
+    }
     let mut tests = Vec::new();
     for (i, test) in raw.tests.unwrap_or_default().into_iter().enumerate() {
         let name = test.name.clone().unwrap_or_default();
@@ -140,7 +144,7 @@ pub fn parse(text: &str) -> Result<TestFile, String> {
     Ok(TestFile {
         rule_files: raw.rule_files.unwrap_or_default(),
         evaluation_interval,
-        group_eval_order: raw.group_eval_order.unwrap_or_default(),
+        group_eval_order: order,
         fuzzy_compare: raw.fuzzy_compare,
         tests,
     })
@@ -166,13 +170,14 @@ fn case(raw: RawTest, evaluation_interval: Duration) -> Result<TestCase, String>
             Err(_) => Timestamp::parse_rfc3339(text).ok_or_else(|| format!("bad start_timestamp {text:?}"))?,
         },
     };
-    let mut series = Vec::new();
+    let mut series: BTreeMap<Labels, Vec<(Timestamp, SampleValue)>> = BTreeMap::new();
     for one in raw.input_series.unwrap_or_default() {
         let labels = notation::series_labels(&one.series)?;
         let values = notation::values(&one.values.unwrap_or_default())
             .map_err(|e| format!("input series {}: {e}", one.series))?;
         let at = |i: usize| start + interval * u32::try_from(i).unwrap_or(u32::MAX);
-        series.push((labels, values.into_iter().enumerate().filter_map(|(i, v)| Some((at(i), v?))).collect()));
+        // A series that is given twice has the values of the second time, as in promtool.
+        series.insert(labels, values.into_iter().enumerate().filter_map(|(i, v)| Some((at(i), v?))).collect());
     }
     let mut alerts = Vec::new();
     for one in raw.alert_rule_test.unwrap_or_default() {
@@ -204,7 +209,7 @@ fn case(raw: RawTest, evaluation_interval: Duration) -> Result<TestCase, String>
     Ok(TestCase {
         name: raw.name.unwrap_or_default(),
         start,
-        series,
+        series: series.into_iter().collect(),
         alerts,
         exprs,
         external_labels: labels(raw.external_labels),

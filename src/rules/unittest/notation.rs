@@ -7,10 +7,13 @@ use crate::model::labels::METRIC_NAME;
 use crate::model::sample::{CUSTOM_BUCKETS_SCHEMA, ResetHint, Span, stale_marker};
 use crate::model::{Histogram, Labels, MatchOp, SampleValue};
 use crate::promql;
+use crate::template::float_g;
 use std::collections::BTreeMap;
 
 /// Values one series may be given; a year of minutes is half of it.
 const VALUES_MAX: usize = 1_000_000;
+/// Buckets that a difference shows at most.
+const SHOWN_BUCKETS_MAX: usize = 1_000;
 
 /// Reads `name{a="b"}`; the empty text and `{}` are the empty set.
 pub fn series_labels(text: &str) -> Result<Labels, String> {
@@ -202,6 +205,45 @@ pub fn histogram(text: &str) -> Result<Histogram, String> {
     Ok(h)
 }
 
+/// The notation of a histogram, as [`histogram`] reads it; what is zero is left out.
+pub(super) fn expression(h: &Histogram) -> String {
+    let mut parts = Vec::new();
+    if h.schema != 0 {
+        parts.push(format!("schema:{}", h.schema));
+    }
+    for (key, value) in
+        [("count", h.count), ("sum", h.sum), ("z_bucket", h.zero_count), ("z_bucket_w", h.zero_threshold)]
+    {
+        if value != 0.0 {
+            parts.push(format!("{key}:{}", float_g(value)));
+        }
+    }
+    let list = |values: &mut dyn Iterator<Item = f64>| values.map(float_g).collect::<Vec<_>>().join(" ");
+    if h.schema == CUSTOM_BUCKETS_SCHEMA {
+        parts.push(format!("custom_values:[{}]", list(&mut h.custom_values.iter().copied())));
+    }
+    match h.reset_hint {
+        ResetHint::Yes => parts.push("counter_reset_hint:reset".to_owned()),
+        ResetHint::No => parts.push("counter_reset_hint:not_reset".to_owned()),
+        ResetHint::Gauge => parts.push("counter_reset_hint:gauge".to_owned()),
+        ResetHint::Unknown => {}
+    }
+    let sides = [
+        ("offset", "buckets", by_index(&h.positive_spans, &h.positive_buckets)),
+        ("n_offset", "n_buckets", by_index(&h.negative_spans, &h.negative_buckets)),
+    ];
+    for (offset, buckets, counts) in sides {
+        let (Some(first), Some(last)) = (counts.keys().next(), counts.keys().last()) else { continue };
+        if *first != 0 {
+            parts.push(format!("{offset}:{first}"));
+        }
+        // A histogram may be sparse over a wide range; what is shown is bounded.
+        let shown = (*first..=*last).take(SHOWN_BUCKETS_MAX);
+        parts.push(format!("{buckets}:[{}]", list(&mut shown.map(|i| counts.get(&i).copied().unwrap_or(0.0)))));
+    }
+    format!("{{{{{}}}}}", parts.join(" "))
+}
+
 /// Counts by absolute bucket index, without empty buckets.
 pub(super) fn by_index(spans: &[Span], buckets: &[f64]) -> BTreeMap<i32, f64> {
     let mut out = BTreeMap::new();
@@ -281,6 +323,17 @@ mod tests {
         check("{{count:2 buckets:[2]}}+{{count:1 buckets:[1]}}x2 {{}}", "h2 h3 h4 h0");
         for bad in ["a", "1x", "1+x3", "{{a:1}}", "1x99999999"] {
             assert!(values(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn histograms_are_written_as_they_are_read() {
+        for text in [
+            "{{}}",
+            "{{schema:1 count:3.5 sum:-2 z_bucket:1 z_bucket_w:0.001 counter_reset_hint:gauge offset:2 buckets:[1 0 2] n_buckets:[1]}}",
+            "{{schema:-53 count:3 sum:4 custom_values:[1 2.5] buckets:[1 2]}}",
+        ] {
+            assert_eq!(expression(&histogram(text).unwrap()), text);
         }
     }
 

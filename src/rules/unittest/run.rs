@@ -4,13 +4,15 @@
 //! Start at [`run`].
 
 use super::file::{AlertCase, ExprCase, TestCase, TestFile};
-use super::notation::by_index;
+use super::notation::{self, by_index};
 use crate::model::quote::quote;
+use crate::model::sample::ResetHint;
 use crate::model::{Histogram, Labels, SampleValue, Timestamp, duration};
 use crate::promql::{self, EvalContext, Plan, Value};
 use crate::rules::{RuleFile, RuleSet, RuleSetConfig};
 use crate::series::{Head, HeadConfig};
 use crate::template::float_g;
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -34,12 +36,12 @@ impl Report {
     }
 }
 
-/// Runs the tests whose name `wanted` accepts, on the rules of `rule_files`.
-pub fn run(file: &TestFile, rule_files: &[RuleFile], wanted: &dyn Fn(&str) -> bool) -> Report {
+/// Runs the tests whose name `wanted` accepts, on the rules of `rule_files`. With `diff` only lines that differ are shown.
+pub fn run(file: &TestFile, rule_files: &[RuleFile], wanted: &dyn Fn(&str) -> bool, diff: bool) -> Report {
     let mut report = Report::default();
     for test in file.tests.iter().filter(|t| wanted(&t.name)) {
         report.tests += 1;
-        let failures = run_test(file, test, rule_files);
+        let failures = run_test(file, test, rule_files, diff);
         if !failures.is_empty() {
             let title = if test.name.is_empty() { String::new() } else { format!("    name: {},\n", test.name) };
             report.failures.push(title + &failures.join("\n"));
@@ -48,7 +50,7 @@ pub fn run(file: &TestFile, rule_files: &[RuleFile], wanted: &dyn Fn(&str) -> bo
     report
 }
 
-fn run_test(file: &TestFile, test: &TestCase, rule_files: &[RuleFile]) -> Vec<String> {
+fn run_test(file: &TestFile, test: &TestCase, rule_files: &[RuleFile], diff: bool) -> Vec<String> {
     let head = Head::new(HeadConfig { window: WINDOW, out_of_order_window: WINDOW, ..HeadConfig::default() });
     let context = EvalContext { subquery_step: file.evaluation_interval, experimental: true, ..EvalContext::default() };
     let config = RuleSetConfig {
@@ -84,7 +86,7 @@ fn run_test(file: &TestFile, test: &TestCase, rule_files: &[RuleFile]) -> Vec<St
         }
         elapsed += file.evaluation_interval;
         while let Some(case) = cases.get(next).filter(|c| c.eval_time < elapsed) {
-            failures.extend(compare_alerts(case, &rules));
+            failures.extend(compare_alerts(case, &rules, diff));
             next += 1;
         }
     }
@@ -101,6 +103,8 @@ fn run_test(file: &TestFile, test: &TestCase, rule_files: &[RuleFile]) -> Vec<St
 struct Feed<'a> {
     samples: Vec<(Timestamp, &'a Labels, &'a SampleValue)>,
     next: usize,
+    /// The last histogram of each series.
+    before: HashMap<&'a Labels, &'a Histogram>,
 }
 
 impl<'a> Feed<'a> {
@@ -108,19 +112,30 @@ impl<'a> Feed<'a> {
         let all = test.series.iter().flat_map(|(labels, values)| values.iter().map(move |(t, v)| (*t, labels, v)));
         let mut samples: Vec<_> = all.collect();
         samples.sort_by_key(|(t, _, _)| *t);
-        Self { samples, next: 0 }
+        Self { samples, next: 0, before: HashMap::new() }
     }
 
     fn until(&mut self, head: &Head, at: Timestamp) -> Result<(), String> {
         while let Some((t, labels, value)) = self.samples.get(self.next).filter(|(t, _, _)| *t <= at) {
-            head.append(labels, *t, (*value).clone()).map_err(|e| format!("input series {labels}: {e}"))?;
+            let (t, labels, value) = (*t, *labels, *value);
+            let value = self.hinted(labels, value);
+            head.append(labels, t, value).map_err(|e| format!("input series {labels}: {e}"))?;
             self.next += 1;
         }
         Ok(())
     }
+
+    /// Prometheus' storage says of each histogram after the first whether it started anew; tests see that in their results.
+    fn hinted(&mut self, labels: &'a Labels, value: &'a SampleValue) -> SampleValue {
+        let SampleValue::Histogram(now) = value else { return value.clone() };
+        let before = self.before.insert(labels, now);
+        let Some(before) = before.filter(|_| now.reset_hint == ResetHint::Unknown) else { return value.clone() };
+        let reset_hint = if promql::is_reset(now, before) { ResetHint::Yes } else { ResetHint::No };
+        SampleValue::Histogram(Histogram { reset_hint, ..Histogram::clone(now) }.into())
+    }
 }
 
-fn compare_alerts(case: &AlertCase, rules: &RuleSet) -> Option<String> {
+fn compare_alerts(case: &AlertCase, rules: &RuleSet, diff: bool) -> Option<String> {
     let view = rules.view();
     let firing = view.alerts().filter(|a| a.state == "firing" && a.labels.alert_name() == case.alertname);
     // A rule of this name may label its alerts otherwise only through alertname, which rules cannot override.
@@ -131,13 +146,22 @@ fn compare_alerts(case: &AlertCase, rules: &RuleSet) -> Option<String> {
     if got == expected {
         return None;
     }
-    Some(format!(
-        "    alertname: {}, time: {},\n        exp:{},\n        got:{}",
-        case.alertname,
-        case.time_text,
-        alerts_text(&expected),
-        alerts_text(&got)
-    ))
+    let head = format!("    alertname: {}, time: {},", case.alertname, case.time_text);
+    let (expected, got) = (alerts_text(&expected), alerts_text(&got));
+    if diff {
+        return Some(format!("{head}\n        diff:{}", difference(&expected, &got)));
+    }
+    Some(format!("{head}\n        exp:{expected},\n        got:{got}"))
+}
+
+/// The lines of one text that the other lacks: `-` what was expected, `+` what came instead.
+fn difference(expected: &str, got: &str) -> String {
+    let (old, new): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), got.lines().collect());
+    let only = |list: &[&str], other: &[&str], sign: &str| -> String {
+        let lines = list.iter().filter(|line| !other.contains(line) && !line.trim().is_empty());
+        lines.map(|line| format!("\n      {sign} {}", line.trim_start())).collect()
+    };
+    only(&old, &new, "-") + &only(&new, &old, "+")
 }
 
 fn alerts_text(alerts: &[(Labels, Labels)]) -> String {
@@ -181,7 +205,8 @@ fn compare_expr(case: &ExprCase, start: Timestamp, head: &Head, context: &EvalCo
 fn equal_value(a: &SampleValue, b: &SampleValue, fuzzy: bool) -> bool {
     match (a, b) {
         (SampleValue::Float(a), SampleValue::Float(b)) => equal_float(*a, *b, fuzzy),
-        (SampleValue::Histogram(a), SampleValue::Histogram(b)) => equal_histogram(a, b, fuzzy),
+        // Histograms are compared as they are written, which is exact.
+        (SampleValue::Histogram(a), SampleValue::Histogram(b)) => equal_histogram(a, b),
         _ => false,
     }
 }
@@ -191,16 +216,17 @@ fn equal_float(a: f64, b: f64, fuzzy: bool) -> bool {
     a == b || (a.is_nan() && b.is_nan()) || (fuzzy && a.is_finite() && (a.next_up() == b || a.next_down() == b))
 }
 
-fn equal_histogram(a: &Histogram, b: &Histogram, fuzzy: bool) -> bool {
+fn equal_histogram(a: &Histogram, b: &Histogram) -> bool {
     let sides = |h: &Histogram| {
         (by_index(&h.positive_spans, &h.positive_buckets), by_index(&h.negative_spans, &h.negative_buckets))
     };
-    let same = |a: f64, b: f64| equal_float(a, b, fuzzy);
+    let same = |a: f64, b: f64| equal_float(a, b, false);
     let same_side = |a: &std::collections::BTreeMap<i32, f64>, b: &std::collections::BTreeMap<i32, f64>| {
         a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0 == b.0 && same(*a.1, *b.1))
     };
     let ((ap, an), (bp, bn)) = (sides(a), sides(b));
     a.schema == b.schema
+        && a.reset_hint == b.reset_hint
         && a.custom_values == b.custom_values
         && same(a.zero_threshold, b.zero_threshold)
         && same(a.zero_count, b.zero_count)
@@ -217,7 +243,7 @@ fn samples_text(samples: &[(Labels, SampleValue)]) -> String {
     let parts = samples.iter().map(|(labels, value)| {
         let value = match value {
             SampleValue::Float(v) => float_g(*v),
-            SampleValue::Histogram(h) => format!("{h:?}"),
+            SampleValue::Histogram(h) => notation::expression(h),
         };
         format!("{labels} {value}")
     });

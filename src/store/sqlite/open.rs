@@ -18,9 +18,10 @@ const LOCK_FILE: &str = "watchfire.lock";
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 /// Forward only: a file is never changed once released; the next change is the next number.
-const MIGRATIONS: [(i64, &str, &str); 2] = [
+const MIGRATIONS: [(i64, &str, &str); 3] = [
     (1, "hard state", include_str!("migrations/0001_hard_state.sql")),
     (2, "rows by number", include_str!("migrations/0002_rows_by_number.sql")),
+    (3, "sent references", include_str!("migrations/0003_sent_references.sql")),
 ];
 
 /// Readers are the API and the pages; more would only queue on the same disk.

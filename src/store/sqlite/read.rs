@@ -42,6 +42,9 @@ const LOAD_NFLOG: &str = "SELECT rowid, group_key, receiver, integration, body F
      WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
 const LOAD_OUTBOX: &str = "SELECT id, key, created_at, state, attempts, sent_at, error, external_ref, body \
      FROM notification WHERE id > ?1 AND state = 'pending' ORDER BY id LIMIT ?2";
+const LOAD_SENT: &str = "SELECT id, key, created_at, state, attempts, sent_at, error, external_ref, body FROM notification \
+     WHERE id > ?1 AND external_ref IS NOT NULL AND state = 'sent' \
+     AND (incident IS NULL OR incident IN (SELECT value FROM json_each(?3))) ORDER BY id LIMIT ?2";
 const LOAD_RULE_ALERTS: &str = "SELECT id, rule, fingerprint, body FROM rule_alert WHERE id > ?1 ORDER BY id LIMIT ?2";
 const NEWEST: &str =
     "SELECT (SELECT max(resolved_at) FROM incident), (SELECT max(ended_at) FROM alert WHERE ended_at NOT NULL)";
@@ -201,6 +204,7 @@ pub(super) async fn load(readers: &SqlitePool) -> Result<Snapshot, StoreError> {
         silences: pages(conn, LOAD_SILENCES, only, silence).await?,
         nflog: pages(conn, LOAD_NFLOG, only, nflog_entry).await?,
         outbox,
+        sent: pages(conn, LOAD_SENT, only, notification).await?,
         rule_alerts: pages(conn, LOAD_RULE_ALERTS, only, rule_alert).await?,
         last_incident: get::<i64>(&numbers, 0)? as u64,
         last_timeline_seq: get::<i64>(&numbers, 1)? as u64,

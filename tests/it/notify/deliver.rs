@@ -307,3 +307,41 @@ async fn a_real_webhook_gets_the_same_key_again_after_a_503() {
     assert_eq!((second.header("idempotency-key"), second.header("x-attempt")), ("k", "2"));
     assert_eq!(rig.settled().await.outcome, DELIVERED);
 }
+
+/// A destination that says what it was told to update.
+struct Updates(Mutex<Vec<Option<Arc<str>>>>);
+
+impl Notifier for Updates {
+    fn notify<'a>(&'a self, _: &'a Notification, attempt: &'a Attempt) -> NotifyFuture<'a> {
+        self.0.lock().expect("not poisoned").push(attempt.previous_ref.clone());
+        Box::pin(std::future::ready(Ok(Delivery { external_ref: Some("C1:18".into()) })))
+    }
+
+    fn kind(&self) -> &'static str {
+        "slack"
+    }
+}
+
+/// After a restart a page goes on in the thread of the first one.
+#[tokio::test(start_paused = true)]
+async fn references_of_earlier_processes_are_used() {
+    let destination = Arc::new(Updates(Mutex::default()));
+    let notifiers = Notifiers::new([("ops".into(), vec![Arc::clone(&destination) as Arc<dyn Notifier>])]);
+    let (sender, mut receipts) = mpsc::unbounded_channel();
+    let sink: ReceiptSink = Arc::new(move |receipt: Receipt| {
+        let sender = sender.clone();
+        Box::pin(async move { drop(sender.send(receipt)) })
+    });
+    let deliver = Deliver::new(notifiers, Arc::new(PausedClock(Instant::now())), sink, None);
+    let named = |n: Notification, name: &str| Notification { external_ref: Some(name.into()), ..n };
+    deliver.remember(&[named(page("INC-1/r1/s1", "slack", 1), "C1:17")]);
+    for key in ["INC-1/r1/s2", "INC-1/r2/s1"] {
+        deliver.dispatch([Arc::new(page(key, "slack", 1))]);
+        receipts.recv().await.expect("a receipt");
+    }
+    deliver.dispatch([Arc::new(page("INC-2/r1/s1", "slack", 2))]);
+    receipts.recv().await.expect("a receipt");
+    let seen = destination.0.lock().expect("not poisoned").clone();
+    let seen: Vec<_> = seen.iter().map(|r| r.as_deref()).collect();
+    assert_eq!(seen, [Some("C1:17"), Some("C1:18"), None]);
+}
