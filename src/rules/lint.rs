@@ -143,7 +143,7 @@ fn fixed(expr: &Expr) -> BTreeMap<String, String> {
         Expr::Selector(selector) => of(selector),
         Expr::Range(range) => of(&range.selector),
         Expr::Subquery(subquery) => fixed(&subquery.expr),
-        Expr::Negate(inner) => fixed(inner),
+        Expr::Negate(inner, _) => fixed(inner),
         Expr::Aggregate(aggregate) => {
             let mut labels = fixed(&aggregate.expr);
             if !aggregate.op.is_selection() {
@@ -192,7 +192,7 @@ fn threshold(expr: &Expr) -> Option<f64> {
         return threshold(&b.left);
     }
     let number = |e: &Expr| match e.unwrapped() {
-        Expr::Number(n) => Some(*n),
+        Expr::Number(n, ..) => Some(*n),
         _ => None,
     };
     if b.op.is_comparison() { number(&b.right).or_else(|| number(&b.left)) } else { None }
@@ -201,7 +201,7 @@ fn threshold(expr: &Expr) -> Option<f64> {
 /// Whether the compared value is multiplied by 100.
 fn is_scaled(expr: &Expr) -> bool {
     let Expr::Binary(b) = expr.unwrapped() else { return false };
-    let hundred = |e: &Expr| matches!(e.unwrapped(), Expr::Number(n) if (n - 100.0).abs() < f64::EPSILON);
+    let hundred = |e: &Expr| matches!(e.unwrapped(), Expr::Number(n, ..) if (n - 100.0).abs() < f64::EPSILON);
     match b.op {
         BinaryOp::Mul => hundred(&b.left) || hundred(&b.right),
         op if op.is_comparison() || op.is_set() => is_scaled(&b.left),
