@@ -1,21 +1,25 @@
 //! Replay: what another configuration would have done with the alerts that were stored.
 //! In: the store of a stopped (or copied) server and a configuration. Out: who was told then, who would have been told.
-//! Never: sends anything, or writes to the store. People's answers are not replayed: a page that an acknowledgement stopped
-//! then is listed as one that would have been sent.
+//! Never: sends anything. What people answered then they answer again, at the same moment, where the incident is open; an answer
+//! to a page that would not have been sent changes nothing.
 //! Start at [`replay`].
 
 use crate::config::Config;
-use crate::engine::{Engine, Input};
+use crate::engine::{Command, CommandKind, Engine, Input, Outcome};
 use crate::model::{
-    AlertRecord, Notification, NotificationKind, Receipt, ReceiptOutcome, Timestamp, Transition, TransitionKind,
+    AlertRecord, Fingerprint, IncidentId, Notification, NotificationKind, Receipt, ReceiptOutcome, Silence,
+    TimelineEntry, TimelineKind, Timestamp, Transition, TransitionKind, duration,
 };
-use crate::store::{IncidentQuery, SqliteStore, Store, StoreError};
+use crate::store::{INCIDENTS_PAGE_MAX, IncidentQuery, SqliteStore, Store, StoreError, TIMELINE_MAX};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Incidents that are looked at, the newest.
 const INCIDENTS_MAX: usize = 10_000;
+/// How long after the last event timers still run.
+const AFTERMATH: Duration = Duration::from_hours(6);
 /// Moments that one replay may live through: a policy that repeats for ever must end.
 const TURNS_MAX: usize = 2_000_000;
 
@@ -33,8 +37,14 @@ pub struct Told {
 #[derive(Debug, Default)]
 pub struct Comparison {
     pub alerts: usize,
+    /// What people did then that had an open incident in the replay, and what had none.
+    pub answers: usize,
+    pub answers_without_incident: usize,
+    /// Pages and ends; announcements are not kept with incidents and are not in it.
     pub then: Vec<Told>,
     pub now: Vec<Told>,
+    /// Announcements of groups in the replay.
+    pub announcements: usize,
 }
 
 impl Comparison {
@@ -49,89 +59,240 @@ impl Comparison {
         }
         table
     }
+
+    /// Messages of one list that the other lacks. The same receiver told the same thing about the same trouble, as often, is
+    /// no difference, whatever the second.
+    pub fn differences(&self) -> (Vec<&Told>, Vec<&Told>) {
+        (lacking(&self.then, &self.now), lacking(&self.now, &self.then))
+    }
 }
 
-fn told(notification: &Notification, at: Timestamp) -> Told {
-    let (what, about) = match &notification.kind {
-        NotificationKind::Page { round, step, .. } => {
-            let title = notification.message.incident.as_ref().map_or("", |i| i.title.as_str());
-            (format!("page r{round} s{step}"), title.to_owned())
+fn lacking<'a>(list: &'a [Told], other: &[Told]) -> Vec<&'a Told> {
+    let mut there: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
+    for told in other {
+        *there.entry((&told.receiver, &told.what, &told.about)).or_default() += 1;
+    }
+    let mut new = Vec::new();
+    for told in list {
+        match there.get_mut(&(&*told.receiver, &*told.what, &*told.about)) {
+            Some(left) if *left > 0 => *left -= 1,
+            _ => new.push(told),
         }
-        NotificationKind::Update { .. } => {
-            let title = notification.message.incident.as_ref().map_or("", |i| i.title.as_str());
-            ((if notification.message.firing { "update" } else { "end" }).to_owned(), title.to_owned())
-        }
-        NotificationKind::Announcement { .. } => {
-            ("announcement".to_owned(), notification.message.group_labels.to_string())
-        }
+    }
+    new
+}
+
+/// `None` for an announcement.
+fn told(notification: &Notification, at: Timestamp) -> Option<Told> {
+    let about = notification.message.incident.as_ref().map_or(String::new(), |i| i.title.clone());
+    let what = match &notification.kind {
+        NotificationKind::Page { round, step, .. } => format!("page r{round} s{step}"),
+        NotificationKind::Update { .. } if notification.message.firing => "update".to_owned(),
+        NotificationKind::Update { .. } => "end".to_owned(),
+        NotificationKind::Announcement { .. } => return None,
     };
-    Told { at, receiver: notification.receiver.clone(), what, about }
+    Some(Told { at, receiver: notification.receiver.clone(), what, about })
 }
 
-/// Reads the history below `storage` and runs it through `config` under its own clock. Pages are compared; announcements
-/// are counted for the new configuration only, since their rows are not kept with incidents.
+/// What a person did, and to which alerts: the incident's number is another one in the replay.
+struct Answer {
+    by: Arc<str>,
+    kind: TimelineKind,
+    text: String,
+    alerts: Arc<[Fingerprint]>,
+}
+
+impl Answer {
+    /// The lines of a timeline that people wrote and that the engine can be told again.
+    fn of(line: &TimelineEntry, alerts: &Arc<[Fingerprint]>) -> Option<Self> {
+        let known = matches!(
+            line.kind,
+            TimelineKind::Acknowledged | TimelineKind::Unacknowledged | TimelineKind::Resolved | TimelineKind::Snoozed
+        );
+        let by = line.actor.clone().filter(|_| known)?;
+        Some(Self { by, kind: line.kind, text: line.text.clone(), alerts: alerts.clone() })
+    }
+
+    fn command(&self, incident: IncidentId) -> Option<Command> {
+        let kind = match self.kind {
+            TimelineKind::Acknowledged => CommandKind::Acknowledge(incident),
+            TimelineKind::Unacknowledged => CommandKind::Unacknowledge(incident),
+            TimelineKind::Resolved => CommandKind::Resolve(incident),
+            // "snoozed by ana for 1h, until …"
+            TimelineKind::Snoozed => {
+                let words = self.text.rsplit_once(" for ")?.1.split_once(',')?.0;
+                CommandKind::Snooze { incident, duration: duration::parse(words)? }
+            }
+            _ => return None,
+        };
+        Some(Command { by: self.by.clone(), note: None, kind })
+    }
+}
+
+/// One thing that happened then.
+enum Event {
+    News(Transition),
+    Silence(Silence),
+    Answer(Answer),
+}
+
+/// What the store remembers, in order of time.
+#[derive(Default)]
+struct History {
+    events: Vec<(Timestamp, Event)>,
+    alerts: usize,
+    then: Vec<Told>,
+}
+
+/// Reads the history below `storage` and runs it through `config` under its own clock. An error is for the user.
 pub async fn replay(
     storage: &Path,
     config: &Config,
     from: Option<Timestamp>,
     until: Option<Timestamp>,
-) -> Result<Comparison, StoreError> {
-    let store = SqliteStore::open(storage).await?;
-    let (from, until) = (from.unwrap_or(Timestamp::MIN), until.unwrap_or(Timestamp::MAX));
-    let within = |at: Timestamp| at >= from && at < until;
-    let mut then = Vec::new();
-    let query = IncidentQuery { limit: INCIDENTS_MAX, ..IncidentQuery::default() };
-    let mut alerts: BTreeMap<_, AlertRecord> = BTreeMap::new();
-    for incident in store.incidents(query).await? {
-        for notification in store.notifications(incident.id).await? {
-            if let Some(at) = notification.sent_at.filter(|at| within(*at)) {
-                then.push(told(&notification, at));
-            }
-        }
-        alerts.extend(store.alerts_of(incident.id).await?.into_iter().map(|a| (a.fingerprint, a)));
+) -> Result<Comparison, String> {
+    if !SqliteStore::is_in(storage) {
+        return Err(format!(
+            "no stored history in {}; name the folder of a server with --storage.path",
+            storage.display()
+        ));
     }
-    alerts.extend(store.load().await?.alerts.into_iter().map(|a| (a.fingerprint, a)));
-    store.close().await?;
-    alerts.retain(|_, alert| within(alert.starts_at));
-    then.sort();
-    let now = live_again(config, &alerts.into_values().collect::<Vec<_>>(), until);
-    Ok(Comparison { alerts: now.1, then, now: now.0 })
+    let (from, until) = (from.unwrap_or(Timestamp::MIN), until.unwrap_or(Timestamp::MAX));
+    let store = SqliteStore::open(storage).await.map_err(|e| e.to_string())?;
+    let history = read(&store, from, until).await;
+    store.close().await.map_err(|e| e.to_string())?;
+    Ok(live_again(config, history.map_err(|e| e.to_string())?, until))
 }
 
-/// Starts and ends in order of time, every timer at its moment, every message delivered at once.
-fn live_again(config: &Config, alerts: &[AlertRecord], until: Timestamp) -> (Vec<Told>, usize) {
-    let mut news: Vec<(Timestamp, Transition)> = Vec::new();
-    for (version, alert) in alerts.iter().enumerate() {
+async fn read(store: &SqliteStore, from: Timestamp, until: Timestamp) -> Result<History, StoreError> {
+    let within = |at: Timestamp| at >= from && at < until;
+    let mut history = History::default();
+    let mut alerts: BTreeMap<Fingerprint, AlertRecord> = BTreeMap::new();
+    let mut query = IncidentQuery { limit: INCIDENTS_PAGE_MAX, ..IncidentQuery::default() };
+    let mut seen = 0;
+    loop {
+        let page = store.incidents(query.clone()).await?;
+        seen += page.len();
+        query.before = page.last().map(|incident| incident.id);
+        for incident in &page {
+            let sent = store.notifications(incident.id).await?;
+            history.then.extend(sent.iter().filter_map(|n| told(n, n.sent_at.filter(|at| within(*at))?)));
+            let of = store.alerts_of(incident.id).await?;
+            let members: Arc<[Fingerprint]> = of.iter().map(|alert| alert.fingerprint).collect();
+            let lines = store.timeline(incident.id, TIMELINE_MAX).await?;
+            let answers = lines.iter().filter(|line| within(line.at));
+            let answers = answers.filter_map(|line| Some((line.at, Event::Answer(Answer::of(line, &members)?))));
+            history.events.extend(answers);
+            alerts.extend(of.into_iter().map(|alert| (alert.fingerprint, alert)));
+        }
+        if page.len() < INCIDENTS_PAGE_MAX || seen >= INCIDENTS_MAX {
+            break;
+        }
+    }
+    let snapshot = store.load().await?;
+    alerts.extend(snapshot.alerts.into_iter().map(|alert| (alert.fingerprint, alert)));
+    alerts.retain(|_, alert| within(alert.starts_at));
+    history.alerts = alerts.len();
+    history.then.sort();
+    // A silence from before the first alert still holds.
+    let silences = snapshot.silences.into_iter().filter(|s| s.ends_at > from && s.starts_at < until);
+    history.events.extend(silences.map(|silence| (silence.starts_at.max(from), Event::Silence(silence))));
+    for (n, alert) in alerts.into_values().enumerate() {
+        let version = n as u64 * 2 + 1;
         let started = Arc::new(AlertRecord { ended_at: None, updated_at: alert.starts_at, ..alert.clone() });
-        let version = version as u64 * 2 + 1;
-        news.push((alert.starts_at, Transition { kind: TransitionKind::Started, record: started, version }));
-        if let Some(end) = alert.ended_at {
-            let record = Arc::new(alert.clone());
-            news.push((end, Transition { kind: TransitionKind::Ended, record, version: version + 1 }));
+        let start = Transition { kind: TransitionKind::Started, record: started, version };
+        history.events.push((alert.starts_at, Event::News(start)));
+        if let Some(end) = alert.ended_at.filter(|end| *end < until) {
+            let record = Arc::new(alert);
+            let end_of = Transition { kind: TransitionKind::Ended, record, version: version + 1 };
+            history.events.push((end, Event::News(end_of)));
         }
     }
-    news.sort_by_key(|(at, transition)| (*at, transition.version));
-    let last = news.last().map_or(Timestamp::EPOCH, |(at, _)| *at);
+    // At one moment: quiet first, then what starts and ends, then what people did about it.
+    let rank = |event: &Event| match event {
+        Event::Silence(_) => (0, 0),
+        Event::News(transition) => (1, transition.version),
+        Event::Answer(_) => (2, 0),
+    };
+    history.events.sort_by_key(|(at, event)| (*at, rank(event)));
+    Ok(history)
+}
+
+/// Everything in order of time, every timer at its moment, every message delivered at once.
+fn live_again(config: &Config, history: History, until: Timestamp) -> Comparison {
+    let last = history.events.last().map_or(Timestamp::EPOCH, |(at, _)| *at);
     // What follows the last news is of interest for as long as policies may run, not for ever.
-    let end = until.min(last + std::time::Duration::from_secs(6 * 3600));
-    let mut engine = Engine::new(Arc::new(config.engine_settings()));
-    let (mut told_now, mut next) = (Vec::new(), news.into_iter().peekable());
+    let end = until.min(last + AFTERMATH);
+    let mut life = Life {
+        engine: Engine::new(Arc::new(config.engine_settings())),
+        seen: Comparison { alerts: history.alerts, then: history.then, ..Comparison::default() },
+    };
+    let mut next = history.events.into_iter().peekable();
     for _ in 0..TURNS_MAX {
-        let due = engine.next_due();
-        let (at, input) = match (next.peek().map(|(at, _)| *at), due) {
-            (Some(at), due) if due.is_none_or(|due| at <= due) => match next.next() {
-                Some((at, transition)) => (at, Input::Transitions(vec![transition])),
-                None => break,
-            },
-            (_, Some(due)) if due <= end => (due, Input::Tick),
+        let due = life.engine.next_due();
+        match (next.peek().map(|(at, _)| *at), due) {
+            (Some(at), due) if due.is_none_or(|due| at <= due) => {
+                let Some((at, event)) = next.next() else { break };
+                life.happen(at, event);
+            }
+            (_, Some(due)) if due <= end => life.apply(due, Input::Tick),
             _ => break,
-        };
-        let outcome = engine.apply(at, input);
-        for notification in outcome.send {
-            told_now.push(told(&notification, at));
-            let outcome = ReceiptOutcome::Delivered { external_ref: None };
-            engine.apply(at, Input::Receipt(Receipt { key: notification.key.clone(), attempts: 1, at, outcome }));
         }
     }
-    (told_now, alerts.len())
+    life.seen
+}
+
+struct Life {
+    engine: Engine,
+    seen: Comparison,
+}
+
+impl Life {
+    fn happen(&mut self, at: Timestamp, event: Event) {
+        match event {
+            Event::News(transition) => self.apply(at, Input::Transitions(vec![transition])),
+            Event::Silence(silence) => {
+                let kind = CommandKind::PutSilence {
+                    id: None,
+                    new_id: silence.id,
+                    matchers: silence.matchers,
+                    starts_at: silence.starts_at.max(at),
+                    ends_at: silence.ends_at,
+                    comment: silence.comment,
+                };
+                self.apply(at, Input::Command(Command { by: silence.created_by.into(), note: None, kind }));
+            }
+            Event::Answer(answer) => {
+                let incident = answer.alerts.iter().find_map(|alert| {
+                    let id = self.engine.incident_of(*alert)?;
+                    self.engine.incident(id).filter(|i| i.resolved_at.is_none()).map(|i| i.id)
+                });
+                if let Some(command) = incident.and_then(|id| answer.command(id)) {
+                    self.seen.answers += 1;
+                    self.apply(at, Input::Command(command));
+                } else {
+                    self.seen.answers_without_incident += 1;
+                }
+            }
+        }
+    }
+
+    fn apply(&mut self, at: Timestamp, input: Input) {
+        let outcome = self.engine.apply(at, input);
+        self.deliver(at, outcome);
+    }
+
+    /// Everything arrives at once, and what that sets off too.
+    fn deliver(&mut self, at: Timestamp, outcome: Outcome) {
+        let mut waiting = outcome.send;
+        while let Some(notification) = waiting.pop() {
+            match told(&notification, at) {
+                Some(told) => self.seen.now.push(told),
+                None => self.seen.announcements += 1,
+            }
+            let outcome = ReceiptOutcome::Delivered { external_ref: None };
+            let receipt = Receipt { key: notification.key.clone(), attempts: 1, at, outcome };
+            waiting.extend(self.engine.apply(at, Input::Receipt(receipt)).send);
+        }
+    }
 }

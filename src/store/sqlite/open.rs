@@ -13,7 +13,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::path::Path;
 use std::time::Duration;
 
-const DATABASE_FILE: &str = "watchfire.db";
+pub(super) const DATABASE_FILE: &str = "watchfire.db";
 const LOCK_FILE: &str = "watchfire.lock";
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);

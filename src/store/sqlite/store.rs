@@ -33,6 +33,11 @@ impl SqliteStore {
         Ok(Self { writer: Mutex::new(Some(opened.writer)), readers: opened.readers, _lock: opened.lock })
     }
 
+    /// Whether the folder holds a database; [`Self::open`] would make one.
+    pub fn is_in(folder: &Path) -> bool {
+        folder.join(super::open::DATABASE_FILE).is_file()
+    }
+
     /// Waits for what is under way, folds the journal into the database and closes both. Later calls are refused.
     pub async fn close(&self) -> Result<(), StoreError> {
         self.readers.close().await;
