@@ -18,6 +18,7 @@ mod print;
 mod projection;
 mod quantile;
 mod range;
+mod smoothed;
 mod value;
 mod window;
 

@@ -29,14 +29,21 @@ pub struct Series {
     watched: AtomicBool,
     /// Already in the list of arrivals.
     noted: AtomicBool,
+    /// Whether any sample came with a start timestamp.
+    started: AtomicBool,
     watches: Mutex<Vec<u32>>,
 }
 
 #[derive(Debug, Default)]
 struct Data {
     chunks: Chunks,
+    /// Times of samples and their start timestamps, oldest first; nearly no sender gives them.
+    starts: Option<Box<Vec<(i64, i64)>>>,
     gone: bool,
 }
+
+/// Below so many start timestamps none is dropped: an hour at one sample in fifteen seconds.
+const STARTS_KEPT: usize = 256;
 
 /// Why [`Series::push`] did nothing.
 pub(super) enum NotPushed {
@@ -55,6 +62,7 @@ impl Series {
             touched_ms: AtomicI64::new(i64::MIN),
             watched: AtomicBool::new(false),
             noted: AtomicBool::new(false),
+            started: AtomicBool::new(false),
             watches: Mutex::default(),
         }
     }
@@ -77,6 +85,35 @@ impl Series {
     pub fn range(&self, after: Timestamp, until: Timestamp, out: &mut Vec<Point>) {
         let data = self.data.lock();
         data.chunks.range(ms(after), ms(until), |t, v| out.push(Point { t: Timestamp::from_millis(t), v }));
+    }
+
+    /// Remembers since when the sample at `t` counts.
+    pub(super) fn started_at(&self, t: Timestamp, start: Timestamp) {
+        let mut data = self.data.lock();
+        let oldest = data.chunks.oldest().unwrap_or(i64::MIN);
+        let starts = data.starts.get_or_insert_default();
+        let place = starts.partition_point(|(at, _)| *at < ms(t));
+        if starts.get(place).is_some_and(|(at, _)| *at == ms(t)) {
+            starts[place].1 = ms(start);
+        } else {
+            starts.insert(place, (ms(t), ms(start)));
+        }
+        // What the chunks have dropped is dropped here too, now and then.
+        if starts.len() > STARTS_KEPT && starts.len().is_power_of_two() {
+            starts.retain(|(at, _)| *at >= oldest);
+        }
+        self.started.store(true, Ordering::Release);
+    }
+
+    /// Times of samples in `(after, until]` that came with a start timestamp, and that, appended to `out`.
+    pub fn starts(&self, after: Timestamp, until: Timestamp, out: &mut Vec<(Timestamp, Timestamp)>) {
+        if !self.started.load(Ordering::Acquire) {
+            return;
+        }
+        let data = self.data.lock();
+        let starts = data.starts.iter().flat_map(|starts| starts.iter());
+        let within = starts.filter(|(at, _)| (ms(after) + 1..=ms(until)).contains(at));
+        out.extend(within.map(|(at, start)| (Timestamp::from_millis(*at), Timestamp::from_millis(*start))));
     }
 
     /// The time of the newest sample.
