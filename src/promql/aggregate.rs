@@ -19,11 +19,15 @@ use std::sync::Arc;
 pub(super) fn eval(eval: &Eval<'_>, a: &AggregateNode, at: i64) -> Result<Vec<Elem>> {
     let param = a.param.as_ref().map(|node| eval.eval(node, at)).transpose()?;
     let elems = eval.vector(&a.inner, at)?;
+    eval.about(a.place, || aggregated(eval, a, param, elems))
+}
+
+fn aggregated(eval: &Eval<'_>, a: &AggregateNode, param: Option<Val>, elems: Vec<Elem>) -> Result<Vec<Elem>> {
     match (a.op, param) {
         (AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk, Some(Val::Scalar(k))) => {
             pick(eval, a, elems, k)
         }
-        (AggregateOp::LimitRatio, Some(Val::Scalar(ratio))) => limit_ratio(eval, elems, ratio),
+        (AggregateOp::LimitRatio, Some(Val::Scalar(ratio))) => limit_ratio(eval, a, elems, ratio),
         (AggregateOp::Quantile, Some(Val::Scalar(q))) => Ok(quantiles(eval, a, elems, q)),
         (AggregateOp::CountValues, Some(Val::String(label))) => count_values(a, elems, &label),
         (AggregateOp::Sum | AggregateOp::Avg, None) => Ok(sums(eval, a, elems)),
@@ -146,7 +150,7 @@ fn reduce(eval: &Eval<'_>, a: &AggregateNode, op: AggregateOp, elems: Vec<Elem>)
 }
 
 fn quantiles(eval: &Eval<'_>, a: &AggregateNode, elems: Vec<Elem>, q: f64) -> Vec<Elem> {
-    quantile::warn_of_quantile(eval, q);
+    eval.about(a.param_place, || quantile::warn_of_quantile(eval, q));
     let mut ignored = false;
     let groups = fold_groups(
         a,
@@ -171,8 +175,8 @@ fn quantiles(eval: &Eval<'_>, a: &AggregateNode, elems: Vec<Elem>, q: f64) -> Ve
 }
 
 fn count_values(a: &AggregateNode, elems: Vec<Elem>, label: &str) -> Result<Vec<Elem>> {
-    if label.is_empty() || label.contains('\u{fffd}') {
-        return Err(EvalError::Data(format!("invalid label name {label:?}")));
+    if label.is_empty() || label.chars().any(super::print::is_byte_stand_in) {
+        return Err(EvalError::Data(format!("invalid label name {}", super::print::Quoted(label))));
     }
     // With `by`, the counted label is one of the group's even when it was not named.
     let everything = super::projection::Projection::new(&[], false);
@@ -252,13 +256,14 @@ fn by_value(a: &Elem, b: &Elem, largest_first: bool) -> Ordering {
 }
 
 /// Picks each element by a hash of its labels, so that `r` and `r - 1` complement each other.
-fn limit_ratio(eval: &Eval<'_>, mut elems: Vec<Elem>, ratio: f64) -> Result<Vec<Elem>> {
+fn limit_ratio(eval: &Eval<'_>, a: &AggregateNode, mut elems: Vec<Elem>, ratio: f64) -> Result<Vec<Elem>> {
     if ratio.is_nan() {
         return Err(EvalError::Data("Ratio value is NaN".to_owned()));
     }
     let capped = ratio.clamp(-1.0, 1.0);
     if capped != ratio {
-        eval.warn(format!("ratio value should be between -1 and 1, got {ratio}, capping to {capped}"));
+        let text = format!("ratio value should be between -1 and 1, got {ratio}, capping to {capped}");
+        eval.about(a.param_place, || eval.warn(text));
     }
     let everything = super::projection::Projection::new(&[], false);
     elems.retain(|e| {

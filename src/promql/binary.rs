@@ -45,6 +45,10 @@ pub(super) fn compare(op: BinaryOp, l: f64, r: f64) -> bool {
 pub(super) fn eval(eval: &Eval<'_>, b: &BinaryNode, at: i64) -> Result<Val> {
     let left = eval.eval(&b.left, at)?;
     let right = eval.eval(&b.right, at)?;
+    eval.about(b.place, || operated(eval, b, left, right))
+}
+
+fn operated(eval: &Eval<'_>, b: &BinaryNode, left: Val, right: Val) -> Result<Val> {
     match (left, right, &b.matching) {
         (Val::Scalar(l), Val::Scalar(r), _) => Ok(Val::Scalar(scalar_op(b.op, l, r))),
         (Val::Vector(v), Val::Scalar(s), _) => Ok(Val::Vector(with_scalar(eval, b, v, s, false))),
@@ -96,8 +100,8 @@ fn combine(eval: &Eval<'_>, op: BinaryOp, l: &SampleValue, r: &SampleValue) -> O
     let histogram = |h| Some(Outcome { value: SampleValue::Histogram(Arc::new(h)), keep: true });
     let refuse = |l: &str, r: &str| {
         eval.info(format!(
-            "incompatible sample types encountered for binary operator {:?}: {l} {} {r}",
-            op.as_str(),
+            "incompatible sample types encountered for binary operator {}: {l} {} {r}",
+            super::print::Quoted(op.as_str()),
             op.as_str()
         ));
         None

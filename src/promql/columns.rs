@@ -158,6 +158,7 @@ impl Column {
         for one in series.iter() {
             window.clear();
             one.visit(start, end, |t, v| window.push(t.as_millis(), v));
+            window.fill_starts(one, start, end);
             self.has_histograms |= !window.histograms.is_empty();
             self.samples += window.len();
             if self.has_histograms || self.samples > eval.ctx.samples_max {

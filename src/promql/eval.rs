@@ -3,7 +3,7 @@
 //! Never: touches more samples than the context's budget.
 //! Start at [`Eval::run`].
 
-use super::ast::{At, BinaryOp, DurationExpr, Place, Type};
+use super::ast::{At, BinaryOp, Boundary, DurationExpr, Place, Type};
 use super::columns::{Columns, SeriesSet};
 use super::functions::{Kind, RangeCall};
 use super::plan::{CallNode, Lengths, Node, Plan, SelectorNode, SubqueryNode};
@@ -84,6 +84,8 @@ pub(super) struct Eval<'a> {
     pub notes: RefCell<Notes>,
     /// Where the part of the expression stands that notes are about now.
     pub place: Cell<Place>,
+    /// Where the arguments of the function stand that is at work; four are enough for what is said of them.
+    arg_places: Cell<[Place; 4]>,
 }
 
 /// Keeps a time so far from the ends of its type that no sum of times overflows.
@@ -121,6 +123,7 @@ impl<'a> Eval<'a> {
             samples_left,
             notes: RefCell::default(),
             place: Cell::default(),
+            arg_places: Cell::default(),
         }
     }
 
@@ -246,7 +249,32 @@ impl<'a> Eval<'a> {
         }
     }
 
+    /// Lets notes be about the function's argument of this number.
+    pub fn about_argument(&self, number: usize) {
+        self.place.set(self.arg_places.get()[number.min(3)]);
+    }
+
+    /// Does some work, notes of which are about this place.
+    pub fn about<T>(&self, place: Place, work: impl FnOnce() -> T) -> T {
+        let before = self.place.replace(place);
+        let result = work();
+        self.place.set(before);
+        result
+    }
+
     fn call(&self, call: &CallNode, at: i64) -> Result<Val> {
+        let mut places = [call.places.last().copied().unwrap_or_default(); 4];
+        for (place, known) in places.iter_mut().zip(&call.places) {
+            *place = *known;
+        }
+        let outer = (self.place.replace(places[0]), self.arg_places.replace(places));
+        let result = self.called(call, at);
+        self.place.set(outer.0);
+        self.arg_places.set(outer.1);
+        result
+    }
+
+    fn called(&self, call: &CallNode, at: i64) -> Result<Val> {
         match call.function.kind {
             Kind::Constant(v) => Ok(Val::Scalar(v)),
             Kind::Special(function) => function(self, &call.args, at),
@@ -329,6 +357,38 @@ impl<'a> Eval<'a> {
         Ok(out)
     }
 
+    /// The moment that the info series of an expression are looked at: that of its first selector.
+    pub fn info_moment(&self, node: &Node, at: i64) -> Result<i64> {
+        Ok(self.first_moment(node, at)?.unwrap_or(at))
+    }
+
+    fn first_moment(&self, node: &Node, at: i64) -> Result<Option<i64>> {
+        let first = |nodes: &mut dyn Iterator<Item = &Node>| -> Result<Option<i64>> {
+            for node in nodes {
+                if let Some(found) = self.first_moment(node, at)? {
+                    return Ok(Some(found));
+                }
+            }
+            Ok(None)
+        };
+        match node {
+            Node::Selector(s) | Node::Range(s) => {
+                let (_, offset_ms, _) = self.lengths(s.range_ms, s.offset_ms, s.lengths.as_deref())?;
+                Ok(Some(self.moment(s.at, offset_ms, at)))
+            }
+            Node::Subquery(s) => {
+                let (_, offset_ms, _) = self.lengths(s.range_ms, s.offset_ms, s.lengths.as_deref())?;
+                self.first_moment(&s.inner, self.moment(s.at, offset_ms, at))
+            }
+            Node::Negate(inner) => self.first_moment(inner, at),
+            Node::Aggregate(a) => self.first_moment(&a.inner, at),
+            Node::Binary(b) => first(&mut [&b.left, &b.right].into_iter()),
+            Node::Call(call) => first(&mut call.args.iter()),
+            Node::Part(part) => self.first_moment(&part.original, at),
+            Node::Number(_) | Node::String(_) | Node::Pattern(_) => Ok(None),
+        }
+    }
+
     /// Visits the newest live sample of each series.
     pub fn each_latest(
         &self,
@@ -340,11 +400,17 @@ impl<'a> Eval<'a> {
         let (_, offset_ms, _) = self.lengths(0, s.offset_ms, s.lengths.as_deref())?;
         let until = self.moment(s.at, offset_ms, at);
         let after = Timestamp::from_millis(until.saturating_sub(millis(self.ctx.lookback)));
+        if s.boundary == Boundary::Smoothed {
+            return super::smoothed::each_smoothed(self, series, until, visit);
+        }
         let until = Timestamp::from_millis(until);
         let mut count = 0;
         for one in series {
-            if let Some(point) = one.latest(after, until).filter(|p| !p.v.is_stale()) {
+            if let Some(mut point) = one.latest(after, until).filter(|p| !p.v.is_stale()) {
                 count += 1;
+                if s.stats_only {
+                    super::window::make_hint_known(one, after, &mut point);
+                }
                 visit(one, point);
             }
         }
@@ -364,13 +430,30 @@ impl<'a> Eval<'a> {
                 let end = self.moment(s.at, offset_ms, at);
                 let start = end.saturating_sub(range_ms);
                 let mut window = Window::new(start, end);
+                window.boundary = s.boundary;
+                let lookback = millis(self.ctx.lookback);
+                let (after, until) = match s.boundary {
+                    Boundary::Plain => (start, end),
+                    Boundary::Anchored => (bounded(start.saturating_sub(lookback)), end),
+                    Boundary::Smoothed => {
+                        (bounded(start.saturating_sub(lookback)), bounded(end.saturating_add(lookback)))
+                    }
+                };
+                let (after, until) = (Timestamp::from_millis(after), Timestamp::from_millis(until));
                 let mut points = Vec::new();
                 for series in self.series(s.index).iter() {
                     points.clear();
-                    series.range(Timestamp::from_millis(start), Timestamp::from_millis(end), &mut points);
+                    series.range(after, until, &mut points);
+                    if s.boundary != Boundary::Plain && !Window::trim(&mut points, s.boundary, start, end) {
+                        continue;
+                    }
                     window.fill(&mut points);
                     if window.is_empty() {
                         continue;
+                    }
+                    window.fill_starts(series, after, until);
+                    if s.stats_only {
+                        window.make_hints_known();
                     }
                     self.spend(window.len())?;
                     visit(series.labels(), false, &mut window)?;

@@ -22,6 +22,7 @@ mod projection;
 mod quantile;
 mod range;
 mod rows;
+mod smoothed;
 mod value;
 mod window;
 

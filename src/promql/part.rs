@@ -3,7 +3,7 @@
 //! Never: builds labels for an element that does not pass; hashes labels of a series set that has not changed.
 //! Start at [`compile`], then [`Part::eval`].
 
-use super::ast::{BinaryOp, Cardinality};
+use super::ast::{BinaryOp, Boundary, Cardinality};
 use super::binary::{compare, scalar_op};
 use super::columns::Reading;
 use super::eval::{Elem, Eval, Result};
@@ -133,8 +133,13 @@ fn rows_of(node: &Node) -> Option<Rows> {
     }
 }
 
+/// Whether all that the selector asks for is a look back by fixed lengths from the evaluation's moment.
+fn is_simple(s: &SelectorNode) -> bool {
+    s.at.is_none() && s.boundary == Boundary::Plain && s.lengths.is_none() && !s.stats_only
+}
+
 fn leaf(s: &SelectorNode, reading: Reading) -> Option<Rows> {
-    s.at.is_none().then(|| Rows::Leaf(Leaf::new(s.index, reading)))
+    is_simple(s).then(|| Rows::Leaf(Leaf::new(s.index, reading)))
 }
 
 fn chain(rows: Rows, step: Step) -> Rows {
@@ -160,7 +165,7 @@ fn call_rows(call: &CallNode) -> Option<Rows> {
                     _ => return None,
                 }
             }
-            let s = range.filter(|s| s.at.is_none())?;
+            let s = range.filter(|s| is_simple(s))?;
             let (range_ms, offset_ms) = (s.range_ms, s.offset_ms);
             let reading = Reading::Window { function: call.function.name, range_ms, offset_ms, scalars };
             Some(Rows::Leaf(Leaf::over_range(s.index, reading, call.function, keeps_name)))

@@ -48,6 +48,8 @@ pub(super) struct SelectorNode {
     /// What depends on the query's step or range; `None` nearly always.
     pub lengths: Option<Box<Lengths>>,
     pub boundary: Boundary,
+    /// Only counts and sums of histograms are asked for; Prometheus then reads each with a known reset hint.
+    pub stats_only: bool,
 }
 
 /// Durations that are computed for each evaluation. One that is missing here is the constant beside it.
@@ -131,6 +133,8 @@ pub struct Plan {
     pub(super) watches: Vec<Arc<Watch>>,
     class: PlanClass,
     experimental: Option<&'static str>,
+    /// What can be known to fail, whatever the data.
+    refusal: Option<String>,
 }
 
 impl Plan {
@@ -150,6 +154,7 @@ impl Plan {
             watches: Vec::new(),
             class,
             experimental: planner.experimental,
+            refusal: planner.refusal,
         }
     }
 
@@ -255,7 +260,7 @@ impl Plan {
             Some(name) if !ctx.experimental => {
                 Err(EvalError::Unsupported(format!("{name}() is experimental and not enabled")))
             }
-            _ => Ok(()),
+            _ => self.refusal.clone().map_or(Ok(()), |why| Err(EvalError::Data(why))),
         }
     }
 }
@@ -270,6 +275,30 @@ impl std::fmt::Debug for Plan {
 struct Planner {
     selectors: Vec<PlanSelector>,
     experimental: Option<&'static str>,
+    refusal: Option<String>,
+    /// What the enclosing functions need of histograms.
+    need: HistogramNeed,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum HistogramNeed {
+    #[default]
+    Unsaid,
+    Stats,
+    /// Something needs the buckets; nothing within changes that.
+    Buckets,
+}
+
+impl HistogramNeed {
+    fn of(self, function: &str) -> Self {
+        match (self, function) {
+            (Self::Buckets, _) | (_, "histogram_quantile" | "histogram_quantiles" | "histogram_fraction") => {
+                Self::Buckets
+            }
+            (_, "histogram_count" | "histogram_sum" | "histogram_avg") => Self::Stats,
+            (need, _) => need,
+        }
+    }
 }
 
 fn millis(d: Duration) -> i64 {
@@ -290,7 +319,9 @@ impl Planner {
             Expr::Subquery(s) => {
                 let lengths = lengths(s.range_expr.as_ref(), s.offset_expr.as_ref(), s.step_expr.as_ref());
                 let (range_ms, offset_ms) = reach(millis(s.range), s.offset_ms, lengths.as_deref());
+                let need = std::mem::replace(&mut self.need, HistogramNeed::Buckets);
                 let inner = self.node(&s.expr, outer_ms.saturating_add(range_ms).saturating_add(offset_ms.max(0)));
+                self.need = need;
                 let (range_ms, step_ms) = (millis(s.range), s.step.map(millis));
                 let (at, offset_ms) = (s.at, s.offset_ms);
                 Node::Subquery(Box::new(SubqueryNode { inner, range_ms, step_ms, at, offset_ms, lengths }))
@@ -309,7 +340,14 @@ impl Planner {
                 if let Kind::Constant(v) = function.kind {
                     return Node::Number(v);
                 }
+                self.refuse_boundary(function.name, &call.args);
+                let need = self.need;
+                self.need = need.of(function.name);
                 let mut args: Vec<Node> = call.args.iter().map(|arg| self.node(arg, outer_ms)).collect();
+                self.need = need;
+                if function.name == "info" {
+                    self.info_selector(call.args.get(1), &mut args);
+                }
                 if function.name == "label_replace"
                     && let Some(Node::String(text)) = args.get(4)
                 {
@@ -329,11 +367,59 @@ impl Planner {
         let reach = Duration::from_millis(reach_ms.unsigned_abs());
         self.selectors.push(PlanSelector { matchers: s.all_matchers(), reach });
         let (index, boundary) = (self.selectors.len() - 1, s.boundary);
-        SelectorNode { index, at: s.at, offset_ms: s.offset_ms, range_ms, lengths, boundary }
+        let stats_only = self.need == HistogramNeed::Stats;
+        SelectorNode { index, at: s.at, offset_ms: s.offset_ms, range_ms, lengths, boundary, stats_only }
+    }
+
+    /// `anchored` and `smoothed` change what few functions see; the others refuse them.
+    fn refuse_boundary(&mut self, function: &str, args: &[Expr]) {
+        for arg in args {
+            let Expr::Range(r) = arg.unwrapped() else { continue };
+            let (word, allowed): (_, &[&str]) = match r.selector.boundary {
+                Boundary::Plain => continue,
+                Boundary::Anchored => ("anchored", &["changes", "delta", "increase", "rate", "resets"]),
+                Boundary::Smoothed => ("smoothed", &["delta", "increase", "rate"]),
+            };
+            if !allowed.contains(&function) {
+                let allowed = allowed.join(", ");
+                let why = format!("{word} modifier can only be used with: {allowed} - not with {function}");
+                self.refusal.get_or_insert(why);
+            }
+        }
+    }
+
+    /// The second argument of `info` says which info series are read; without a name, `target_info`.
+    fn info_selector(&mut self, written: Option<&Expr>, args: &mut Vec<Node>) {
+        let mut matchers = match written {
+            Some(Expr::Selector(s)) => s.all_matchers(),
+            _ => Vec::new(),
+        };
+        if matchers.iter().all(|m| m.name != METRIC_NAME) {
+            matchers.push(Matcher::equal(METRIC_NAME, "target_info"));
+        }
+        match args.get(1) {
+            Some(Node::Selector(s)) => self.selectors[s.index].matchers = matchers,
+            _ => {
+                let reach = self.selectors.iter().map(|s| s.reach).max().unwrap_or_default();
+                self.selectors.push(PlanSelector { matchers, reach });
+                let index = self.selectors.len() - 1;
+                args.push(Node::Selector(SelectorNode {
+                    index,
+                    at: None,
+                    offset_ms: 0,
+                    range_ms: 0,
+                    lengths: None,
+                    boundary: Boundary::Plain,
+                    stats_only: false,
+                }));
+            }
+        }
     }
 
     fn binary(&mut self, b: &Binary, outer_ms: i64) -> Node {
+        let need = std::mem::take(&mut self.need);
         let (left, right) = (self.node(&b.left, outer_ms), self.node(&b.right, outer_ms));
+        self.need = need;
         if let (Node::Number(l), Node::Number(r)) = (&left, &right) {
             return Node::Number(scalar_op(b.op, *l, *r));
         }

@@ -245,14 +245,16 @@ pub(super) fn of_histogram(eval: &Eval<'_>, q: f64, h: &Histogram, name: &str) -
     if count < rank {
         if h.sum.is_nan() {
             eval.info(format!(
-                "input to histogram_quantile has NaN observations, result is NaN for metric name {name:?}"
+                "input to histogram_quantile has NaN observations, result is NaN for metric name {}",
+                super::print::Quoted(name)
             ));
         }
         return f64::NAN;
     }
     if h.sum.is_nan() {
         eval.info(format!(
-            "input to histogram_quantile has NaN observations, result is skewed higher for metric name {name:?}"
+            "input to histogram_quantile has NaN observations, result is skewed higher for metric name {}",
+            super::print::Quoted(name)
         ));
     }
     rank = if forward { rank - (count - found.count) } else { count - rank };

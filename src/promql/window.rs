@@ -3,8 +3,10 @@
 //! Never: holds a stale marker.
 //! Start at [`Window::fill`].
 
+use super::ast::Boundary;
+use crate::model::sample::ResetHint;
 use crate::model::{Histogram, SampleValue, Timestamp};
-use crate::series::Point;
+use crate::series::{Point, Series};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug)]
@@ -25,11 +27,33 @@ pub(super) struct Window {
     pub end: i64,
     pub floats: Vec<FloatPoint>,
     pub histograms: Vec<HistogramPoint>,
+    /// Unless plain, the samples next to the range are here as well.
+    pub boundary: Boundary,
+    /// Times of samples and their start timestamps; empty for nearly all series.
+    pub starts: Vec<(i64, i64)>,
+}
+
+fn with_known_hint(h: &mut Arc<Histogram>, before: &Histogram) {
+    if h.reset_hint == ResetHint::Unknown {
+        let is_reset = super::histogram::is_reset(h, before);
+        Arc::make_mut(h).reset_hint = if is_reset { ResetHint::Yes } else { ResetHint::No };
+    }
+}
+
+/// The same for the newest sample of a series, by the one before it that is not older than `after`.
+pub(super) fn make_hint_known(series: &Series, after: Timestamp, point: &mut Point) {
+    let SampleValue::Histogram(h) = &mut point.v else { return };
+    let mut points = Vec::new();
+    series.range(after, point.t, &mut points);
+    if let [.., Point { v: SampleValue::Histogram(before), .. }, _] = points.as_slice() {
+        with_known_hint(h, before);
+    }
 }
 
 impl Window {
     pub fn new(start: i64, end: i64) -> Self {
-        Self { start, end, floats: Vec::new(), histograms: Vec::new() }
+        let (boundary, starts) = (Boundary::Plain, Vec::new());
+        Self { start, end, floats: Vec::new(), histograms: Vec::new(), boundary, starts }
     }
 
     /// Takes the points over, stale markers left out.
@@ -61,12 +85,58 @@ impl Window {
         }
     }
 
+    /// Takes over the start timestamps of the series' samples.
+    pub fn fill_starts(&mut self, series: &Series, after: Timestamp, until: Timestamp) {
+        self.starts.clear();
+        series.starts(after, until, |t, start| self.starts.push((t.as_millis(), start.as_millis())));
+    }
+
+    /// Finds out where unknown reset hints stand for a reset, from one histogram to the next.
+    pub fn make_hints_known(&mut self) {
+        for i in (1..self.histograms.len()).rev() {
+            let before = self.histograms[i - 1].h.clone();
+            with_known_hint(&mut self.histograms[i].h, &before);
+        }
+    }
+
     pub fn len(&self) -> usize {
         self.floats.len() + self.histograms.len()
     }
 
     pub fn is_empty(&self) -> bool {
         self.floats.is_empty() && self.histograms.is_empty()
+    }
+
+    /// The start timestamp of the sample at this time.
+    pub fn start_of(&self, t: i64) -> Option<i64> {
+        let place = self.starts.binary_search_by_key(&t, |(at, _)| *at).ok()?;
+        Some(self.starts[place].1)
+    }
+
+    /// Whether the counter began anew between two samples, by what their start timestamps say.
+    pub fn is_new_start(&self, before: i64, now: i64) -> bool {
+        let Some(start) = self.start_of(now) else { return false };
+        // A start at the sample before is a new one only if that sample is known to have an earlier one.
+        start <= now && (start > before || (start == before && self.start_of(before).is_some_and(|s| s < before)))
+    }
+
+    /// Whether a sample claims to count since a time within what the sample before it counted.
+    pub fn has_overlap(&self) -> bool {
+        let overlaps = |pair: &[(i64, i64)]| pair[1].1 < pair[0].0 && pair[1].1 > pair[0].1;
+        self.starts.windows(2).any(overlaps)
+    }
+
+    /// Leaves of the samples around the range only those that its ends need; false when none lies in or after it.
+    pub fn trim(points: &mut Vec<Point>, boundary: Boundary, start: i64, end: i64) -> bool {
+        points.retain(|p| !p.v.is_stale());
+        let first = points.partition_point(|p| p.t.as_millis() <= start).saturating_sub(1);
+        let last = match boundary {
+            Boundary::Smoothed => points.partition_point(|p| p.t.as_millis() < end).saturating_add(1).min(points.len()),
+            _ => points.len(),
+        };
+        points.truncate(last);
+        points.drain(..first.min(last));
+        points.last().is_some_and(|p| p.t.as_millis() > start)
     }
 
     /// The length of the range in seconds.

@@ -153,6 +153,19 @@ impl Head {
         Ok(series)
     }
 
+    /// Adds one sample that says since when its count runs.
+    pub fn append_started(
+        &self,
+        labels: &Labels,
+        t: Timestamp,
+        v: SampleValue,
+        start: Timestamp,
+    ) -> Result<Arc<Series>, AppendError> {
+        let series = self.append(labels, t, v)?;
+        series.started_at(t, start);
+        Ok(series)
+    }
+
     /// For the samples of one request, received at `now`.
     pub fn batch(&self, now: Timestamp) -> Batch<'_> {
         self.now_ms.fetch_max(ms(now), Ordering::Relaxed);

@@ -18,6 +18,7 @@ mod region;
 mod select;
 #[allow(clippy::module_inception)] // the room is named for what it holds
 mod series;
+mod starts;
 mod sweep;
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use super::block::{Block, NONE, Pen, Raw};
 use super::error::AppendError;
 use super::pool::PairId;
 use super::series::Series;
+use super::starts::Starts;
 use crate::model::{Histogram, SampleValue, Timestamp};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
@@ -85,6 +86,7 @@ type Histograms = VecDeque<(i64, Arc<Histogram>)>;
 #[derive(Debug)]
 pub(super) struct Region {
     pub data: Mutex<Data>,
+    pub starts: Starts,
 }
 
 #[derive(Debug)]
@@ -114,7 +116,7 @@ impl Region {
             histograms: HashMap::default(),
             bytes,
         };
-        Self { data: Mutex::new(data) }
+        Self { data: Mutex::new(data), starts: Starts::default() }
     }
 }
 

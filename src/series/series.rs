@@ -100,6 +100,18 @@ impl Series {
         self.read(|data, i| data.range(i, ms(after), ms(until), |t, v| each(Timestamp::from_millis(t), v)));
     }
 
+    /// Remembers since when the sample at `t` counts.
+    pub(super) fn started_at(&self, t: Timestamp, start: Timestamp) {
+        let oldest = self.read(Data::oldest).flatten().unwrap_or(i64::MIN);
+        self.region.starts.put(self.place(), ms(t), ms(start), oldest);
+    }
+
+    /// Calls `each` with the samples in `(after, until]` that came with a start timestamp, and that.
+    pub fn starts(&self, after: Timestamp, until: Timestamp, mut each: impl FnMut(Timestamp, Timestamp)) {
+        let time = Timestamp::from_millis;
+        self.region.starts.visit(self.place(), ms(after), ms(until), |t, start| each(time(t), time(start)));
+    }
+
     /// The time of the newest sample.
     pub fn newest(&self) -> Option<Timestamp> {
         self.read(Data::newest)?.map(Timestamp::from_millis)

@@ -66,7 +66,8 @@ impl Head {
         {
             let (mut pool, mut index) = (self.pool.write(), self.index.write());
             for (n, slot) in leaving.iter().enumerate() {
-                let mut data = self.region(*slot).data.lock();
+                let region = self.region(*slot);
+                let mut data = region.data.lock();
                 let i = *slot as usize % REGION;
                 // Samples, or a watch, may have come meanwhile.
                 let leaves = if n < idle { data.is_idle(i, cutoff) } else { data.is_alive(i) && !data.is_watched(i) };
@@ -75,6 +76,7 @@ impl Head {
                 }
                 let ids = data.labels(i).to_vec();
                 let (handle, held) = data.remove(i);
+                region.starts.forget(i);
                 if let Some(handle) = handle {
                     handle.leave(|| pool.labels(&ids));
                 }

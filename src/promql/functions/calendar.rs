@@ -14,6 +14,7 @@ const VECTOR: &[Type] = &[Type::Vector];
 pub(super) static FUNCTIONS: &[Function] = &[
     Function::special("time", &[], |_, _, at| Ok(Val::Scalar(at as f64 / 1000.0))).returns(Type::Scalar),
     Function::special("timestamp", VECTOR, timestamp).each(),
+    Function::special("start_timestamp", VECTOR, start_timestamp).each().experimental(),
     Function::special("minute", VECTOR, |e, args, at| of_date(e, args, at, |d| d.second_of_day / 60 % 60))
         .variadic(1)
         .each(),
@@ -106,6 +107,20 @@ fn timestamp(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
     for e in &mut out {
         e.value = SampleValue::Float(at as f64 / 1000.0);
         e.drop_name = true;
+    }
+    Ok(Val::Vector(out))
+}
+
+/// Since when the sample of a selector counts, zero when it does not say; nothing for other expressions.
+fn start_timestamp(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
+    let mut out = Vec::new();
+    if let Node::Selector(s) = &args[0] {
+        let series = eval.series(s.index);
+        eval.each_latest(&series, s, at, |series, point| {
+            let mut start = 0.0;
+            series.starts(point.t - std::time::Duration::from_millis(1), point.t, |_, s| start = s.as_secs_f64());
+            out.push(Elem { labels: series.labels().clone(), value: SampleValue::Float(start), drop_name: true });
+        })?;
     }
     Ok(Val::Vector(out))
 }

@@ -7,6 +7,7 @@ use super::super::ast::Type;
 use super::super::eval::{Elem, Eval, Result, Val};
 use super::super::histogram as native;
 use super::super::plan::Node;
+use super::super::print::Quoted;
 use super::super::projection::{Groups, Projection};
 use super::super::quantile::{self, Bucket};
 use super::Function;
@@ -65,8 +66,9 @@ fn by_histogram(eval: &Eval<'_>, elems: Vec<Elem>) -> Vec<(Labels, Source)> {
                 let written = e.labels.value(BUCKET_LABEL);
                 let Some(bound) = parse_bound(written) else {
                     eval.warn(format!(
-                        "bucket label \"le\" is missing or has a malformed value of {written:?} for metric name {:?}",
-                        e.labels.metric_name()
+                        "bucket label \"le\" is missing or has a malformed value of {} for metric name {}",
+                        Quoted(written),
+                        Quoted(e.labels.metric_name())
                     ));
                     continue;
                 };
@@ -84,8 +86,8 @@ fn by_histogram(eval: &Eval<'_>, elems: Vec<Elem>) -> Vec<(Labels, Source)> {
         match groups.find(&labels).filter(|_| labels.get(BUCKET_LABEL).is_none()) {
             Some(number) => {
                 eval.warn(format!(
-                    "vector contains a mix of classic and native histograms for metric name {:?}",
-                    labels.metric_name()
+                    "vector contains a mix of classic and native histograms for metric name {}",
+                    Quoted(labels.metric_name())
                 ));
                 classic[number].clear();
             }
@@ -116,8 +118,8 @@ fn quantile_of(eval: &Eval<'_>, q: f64, labels: &Labels, source: &Source) -> f64
                 eval.info(format!(
                     "input to histogram_quantile needed to be fixed for monotonicity \
                      (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile) \
-                     for metric name {:?}",
-                    labels.metric_name()
+                     for metric name {}",
+                    Quoted(labels.metric_name())
                 ));
             }
             result.value
@@ -129,6 +131,7 @@ fn histogram_quantile(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
     let q = eval.scalar(&args[0], at)?;
     quantile::warn_of_quantile(eval, q);
     let elems = eval.vector(&args[1], at)?;
+    eval.about_argument(1);
     let of = |(labels, source): (Labels, Source)| {
         let value = SampleValue::Float(quantile_of(eval, q, &labels, &source));
         Elem { labels, value, drop_name: true }
@@ -139,10 +142,12 @@ fn histogram_quantile(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
 fn histogram_quantiles(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
     let label = eval.string(&args[1], at)?;
     let quantiles = args[2..].iter().map(|node| eval.scalar(node, at)).collect::<Result<Vec<_>>>()?;
-    for q in &quantiles {
+    for (i, q) in quantiles.iter().enumerate() {
+        eval.about_argument(2 + i);
         quantile::warn_of_quantile(eval, *q);
     }
     let elems = eval.vector(&args[0], at)?;
+    eval.about_argument(0);
     let mut out = Vec::new();
     for (labels, source) in by_histogram(eval, elems) {
         for q in &quantiles {
@@ -163,6 +168,7 @@ fn open_metrics_float(v: f64) -> String {
 fn histogram_fraction(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
     let (lower, upper) = (eval.scalar(&args[0], at)?, eval.scalar(&args[1], at)?);
     let elems = eval.vector(&args[2], at)?;
+    eval.about_argument(2);
     let of = |(labels, source): (Labels, Source)| {
         let v = match source {
             Source::Native(h) => quantile::fraction_of_histogram(lower, upper, &h),

@@ -37,7 +37,7 @@ fn checked(elems: Vec<Elem>) -> Result<Val> {
 }
 
 fn check_name(name: &str, function: &str) -> Result<()> {
-    if name.is_empty() || name.contains('\u{fffd}') {
+    if name.is_empty() || name.chars().any(super::super::print::is_byte_stand_in) {
         return Err(EvalError::Data(format!("invalid destination label name in {function}(): {name}")));
     }
     Ok(())

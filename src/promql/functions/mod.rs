@@ -4,7 +4,9 @@
 //! Start at [`lookup`]; a new function is a line in its family's table.
 
 mod calendar;
+mod extended;
 mod histograms;
+mod info;
 mod labels;
 mod math;
 mod over_time;
@@ -13,9 +15,12 @@ mod rate;
 mod regression;
 mod vectors;
 
+pub(super) use extended::{between, interpolated};
+
 use super::ast::Type;
 use super::eval::{Eval, Result, Val};
 use super::plan::Node;
+use super::print::Quoted;
 use super::window::Window;
 use crate::model::{Labels, SampleValue};
 
@@ -43,11 +48,11 @@ pub(super) struct RangeCall<'a> {
 
 impl RangeCall<'_> {
     pub fn warn(&self, text: &str) {
-        self.eval.warn(format!("{text} for metric name {:?}", self.labels.metric_name()));
+        self.eval.warn(format!("{text} for metric name {}", Quoted(self.labels.metric_name())));
     }
 
     pub fn info(&self, text: &str) {
-        self.eval.info(format!("{text} for metric name {:?}", self.labels.metric_name()));
+        self.eval.info(format!("{text} for metric name {}", Quoted(self.labels.metric_name())));
     }
 
     /// Floats count, histograms are passed over; that is said when both are there.
@@ -144,7 +149,7 @@ impl std::fmt::Debug for Function {
     }
 }
 
-static FAMILIES: [&[Function]; 9] = [
+static FAMILIES: [&[Function]; 10] = [
     rate::FUNCTIONS,
     over_time::FUNCTIONS,
     regression::FUNCTIONS,
@@ -154,6 +159,7 @@ static FAMILIES: [&[Function]; 9] = [
     vectors::FUNCTIONS,
     histograms::FUNCTIONS,
     query::FUNCTIONS,
+    info::FUNCTIONS,
 ];
 
 /// The function of this name.

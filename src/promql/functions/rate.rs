@@ -3,8 +3,11 @@
 //! Never: extrapolates otherwise than Prometheus: at most half an interval beyond the outer samples, never below zero.
 //! Start at [`extrapolated`].
 
+use super::super::ast::Boundary;
 use super::super::histogram as native;
-use super::super::window::{HistogramPoint, Window};
+use super::super::print::Quoted;
+use super::super::window::{FloatPoint, HistogramPoint, Window};
+use super::extended::extended;
 use super::{Function, RangeCall};
 use crate::model::sample::ResetHint;
 use crate::model::{Histogram, SampleValue};
@@ -28,26 +31,48 @@ fn extrapolated(c: &RangeCall<'_>, w: &Window, is_counter: bool, is_rate: bool) 
     if c.is_mixed(w) {
         return None;
     }
-    let [first, .., last] = w.floats.as_slice() else {
+    if w.boundary != Boundary::Plain {
+        return extended(c, w, is_counter, is_rate);
+    }
+    if is_counter && w.has_overlap() {
+        c.eval.warn(format!(
+            "sample has start time that overlaps with previous sample timestamp for metric {}",
+            Quoted(c.labels.metric_name())
+        ));
+    }
+    let (Some(first), Some(last)) = (w.floats.first(), w.floats.last()) else {
         return extrapolated_histogram(c, w, is_counter, is_rate);
     };
+    let ends = Ends::new(w, is_counter, first.t, last.t, w.floats.len())?;
     let mut increase = last.v - first.v;
     if is_counter {
         // Each fall is a reset: what was counted before it is added back, in order, as Prometheus does.
-        for pair in w.floats.windows(2).filter(|pair| pair[1].v < pair[0].v) {
+        for pair in w.floats.windows(2).filter(|pair| is_float_reset(w, &pair[0], &pair[1])) {
             increase += pair[0].v;
         }
+        if ends.counts_first {
+            increase += first.v;
+        }
     }
-    let ends = Ends { first_ms: first.t, last_ms: last.t, count: w.floats.len() };
     let start_value = (is_counter && increase > 0.0 && first.v >= 0.0).then(|| first.v / increase);
     let factor = ends.factor(w, start_value) / if is_rate { w.seconds() } else { 1.0 };
     Some(SampleValue::Float(increase * factor))
 }
 
+/// A counter fell, or its start timestamp tells that it began anew.
+fn is_float_reset(w: &Window, before: &FloatPoint, now: &FloatPoint) -> bool {
+    now.v < before.v || (!w.starts.is_empty() && w.is_new_start(before.t, now.t))
+}
+
 fn extrapolated_histogram(c: &RangeCall<'_>, w: &Window, is_counter: bool, is_rate: bool) -> Option<SampleValue> {
-    let [first, .., last] = w.histograms.as_slice() else { return None };
-    let increase = histogram_increase(c, &w.histograms, is_counter)?;
-    let ends = Ends { first_ms: first.t, last_ms: last.t, count: w.histograms.len() };
+    let (first, last) = (w.histograms.first()?, w.histograms.last()?);
+    let ends = Ends::new(w, is_counter, first.t, last.t, w.histograms.len())?;
+    let mut increase =
+        if w.histograms.len() > 1 { histogram_increase(c, w, is_counter)? } else { native::empty_like(&first.h) };
+    if ends.counts_first {
+        increase = native::add(&increase, &first.h)?.histogram;
+        increase.reset_hint = ResetHint::Gauge;
+    }
     let start_value =
         (is_counter && increase.count > 0.0 && first.h.count >= 0.0).then(|| first.h.count / increase.count);
     let factor = ends.factor(w, start_value) / if is_rate { w.seconds() } else { 1.0 };
@@ -58,9 +83,28 @@ struct Ends {
     first_ms: i64,
     last_ms: i64,
     count: usize,
+    /// Whether the start is known, so that nothing lies before it.
+    is_start_known: bool,
+    /// Whether the counter began within the range: what the first sample counts then happened in it.
+    counts_first: bool,
 }
 
 impl Ends {
+    /// `None` when there are too few samples.
+    fn new(w: &Window, is_counter: bool, first_ms: i64, last_ms: i64, count: usize) -> Option<Self> {
+        let start = if is_counter { w.start_of(first_ms) } else { None };
+        let known = start.filter(|start| (w.start..=first_ms).contains(start));
+        let counts_first = known.is_some_and(|start| start < first_ms);
+        let ends = Self {
+            first_ms: known.unwrap_or(first_ms),
+            last_ms,
+            count: count + usize::from(counts_first),
+            is_start_known: known.is_some(),
+            counts_first,
+        };
+        (ends.count > 1).then_some(ends)
+    }
+
     /// By how much the difference between the outer samples grows when it is stretched over the range.
     /// `start_value`: the first value in units of the increase, for counters, which cannot have been below zero.
     fn factor(&self, w: &Window, start_value: Option<f64>) -> f64 {
@@ -70,7 +114,9 @@ impl Ends {
         let threshold = average * 1.1;
         let mut to_start = (self.first_ms - w.start) as f64 / 1000.0;
         let mut to_end = (w.end - self.last_ms) as f64 / 1000.0;
-        if to_start >= threshold {
+        if self.is_start_known {
+            to_start = 0.0;
+        } else if to_start >= threshold {
             to_start = average / 2.0;
         }
         if let Some(start_value) = start_value {
@@ -87,21 +133,28 @@ fn note_if_no_counter(c: &RangeCall<'_>) {
     let name = c.labels.metric_name();
     let looks_like_one = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix));
     if !name.is_empty() && !looks_like_one {
-        c.eval
-            .info(format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name:?}"));
+        c.eval.info(format!(
+            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
+            Quoted(name)
+        ));
     }
 }
 
 /// Prometheus' `histogramRate`: the difference of the outer histograms, resets added back.
-fn histogram_increase(c: &RangeCall<'_>, points: &[HistogramPoint], is_counter: bool) -> Option<Histogram> {
+fn histogram_increase(c: &RangeCall<'_>, w: &Window, is_counter: bool) -> Option<Histogram> {
+    let points = w.histograms.as_slice();
+    let is_reset = |now: &HistogramPoint, before: &Histogram, before_ms: i64| {
+        native::is_reset(&now.h, before) || (!w.starts.is_empty() && w.is_new_start(before_ms, now.t))
+    };
     let name = c.labels.metric_name();
     let [first, middle @ .., last] = points else { return None };
     let is_gauge = |p: &HistogramPoint| p.h.reset_hint == ResetHint::Gauge;
     if is_counter && points.iter().any(is_gauge) {
-        c.eval.warn(format!("this native histogram metric is not a counter: {name:?}"));
+        c.eval.warn(format!("this native histogram metric is not a counter: {}", Quoted(name)));
     }
     let mut before = Arc::clone(&first.h);
-    if is_counter && native::is_reset(&points[1].h, &before) {
+    let by_start = !w.starts.is_empty() && w.is_new_start(first.t, points[1].t);
+    if is_counter && !by_start && native::is_reset(&points[1].h, &before) {
         // The first histogram is not needed then, nor need its layout fit.
         before = Arc::new(native::empty_like(&points[1].h));
     }
@@ -116,16 +169,17 @@ fn histogram_increase(c: &RangeCall<'_>, points: &[HistogramPoint], is_counter: 
     let mut reconciled = subtracted.reconciled;
     let mut increase = subtracted.histogram;
     if is_counter {
+        let mut before_ms = first.t;
         for point in &points[1..] {
-            if native::is_reset(&point.h, &before) {
+            if is_reset(point, &before, before_ms) {
                 let added = native::add(&increase, &before)?;
                 reconciled |= added.reconciled;
                 increase = added.histogram;
             }
-            before = Arc::clone(&point.h);
+            (before, before_ms) = (Arc::clone(&point.h), point.t);
         }
     } else if !is_gauge(first) || !is_gauge(last) {
-        c.eval.warn(format!("this native histogram metric is not a gauge: {name:?}"));
+        c.eval.warn(format!("this native histogram metric is not a gauge: {}", Quoted(name)));
     }
     if reconciled {
         c.eval.info("mismatched custom buckets were reconciled during subtraction".to_owned());
@@ -148,18 +202,21 @@ fn instant(c: &RangeCall<'_>, w: &Window, is_rate: bool) -> Option<SampleValue> 
             if is_rate {
                 note_if_no_counter(c);
             }
-            let difference = if is_rate && b < a { *b } else { b - a };
+            let is_new = w.is_new_start(before.t.as_millis(), last.t.as_millis());
+            let difference = if is_rate && (b < a || is_new) { *b } else { b - a };
             Some(SampleValue::Float(difference / per))
         }
         (SampleValue::Histogram(a), SampleValue::Histogram(b)) => {
             let gauges = [a, b].iter().filter(|h| h.reset_hint == ResetHint::Gauge).count();
             if is_rate && gauges > 0 {
-                c.eval.warn(format!("this native histogram metric is not a counter: {:?}", c.labels.metric_name()));
+                c.eval
+                    .warn(format!("this native histogram metric is not a counter: {}", Quoted(c.labels.metric_name())));
             } else if !is_rate && gauges < 2 {
-                c.eval.warn(format!("this native histogram metric is not a gauge: {:?}", c.labels.metric_name()));
+                c.eval.warn(format!("this native histogram metric is not a gauge: {}", Quoted(c.labels.metric_name())));
             }
             let mut difference = (**b).clone();
-            if !is_rate || !native::is_reset(b, a) {
+            let is_new = w.is_new_start(before.t.as_millis(), last.t.as_millis());
+            if !is_rate || !(native::is_reset(b, a) || is_new) {
                 let Some(subtracted) = native::sub(b, a) else {
                     c.warn("vector contains a mix of histograms with exponential and custom buckets schemas");
                     return None;
@@ -205,5 +262,15 @@ fn changes(_: &RangeCall<'_>, w: &Window) -> Option<SampleValue> {
 
 #[allow(clippy::unnecessary_wraps)] // a range function may also yield nothing
 fn resets(_: &RangeCall<'_>, w: &Window) -> Option<SampleValue> {
-    Some(SampleValue::Float(count_events(w, |a, b| b < a, |a, b| native::is_reset(b, a))))
+    let counted = count_events(w, |a, b| b < a, |a, b| native::is_reset(b, a));
+    if w.starts.is_empty() {
+        return Some(SampleValue::Float(counted));
+    }
+    // Where the values rise, a start timestamp may still tell of a reset.
+    let rises = w.floats.windows(2).filter(|p| p[1].v >= p[0].v && w.is_new_start(p[0].t, p[1].t)).count()
+        + w.histograms
+            .windows(2)
+            .filter(|p| !native::is_reset(&p[1].h, &p[0].h) && w.is_new_start(p[0].t, p[1].t))
+            .count();
+    Some(SampleValue::Float(counted + rises as f64))
 }

@@ -172,7 +172,7 @@ impl Parser<'_> {
             return refuse(place, "offset may not be set multiple times");
         }
         match span {
-            Span::Seconds(s) => *m.offset_ms = (s * 1000.0) as i64,
+            Span::Seconds(s) => *m.offset_ms = (s * 1000.0).round() as i64,
             Span::Expr(expr) => *m.offset_expr = Some(expr),
         }
         *m.place = m.place.to(end);
@@ -263,7 +263,7 @@ fn check_modifiable(expr: &mut Expr, place: Place) -> Result<()> {
 /// The plain length, and the expression when there is none.
 fn length(span: Span) -> (Duration, Option<DurationExpr>) {
     match span {
-        Span::Seconds(s) => (Duration::from_millis((s * 1000.0) as u64), None),
+        Span::Seconds(s) => (Duration::from_millis((s * 1000.0).round() as u64), None),
         Span::Expr(expr) => (Duration::ZERO, Some(expr)),
     }
 }

@@ -328,7 +328,7 @@ async fn references_of_earlier_processes_are_used() {
     let destination = Arc::new(Updates(Mutex::default()));
     let notifiers = Notifiers::new([("ops".into(), vec![Arc::clone(&destination) as Arc<dyn Notifier>])]);
     let (sender, mut receipts) = mpsc::unbounded_channel();
-    let sink: ReceiptSink = Arc::new(move |receipt: Receipt| {
+    let sink: ReceiptSink = Arc::new(move |receipt: Receipt, _| {
         let sender = sender.clone();
         Box::pin(async move { drop(sender.send(receipt)) })
     });
