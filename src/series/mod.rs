@@ -22,5 +22,5 @@ pub use error::AppendError;
 pub use hash::Hasher;
 pub use head::{Head, HeadConfig, LabelLimits};
 pub use metadata::{Metadata, MetadataBook};
-pub use series::{Point, Series};
+pub use series::{Point, Series, Tail};
 pub use watch::Watch;

@@ -7,13 +7,23 @@ use super::chunk::{Chunks, Inserted, Retention, ms};
 use super::error::AppendError;
 use crate::model::{Labels, SampleValue, SeriesId, Timestamp};
 use parking_lot::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
 
 /// One sample as queries read it.
 #[derive(Clone, Debug)]
 pub struct Point {
     pub t: Timestamp,
     pub v: SampleValue,
+}
+
+/// How many samples came, and the newest of them: what somebody who follows a series compares with what he has.
+#[derive(Clone, Debug)]
+pub struct Tail {
+    /// Samples taken so far; it wraps.
+    pub appended: u32,
+    /// How many of them did not come last in time; it wraps.
+    pub reordered: u32,
+    pub newest: Option<Point>,
 }
 
 /// A series: its labels and its recent samples.
@@ -29,6 +39,9 @@ pub struct Series {
     watched: AtomicBool,
     /// Already in the list of arrivals.
     noted: AtomicBool,
+    /// Samples taken so far, and how many of them were not the newest. Written under the lock of the data.
+    appended: AtomicU32,
+    reordered: AtomicU32,
     watches: Mutex<Vec<u32>>,
 }
 
@@ -55,6 +68,8 @@ impl Series {
             touched_ms: AtomicI64::new(i64::MIN),
             watched: AtomicBool::new(false),
             noted: AtomicBool::new(false),
+            appended: AtomicU32::new(0),
+            reordered: AtomicU32::new(0),
             watches: Mutex::default(),
         }
     }
@@ -83,6 +98,44 @@ impl Series {
     #[inline]
     pub fn visit(&self, after: Timestamp, until: Timestamp, mut each: impl FnMut(Timestamp, SampleValue)) {
         self.data.lock().chunks.range(ms(after), ms(until), |t, v| each(Timestamp::from_millis(t), v));
+    }
+
+    /// The same for all samples after `after`, with the tail as it was then.
+    pub fn visit_counted(&self, after: Timestamp, mut each: impl FnMut(Timestamp, SampleValue)) -> Tail {
+        let data = self.data.lock();
+        data.chunks.range(ms(after), i64::MAX, |t, v| each(Timestamp::from_millis(t), v));
+        self.tail_of(&data)
+    }
+
+    /// Grows with every sample taken.
+    #[inline]
+    pub fn appended(&self) -> u32 {
+        self.appended.load(Ordering::Acquire)
+    }
+
+    /// Grows whenever a sample is put before the newest one: what was computed from the samples in order is then void.
+    #[inline]
+    pub fn reordered(&self) -> u32 {
+        self.reordered.load(Ordering::Acquire)
+    }
+
+    /// Both counts and the newest sample, as they belong together.
+    pub fn tail(&self) -> Tail {
+        self.tail_of(&self.data.lock())
+    }
+
+    fn tail_of(&self, data: &Data) -> Tail {
+        let newest = data.chunks.latest(i64::MIN, i64::MAX);
+        Tail {
+            appended: self.appended(),
+            reordered: self.reordered(),
+            newest: newest.map(|(t, v)| Point { t: Timestamp::from_millis(t), v }),
+        }
+    }
+
+    /// A small number that no other series in the head has; it may be given again when this one has left.
+    pub fn place(&self) -> u32 {
+        self.slot
     }
 
     /// The time of the newest sample.
@@ -115,7 +168,13 @@ impl Series {
         if data.gone {
             return Err(NotPushed::Gone);
         }
+        let is_late = data.chunks.newest().is_some_and(|newest| t_ms <= newest);
         let inserted = data.chunks.insert(t_ms, v, keep).map_err(NotPushed::Refused)?;
+        if inserted.added {
+            // Nobody else writes them: the data is locked.
+            self.appended.store(self.appended().wrapping_add(1), Ordering::Release);
+            self.reordered.store(self.reordered().wrapping_add(u32::from(is_late)), Ordering::Release);
+        }
         self.touched_ms.store(now_ms, Ordering::Relaxed);
         Ok(inserted)
     }

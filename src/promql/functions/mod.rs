@@ -13,6 +13,8 @@ mod rate;
 mod regression;
 mod vectors;
 
+pub(super) use rate::stretched;
+
 use super::ast::Type;
 use super::eval::{Eval, Result, Val};
 use super::plan::Node;
