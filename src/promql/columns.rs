@@ -54,7 +54,7 @@ pub(super) struct Column {
 /// The columns of one turn; buffers live on from turn to turn, and so do the recent samples from which they are made.
 #[derive(Default)]
 pub struct Columns {
-    turn: u64,
+    turn: Cell<u64>,
     stamps: Cell<u64>,
     /// Over whole watches.
     whole: RefCell<Table>,
@@ -69,19 +69,25 @@ impl Columns {
     /// `held`: how far back the head keeps samples.
     pub fn new(held: Duration) -> Self {
         let held_ms = i64::try_from(held.as_millis()).unwrap_or(i64::MAX);
-        Self { recents: RefCell::new(Recents::new(held_ms)), turn: 1, ..Self::default() }
+        Self { recents: RefCell::new(Recents::new(held_ms)), turn: Cell::new(1), ..Self::default() }
     }
 
     /// A new turn begins: samples may have come.
     pub fn turn(&mut self) {
-        self.turn += 1;
+        self.refresh();
         self.recents.get_mut().turn();
-        if self.turn.is_multiple_of(IDLE_TURNS_MAX) {
-            let oldest = self.turn - IDLE_TURNS_MAX;
+        let turn = self.turn.get();
+        if turn.is_multiple_of(IDLE_TURNS_MAX) {
+            let oldest = turn - IDLE_TURNS_MAX;
             for table in [&mut self.whole, &mut self.moved] {
                 table.get_mut().retain(|_, column| column.turn >= oldest);
             }
         }
+    }
+
+    /// What was computed in this turn is computed anew.
+    pub fn refresh(&self) {
+        self.turn.set(self.turn.get() + 1);
     }
 
     /// Forgets everything: there are other rules now.
@@ -114,7 +120,7 @@ impl Columns {
         let mut table = if eval.only.is_some() { self.moved.borrow_mut() } else { self.whole.borrow_mut() };
         let key = (watch, reading.clone());
         if let Some(known) = table.get(&key)
-            && known.turn == self.turn
+            && known.turn == self.turn.get()
             && known.at == eval.at
             && Arc::ptr_eq(&known.series, series)
         {
@@ -124,7 +130,7 @@ impl Columns {
         let mut values = old.map(|old| old.values).unwrap_or_default();
         values.clear();
         values.reserve(series.len());
-        let (turn, at, series) = (self.turn, eval.at, series.clone());
+        let (turn, at, series) = (self.turn.get(), eval.at, series.clone());
         let mut column = Column { turn, at, series, values, samples: 0, has_histograms: false };
         let recents = &mut *self.recents.borrow_mut();
         match (reading, function) {

@@ -6,12 +6,15 @@
 pub mod file;
 pub mod unittest;
 
+mod agree;
 mod alerting;
 mod expand;
 mod group;
 mod outputs;
 mod recording;
 mod set;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;
 mod view;

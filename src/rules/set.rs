@@ -34,6 +34,9 @@ pub struct RuleSetConfig {
     pub context: EvalContext,
     /// For `evaluationTime`; without it all durations are zero.
     pub stopwatch: Option<Stopwatch>,
+    /// Debug mode: every evaluation is made in full as well, and a difference in any bit makes the rule unhealthy.
+    /// On in debug builds.
+    pub verify: bool,
 }
 
 impl Default for RuleSetConfig {
@@ -46,6 +49,7 @@ impl Default for RuleSetConfig {
             settle: Duration::from_secs(5),
             context: EvalContext::default(),
             stopwatch: None,
+            verify: cfg!(debug_assertions),
         }
     }
 }
