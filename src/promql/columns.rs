@@ -3,8 +3,9 @@
 //! Never: outlives its turn: what was computed before [`Columns::turn`] or [`Columns::forget`] is computed anew.
 //! Start at [`Columns::get`].
 
-use super::eval::{Eval, Result};
-use super::functions::{Function, Kind, RangeCall};
+use super::eval::Eval;
+use super::functions::{Function, Kind, RangeCall, stretched};
+use super::recent::{Recents, Unanswered};
 use super::window::Window;
 use crate::model::sample::STALE_NAN_BITS;
 use crate::model::{SampleValue, Timestamp};
@@ -13,6 +14,7 @@ use smallvec::SmallVec;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Columns that nobody asked for in so many turns are dropped: a rule with an interval of minutes keeps its buffer.
 const IDLE_TURNS_MAX: u64 = 256;
@@ -49,22 +51,50 @@ pub(super) struct Column {
     pub has_histograms: bool,
 }
 
-/// The columns of one turn; buffers live on from turn to turn.
+/// The columns of one turn; buffers live on from turn to turn, and so do the recent samples from which they are made.
 #[derive(Default)]
 pub struct Columns {
-    turn: u64,
+    turn: Cell<u64>,
     stamps: Cell<u64>,
-    by_reading: RefCell<HashMap<(u32, Reading), Arc<Column>, foldhash::fast::FixedState>>,
+    /// Over whole watches.
+    whole: RefCell<Table>,
+    /// Over the series that moved.
+    moved: RefCell<Table>,
+    recents: RefCell<Recents>,
 }
 
+type Table = HashMap<(u32, Reading), Arc<Column>, foldhash::fast::FixedState>;
+
 impl Columns {
+    /// `held`: how far back the head keeps samples.
+    pub fn new(held: Duration) -> Self {
+        let held_ms = i64::try_from(held.as_millis()).unwrap_or(i64::MAX);
+        Self { recents: RefCell::new(Recents::new(held_ms)), turn: Cell::new(1), ..Self::default() }
+    }
+
     /// A new turn begins: samples may have come.
     pub fn turn(&mut self) {
-        self.turn += 1;
-        if self.turn.is_multiple_of(IDLE_TURNS_MAX) {
-            let oldest = self.turn - IDLE_TURNS_MAX;
-            self.by_reading.get_mut().retain(|_, column| column.turn >= oldest);
+        self.refresh();
+        self.recents.get_mut().turn();
+        let turn = self.turn.get();
+        if turn.is_multiple_of(IDLE_TURNS_MAX) {
+            let oldest = turn - IDLE_TURNS_MAX;
+            for table in [&mut self.whole, &mut self.moved] {
+                table.get_mut().retain(|_, column| column.turn >= oldest);
+            }
         }
+    }
+
+    /// What was computed in this turn is computed anew.
+    pub fn refresh(&self) {
+        self.turn.set(self.turn.get() + 1);
+    }
+
+    /// Forgets everything: there are other rules now.
+    pub fn clear(&mut self) {
+        self.whole.get_mut().clear();
+        self.moved.get_mut().clear();
+        self.recents.get_mut().clear();
     }
 
     /// A number that was not given before.
@@ -75,14 +105,7 @@ impl Columns {
 
     /// A rule wrote to series of this watch.
     pub fn forget(&self, watch: u32) {
-        for ((id, _), column) in self.by_reading.borrow_mut().iter_mut() {
-            if *id == watch {
-                // What is still in use elsewhere is replaced; nothing is in use between two rules.
-                if let Some(column) = Arc::get_mut(column) {
-                    column.turn = u64::MAX;
-                }
-            }
-        }
+        self.whole.borrow_mut().retain(|(id, _), _| *id != watch);
     }
 
     /// The column of this reading over `series` at the evaluation's moment.
@@ -93,56 +116,51 @@ impl Columns {
         reading: &Reading,
         function: Option<&'static Function>,
         series: &SeriesSet,
-    ) -> Result<Arc<Column>> {
-        let mut all = self.by_reading.borrow_mut();
-        if let Some(known) = all.get(&(watch, reading.clone()))
-            && known.turn == self.turn
+    ) -> Arc<Column> {
+        let mut table = if eval.only.is_some() { self.moved.borrow_mut() } else { self.whole.borrow_mut() };
+        let key = (watch, reading.clone());
+        if let Some(known) = table.get(&key)
+            && known.turn == self.turn.get()
             && known.at == eval.at
             && Arc::ptr_eq(&known.series, series)
         {
-            return Ok(known.clone());
+            return known.clone();
         }
-        let old = all.remove(&(watch, reading.clone())).and_then(Arc::into_inner);
+        let old = table.remove(&key).and_then(Arc::into_inner);
         let mut values = old.map(|old| old.values).unwrap_or_default();
         values.clear();
         values.reserve(series.len());
-        let mut column =
-            Column { turn: self.turn, at: eval.at, series: series.clone(), values, samples: 0, has_histograms: false };
-        match (reading, function.map(|f| f.kind)) {
-            (Reading::Latest { offset_ms }, _) => column.fill_latest(eval, *offset_ms),
-            (Reading::Window { range_ms, offset_ms, scalars, .. }, Some(Kind::Range { function, .. })) => {
+        let (turn, at, series) = (self.turn.get(), eval.at, series.clone());
+        let mut column = Column { turn, at, series, values, samples: 0, has_histograms: false };
+        let recents = &mut *self.recents.borrow_mut();
+        match (reading, function) {
+            (Reading::Latest { offset_ms }, _) => column.fill_latest(eval, recents, *offset_ms),
+            (Reading::Window { range_ms, offset_ms, scalars, .. }, Some(function)) => {
                 let scalars: SmallVec<[f64; 2]> = scalars.iter().map(|bits| f64::from_bits(*bits)).collect();
                 let end = eval.moment(None, *offset_ms, eval.at);
                 let mut window = Window::new(end.saturating_sub(*range_ms), end);
-                column.fill_windows(eval, &mut window, |labels, window| {
-                    function(&RangeCall { eval, labels, scalars: &scalars, at: eval.at }, window)
-                });
+                column.fill_windows(eval, recents, &mut window, function, &scalars);
             }
-            (Reading::Window { .. }, _) => column.has_histograms = true,
+            (Reading::Window { .. }, None) => column.has_histograms = true,
         }
         let column = Arc::new(column);
-        all.insert((watch, reading.clone()), column.clone());
-        Ok(column)
+        table.insert(key, column.clone());
+        column
     }
 }
 
 impl Column {
-    fn fill_latest(&mut self, eval: &Eval<'_>, offset_ms: i64) {
+    fn fill_latest(&mut self, eval: &Eval<'_>, recents: &mut Recents, offset_ms: i64) {
         let until = eval.moment(None, offset_ms, eval.at);
-        let after = Timestamp::from_millis(until.saturating_sub(eval.lookback_ms()));
-        let until = Timestamp::from_millis(until);
-        let series = self.series.clone();
-        for one in series.iter() {
-            self.values.push(match one.latest(after, until) {
-                Some(point) => match point.v {
-                    SampleValue::Float(v) => v,
-                    SampleValue::Histogram(_) => {
-                        self.has_histograms = true;
-                        return;
-                    }
-                },
-                None => ABSENT,
-            });
+        let after = until.saturating_sub(eval.lookback_ms());
+        for one in self.series.iter() {
+            match recents.latest(one, after, until) {
+                Ok(v) => self.values.push(v.unwrap_or(ABSENT)),
+                Err(_) => {
+                    self.has_histograms = true;
+                    return;
+                }
+            }
         }
         self.samples = self.values.iter().filter(|v| !is_absent(**v)).count();
     }
@@ -150,22 +168,58 @@ impl Column {
     fn fill_windows(
         &mut self,
         eval: &Eval<'_>,
+        recents: &mut Recents,
         window: &mut Window,
-        mut function: impl FnMut(&crate::model::Labels, &Window) -> Option<SampleValue>,
+        function: &'static Function,
+        scalars: &[f64],
     ) {
-        let (start, end) = (Timestamp::from_millis(window.start), Timestamp::from_millis(window.end));
-        let series = self.series.clone();
-        for one in series.iter() {
+        let Kind::Range { function: general, .. } = function.kind else {
+            self.has_histograms = true;
+            return;
+        };
+        let stretches = match function.name {
+            "rate" => Some((true, true)),
+            "increase" => Some((true, false)),
+            "delta" => Some((false, false)),
+            _ => None,
+        };
+        let range = (window.start, window.end);
+        for one in self.series.iter() {
             window.clear();
-            one.visit(start, end, |t, v| window.push(t.as_millis(), v));
-            window.fill_starts(one, start, end);
-            self.has_histograms |= !window.histograms.is_empty();
-            self.samples += window.len();
+            // Start timestamps tell of resets that values do not show: the general evaluator knows them.
+            self.has_histograms |= one.has_starts();
+            match recents.window(one, window.start, window.end, eval.at) {
+                Ok(span) => {
+                    self.samples += span.floats.len();
+                    if let Some((is_counter, is_rate)) = stretches
+                        && (span.is_rising || !is_counter)
+                    {
+                        // Without resets the outer samples tell all.
+                        self.values.push(match span.floats {
+                            [first, .., last] => {
+                                let ends = (first, last, span.floats.len());
+                                stretched(last.v - first.v, ends, range, (is_counter, is_rate))
+                            }
+                            _ => ABSENT,
+                        });
+                        continue;
+                    }
+                    window.floats.extend_from_slice(span.floats);
+                }
+                Err(Unanswered::Histogram) => self.has_histograms = true,
+                Err(Unanswered::TooLong) => {
+                    let (start, end) = (Timestamp::from_millis(window.start), Timestamp::from_millis(window.end));
+                    one.visit(start, end, |t, v| window.push(t.as_millis(), v));
+                    self.samples += window.len();
+                    self.has_histograms |= !window.histograms.is_empty();
+                }
+            }
             if self.has_histograms || self.samples > eval.ctx.samples_max {
                 // The count says that it is too much for anybody.
                 return;
             }
-            let value = if window.is_empty() { None } else { function(one.labels(), window) };
+            let call = RangeCall { eval, labels: one.labels(), scalars, at: eval.at };
+            let value = if window.is_empty() { None } else { general(&call, window) };
             self.values.push(match value {
                 Some(SampleValue::Float(v)) => v,
                 Some(SampleValue::Histogram(_)) => {

@@ -71,7 +71,7 @@ impl Notes {
 pub(super) struct Eval<'a> {
     plan: &'a Plan,
     head: Option<&'a Head>,
-    only: Option<&'a SeriesSet>,
+    pub only: Option<&'a SeriesSet>,
     /// Columns shared with other rules; without them parts are evaluated as they were written.
     pub columns: Option<&'a Columns>,
     pub ctx: &'a EvalContext,

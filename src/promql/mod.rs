@@ -21,6 +21,7 @@ mod print;
 mod projection;
 mod quantile;
 mod range;
+mod recent;
 mod rows;
 mod smoothed;
 mod value;

@@ -143,7 +143,7 @@ impl Leaf {
             }
             self.series = series;
         }
-        let column = columns.get(eval, watch, &self.reading, self.function, &self.series)?;
+        let column = columns.get(eval, watch, &self.reading, self.function, &self.series);
         eval.spend(column.samples)?;
         let usable = !column.has_histograms;
         self.column = Some(column);

@@ -3,6 +3,7 @@
 //! Never: runs a missed slot twice, or lets one failing rule stop the others.
 //! Start at [`Group::evaluate`].
 
+use super::agree::checked;
 use super::alerting::{AlertingRule, Occasion, Round};
 use super::expand::Surroundings;
 use super::file::{GroupSpec, RuleBody, RuleSpec};
@@ -327,12 +328,7 @@ impl Group {
 }
 
 fn elements(rule: &Rule, only: Option<&SeriesSet>, at: Timestamp, stage: &Stage<'_>) -> Result<Vec<Element>, String> {
-    let context = &stage.config.context;
-    let result = match only {
-        Some(series) => rule.plan.eval_series(series, at, context, Some(stage.columns)),
-        None => rule.plan.eval_shared(stage.head, at, context, stage.columns),
-    };
-    match result.map_err(|e| e.to_string())?.value {
+    match checked(rule, only, at, stage).map_err(|e| e.to_string())?.value {
         Value::Vector(elements) => Ok(elements),
         Value::Scalar(v) => Ok(vec![Element { labels: Labels::empty(), value: SampleValue::Float(v) }]),
         Value::String(_) | Value::Matrix(_) => Err("rule result is not a vector or scalar".to_owned()),

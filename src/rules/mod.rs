@@ -7,12 +7,15 @@ pub mod file;
 pub mod lint;
 pub mod unittest;
 
+mod agree;
 mod alerting;
 mod expand;
 mod group;
 mod outputs;
 mod recording;
 mod set;
+#[cfg(test)]
+mod stream_tests;
 #[cfg(test)]
 mod tests;
 mod view;

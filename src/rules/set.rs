@@ -34,6 +34,9 @@ pub struct RuleSetConfig {
     pub context: EvalContext,
     /// For `evaluationTime`; without it all durations are zero.
     pub stopwatch: Option<Stopwatch>,
+    /// Debug mode: every evaluation is made in full as well, and a difference in any bit makes the rule unhealthy.
+    /// On in debug builds.
+    pub verify: bool,
 }
 
 impl Default for RuleSetConfig {
@@ -46,6 +49,7 @@ impl Default for RuleSetConfig {
             settle: Duration::from_secs(5),
             context: EvalContext::default(),
             stopwatch: None,
+            verify: cfg!(debug_assertions),
         }
     }
 }
@@ -101,9 +105,8 @@ pub struct RuleSet {
     orphans: Vec<Write>,
     /// Every watch by what it selects.
     watches: HashMap<String, Weak<Watch>>,
-    /// What rules share at slots, and on arrivals.
-    slot_columns: Columns,
-    arrival_columns: Columns,
+    /// What rules share.
+    columns: Columns,
 }
 
 impl RuleSet {
@@ -118,8 +121,7 @@ impl RuleSet {
             watchers: HashMap::new(),
             orphans: Vec::new(),
             watches,
-            slot_columns: Columns::default(),
-            arrival_columns: Columns::default(),
+            columns: Columns::new(head.window()),
         };
         set.index();
         set
@@ -166,6 +168,7 @@ impl RuleSet {
             group.end(now, head, &self.config, &mut news);
         }
         drop(old);
+        self.columns.clear();
         self.watches.retain(|_, watch| watch.strong_count() > 1);
         self.index();
         news
@@ -184,8 +187,8 @@ impl RuleSet {
             if slot.is_none() && !group.has_settled(now) {
                 continue;
             }
-            self.slot_columns.turn();
-            let stage = Stage { head, config: &self.config, columns: &self.slot_columns };
+            self.columns.turn();
+            let stage = Stage { head, config: &self.config, columns: &self.columns };
             if let Some(slot) = slot {
                 group.evaluate(slot, &stage, &mut news);
             }
@@ -202,8 +205,8 @@ impl RuleSet {
         let rank = |i: &usize| order.iter().position(|n| **n == *self.groups[*i].name).unwrap_or(order.len());
         indexes.sort_by_key(rank);
         for i in indexes {
-            self.slot_columns.turn();
-            let stage = Stage { head, config: &self.config, columns: &self.slot_columns };
+            self.columns.turn();
+            let stage = Stage { head, config: &self.config, columns: &self.columns };
             self.groups[i].evaluate(at, &stage, &mut news);
         }
         news
@@ -222,8 +225,8 @@ impl RuleSet {
         }
         let at = now.max(newest.unwrap_or(now).min(now + CLOCK_SKEW_MAX));
         let mut news = Evaluation::default();
-        self.arrival_columns.turn();
-        let stage = Stage { head, config: &self.config, columns: &self.arrival_columns };
+        self.columns.turn();
+        let stage = Stage { head, config: &self.config, columns: &self.columns };
         for (watch, series) in touched {
             let Some(rules) = self.watchers.get(&watch) else { continue };
             let series = Arc::new(series);

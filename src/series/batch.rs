@@ -202,6 +202,9 @@ impl<'h> Batch<'h> {
             let i = slot as usize % REGION;
             if data.is_watched(i) {
                 self.watched = true;
+                if let Some(handle) = data.handle(i) {
+                    handle.count(inserted.late);
+                }
                 self.arrived.extend(data.note(i));
             }
         }

@@ -172,6 +172,11 @@ impl Head {
         Batch::received(self, ms(now))
     }
 
+    /// How far back a series keeps samples.
+    pub fn window(&self) -> Duration {
+        self.config.window
+    }
+
     /// The keyed hashes under which series are found.
     pub fn hasher(&self) -> &SpanHasher {
         &self.hasher

@@ -30,5 +30,5 @@ pub use error::AppendError;
 pub use hash::SpanHasher;
 pub use head::{Head, HeadConfig, Place};
 pub use metadata::{Metadata, MetadataBook};
-pub use series::{Point, Series};
+pub use series::{Point, Series, Tail};
 pub use watch::Watch;

@@ -380,9 +380,6 @@ impl Data {
                     None => {}
                 }
                 let evicted = self.insert_late(i, t, value, keep);
-                if let Some(handle) = self.handle(i) {
-                    handle.was_reordered();
-                }
                 Inserted { added: true, late: true, evicted }
             }
             _ => Inserted { evicted: self.push(i, t, value, keep), ..Inserted::NEW },

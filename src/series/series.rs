@@ -17,6 +17,16 @@ pub struct Point {
     pub v: SampleValue,
 }
 
+/// How many samples came, and the newest of them: what somebody who follows a series compares with what he has.
+#[derive(Clone, Debug)]
+pub struct Tail {
+    /// Samples taken so far; it wraps.
+    pub appended: u32,
+    /// How many of them did not come last in time; it wraps.
+    pub reordered: u32,
+    pub newest: Option<Point>,
+}
+
 /// A series that somebody asked for; the head holds millions without a handle.
 #[derive(Debug)]
 pub struct Series {
@@ -28,7 +38,8 @@ pub struct Series {
     labels: OnceLock<Labels>,
     gone: AtomicBool,
     watched: AtomicBool,
-    /// How often a sample came that was not the newest.
+    /// Samples taken while it was watched, and how many of them were not the newest. Written under the region's lock.
+    appended: AtomicU32,
     reordered: AtomicU32,
     watches: Mutex<Vec<u32>>,
 }
@@ -43,6 +54,7 @@ impl Series {
             labels: OnceLock::new(),
             gone: AtomicBool::new(false),
             watched: AtomicBool::new(false),
+            appended: AtomicU32::new(0),
             reordered: AtomicU32::new(0),
             watches: Mutex::default(),
         }
@@ -60,7 +72,7 @@ impl Series {
         let pool = self.pool.read();
         let made = {
             let data = self.region.data.lock();
-            (!self.is_gone()).then(|| pool.labels(data.labels(self.place())))
+            (!self.is_gone()).then(|| pool.labels(data.labels(self.offset())))
         };
         drop(pool);
         self.labels.get_or_init(|| made.unwrap_or_default())
@@ -72,14 +84,14 @@ impl Series {
         self.gone.store(true, Ordering::Release);
     }
 
-    fn place(&self) -> usize {
+    fn offset(&self) -> usize {
         self.slot as usize % REGION
     }
 
     /// Reads under the region's lock; `None` when the series has left.
     fn read<R>(&self, read: impl FnOnce(&Data, usize) -> R) -> Option<R> {
         let data = self.region.data.lock();
-        (!self.is_gone()).then(|| read(&data, self.place()))
+        (!self.is_gone()).then(|| read(&data, self.offset()))
     }
 
     /// The newest sample in `(after, until]`, a stale marker included. The newest of all costs no more than a lock.
@@ -103,13 +115,69 @@ impl Series {
     /// Remembers since when the sample at `t` counts.
     pub(super) fn started_at(&self, t: Timestamp, start: Timestamp) {
         let oldest = self.read(Data::oldest).flatten().unwrap_or(i64::MIN);
-        self.region.starts.put(self.place(), ms(t), ms(start), oldest);
+        self.region.starts.put(self.offset(), ms(t), ms(start), oldest);
+    }
+
+    /// Whether a start timestamp may be known; cheap.
+    #[inline]
+    pub fn has_starts(&self) -> bool {
+        self.region.starts.is_any()
     }
 
     /// Calls `each` with the samples in `(after, until]` that came with a start timestamp, and that.
     pub fn starts(&self, after: Timestamp, until: Timestamp, mut each: impl FnMut(Timestamp, Timestamp)) {
         let time = Timestamp::from_millis;
-        self.region.starts.visit(self.place(), ms(after), ms(until), |t, start| each(time(t), time(start)));
+        self.region.starts.visit(self.offset(), ms(after), ms(until), |t, start| each(time(t), time(start)));
+    }
+
+    /// The same for all samples after `after`, with the tail as it was then.
+    pub fn visit_counted(&self, after: Timestamp, mut each: impl FnMut(Timestamp, SampleValue)) -> Tail {
+        let tail = self.read(|data, i| {
+            data.range(i, ms(after), i64::MAX, |t, v| each(Timestamp::from_millis(t), v));
+            self.tail_of(data.latest(i, i64::MIN, i64::MAX))
+        });
+        tail.unwrap_or_else(|| self.tail_of(None))
+    }
+
+    /// Grows with every sample taken while the series is watched.
+    #[inline]
+    pub fn appended(&self) -> u32 {
+        self.appended.load(Ordering::Acquire)
+    }
+
+    /// Grows whenever a sample is put before the newest one of a watched series: what was computed from the samples in order
+    /// is then void.
+    #[inline]
+    pub fn reordered(&self) -> u32 {
+        self.reordered.load(Ordering::Acquire)
+    }
+
+    /// Counts a sample, under the region's lock: nobody else writes meanwhile.
+    #[inline]
+    pub(super) fn count(&self, is_late: bool) {
+        self.appended.store(self.appended().wrapping_add(1), Ordering::Release);
+        if is_late {
+            self.reordered.store(self.reordered().wrapping_add(1), Ordering::Release);
+        }
+    }
+
+    /// Both counts and the newest sample, as they belong together; without a sample when the series has left.
+    pub fn tail(&self) -> Tail {
+        let tail = self.read(|data, i| self.tail_of(data.latest(i, i64::MIN, i64::MAX)));
+        tail.unwrap_or_else(|| self.tail_of(None))
+    }
+
+    fn tail_of(&self, newest: Option<(i64, SampleValue)>) -> Tail {
+        Tail {
+            appended: self.appended(),
+            reordered: self.reordered(),
+            newest: newest.map(|(t, v)| Point { t: Timestamp::from_millis(t), v }),
+        }
+    }
+
+    /// A small number that no other series in the head has; it may be given again when this one has left.
+    pub fn place(&self) -> u32 {
+        self.slot
     }
 
     /// The time of the newest sample.
@@ -120,15 +188,6 @@ impl Series {
     /// The time of the oldest sample that is still held.
     pub fn oldest(&self) -> Option<Timestamp> {
         self.read(Data::oldest)?.map(Timestamp::from_millis)
-    }
-
-    /// Grows whenever a sample is put before the newest one: what was computed from the samples in order is then void.
-    pub fn reordered(&self) -> u32 {
-        self.reordered.load(Ordering::Acquire)
-    }
-
-    pub(super) fn was_reordered(&self) {
-        self.reordered.fetch_add(1, Ordering::Release);
     }
 
     /// The ids of the watches that this series is in.
@@ -157,7 +216,7 @@ impl Series {
         self.watched.store(watched, Ordering::Release);
         let mut data = self.region.data.lock();
         if !self.is_gone() {
-            data.set_watched(self.place(), watched);
+            data.set_watched(self.offset(), watched);
         }
     }
 
@@ -175,7 +234,7 @@ impl Series {
     pub(super) fn forget_note(&self) {
         let mut data = self.region.data.lock();
         if !self.is_gone() {
-            data.forget_note(self.place());
+            data.forget_note(self.offset());
         }
     }
 }

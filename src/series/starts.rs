@@ -35,9 +35,15 @@ impl Starts {
         self.any.store(true, Ordering::Release);
     }
 
+    /// Whether any series of the region has one.
+    #[inline]
+    pub fn is_any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
     /// Calls `each` for the samples in `(after, until]` that came with one.
     pub fn visit(&self, place: usize, after: i64, until: i64, mut each: impl FnMut(i64, i64)) {
-        if !self.any.load(Ordering::Acquire) {
+        if !self.is_any() {
             return;
         }
         if let Some(starts) = self.of.lock().get(&place) {
@@ -47,7 +53,7 @@ impl Starts {
 
     /// The place's series has left.
     pub fn forget(&self, place: usize) {
-        if self.any.load(Ordering::Acquire) {
+        if self.is_any() {
             self.of.lock().remove(&place);
         }
     }

@@ -54,9 +54,20 @@ fn extrapolated(c: &RangeCall<'_>, w: &Window, is_counter: bool, is_rate: bool) 
             increase += first.v;
         }
     }
-    let start_value = (is_counter && increase > 0.0 && first.v >= 0.0).then(|| first.v / increase);
-    let factor = ends.factor(w, start_value) / if is_rate { w.seconds() } else { 1.0 };
-    Some(SampleValue::Float(increase * factor))
+    let value = ends.stretched(increase, first.v, (w.start, w.end), (is_counter, is_rate));
+    Some(SampleValue::Float(value))
+}
+
+/// What `rate`, `increase` and `delta` yield for floats without start timestamps whose difference, resets added back, is known.
+/// `ends`: the outer samples and how many there are; `range`: its start and end; `kind`: is it a counter, is it a rate.
+pub(in super::super) fn stretched(
+    increase: f64,
+    (first, last, count): (&FloatPoint, &FloatPoint, usize),
+    range: (i64, i64),
+    kind: (bool, bool),
+) -> f64 {
+    let ends = Ends { first_ms: first.t, last_ms: last.t, count, is_start_known: false, counts_first: false };
+    ends.stretched(increase, first.v, range, kind)
 }
 
 /// A counter fell, or its start timestamp tells that it began anew.
@@ -75,7 +86,7 @@ fn extrapolated_histogram(c: &RangeCall<'_>, w: &Window, is_counter: bool, is_ra
     }
     let start_value =
         (is_counter && increase.count > 0.0 && first.h.count >= 0.0).then(|| first.h.count / increase.count);
-    let factor = ends.factor(w, start_value) / if is_rate { w.seconds() } else { 1.0 };
+    let factor = ends.factor((w.start, w.end), start_value) / if is_rate { w.seconds() } else { 1.0 };
     Some(SampleValue::Histogram(Arc::new(native::scaled(&increase, factor))))
 }
 
@@ -105,15 +116,28 @@ impl Ends {
         (ends.count > 1).then_some(ends)
     }
 
+    /// The increase stretched over the range. `kind`: is it a counter, is it a rate.
+    fn stretched(
+        &self,
+        increase: f64,
+        first: f64,
+        (start, end): (i64, i64),
+        (is_counter, is_rate): (bool, bool),
+    ) -> f64 {
+        let start_value = (is_counter && increase > 0.0 && first >= 0.0).then(|| first / increase);
+        let seconds = (end - start) as f64 / 1000.0;
+        increase * (self.factor((start, end), start_value) / if is_rate { seconds } else { 1.0 })
+    }
+
     /// By how much the difference between the outer samples grows when it is stretched over the range.
     /// `start_value`: the first value in units of the increase, for counters, which cannot have been below zero.
-    fn factor(&self, w: &Window, start_value: Option<f64>) -> f64 {
+    fn factor(&self, (start, end): (i64, i64), start_value: Option<f64>) -> f64 {
         let sampled = (self.last_ms - self.first_ms) as f64 / 1000.0;
         let average = sampled / (self.count - 1) as f64;
         // A gap longer than this at an end means that the series begins or ends there.
         let threshold = average * 1.1;
-        let mut to_start = (self.first_ms - w.start) as f64 / 1000.0;
-        let mut to_end = (w.end - self.last_ms) as f64 / 1000.0;
+        let mut to_start = (self.first_ms - start) as f64 / 1000.0;
+        let mut to_end = (end - self.last_ms) as f64 / 1000.0;
         if self.is_start_known {
             to_start = 0.0;
         } else if to_start >= threshold {

@@ -4,6 +4,7 @@
 //! Start at the tests.
 
 use proptest::prelude::*;
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 use watchfire::model::{Histogram, Labels, SampleValue, Timestamp};

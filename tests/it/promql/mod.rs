@@ -12,6 +12,7 @@ mod tables;
 
 use runner::{Tally, run_file};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use watchfire::model::{Labels, SampleValue, Timestamp};
 use watchfire::promql::{EvalContext, EvalError, Plan, PlanClass, Value, parse};
