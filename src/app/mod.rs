@@ -7,6 +7,7 @@ mod build;
 mod demo;
 mod doors;
 mod gauges;
+mod probing;
 mod reload;
 pub mod replay;
 mod rules;

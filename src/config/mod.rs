@@ -14,6 +14,7 @@ mod matchers;
 mod mistakes;
 mod people;
 mod print;
+mod probes;
 mod receivers;
 mod routing;
 mod server;
