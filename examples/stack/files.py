@@ -107,10 +107,13 @@ class Layout:
 
     def _watchfire(self) -> None:
         path = self._copy("watchfire/watchfire.yml", "watchfire/watchfire.yml")
-        whole = yaml.safe_load(path.read_text())
+        probes = (ROOT / "monitoring/watchfire/probes.yml").read_text()
+        whole = yaml.safe_load(path.read_text()) | yaml.safe_load(self.place(probes))
         whole["web"]["listen_address"] = f"127.0.0.1:{self.ports['watchfire']}"
         # Default of `evaluation.interval`, at our pace.
         whole["evaluation"] = {"interval": faster("15s", self.pace)}
         for rule in whole["correlation"]["rules"]:
             rule["window"] = faster(rule["window"], self.pace)
+        for probe in whole["probes"]:
+            probe["timeout"] = f"{min(milliseconds(probe['interval']), 5000)}ms"
         path.write_text(yaml.safe_dump(whole, sort_keys=False))
