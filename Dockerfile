@@ -6,6 +6,7 @@ WORKDIR /src
 COPY Cargo.toml Cargo.lock build.rs ./
 COPY proto proto
 COPY rules rules
+COPY docs/runbooks docs/runbooks
 COPY benches benches
 COPY src src
 RUN cargo build --release --locked --bin watchfire \

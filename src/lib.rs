@@ -5,7 +5,8 @@
 //! - floor 0, the words: [`model`]; floor 1: [`series`] (recent samples), [`template`] (Go templates)
 //! - floor 2: [`promql`], [`alerts`], [`incidents`], [`escalation`], which do not know each other
 //! - floor 3: [`rules`] (what fires) and [`engine`] (what is decided, in one order)
-//! - floor 4: [`wire`], [`wal`], [`store`], [`notify`], [`telemetry`], [`clock`], [`inbox`]: one kind of IO each
+//! - floor 4: [`wire`], [`wal`], [`store`], [`notify`], [`telemetry`], [`probes`], [`clock`], [`inbox`]: one kind of
+//!   IO each
 //! - floor 5: [`config`], [`api`], [`ui`], [`loops`]; floor 6: [`app`] builds and runs it all; floor 7: [`cli`]
 //!
 //! Imports go down only; `tests/it/tidy.rs` keeps it so.
@@ -23,6 +24,7 @@ pub mod incidents;
 pub mod loops;
 pub mod model;
 pub mod notify;
+pub mod probes;
 pub mod promql;
 pub mod rules;
 pub mod series;

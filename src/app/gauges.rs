@@ -63,6 +63,8 @@ pub fn register(parts: &Parts) {
         )
     });
     let read = counts(context);
+    metrics.read_one(readings::GROUPS, move || read().groups as f64);
+    let read = counts(context);
     metrics.read_one(readings::PAGES_HELD_BACK, move || read().pages_held_back as f64);
     let read = counts(context);
     metrics.read_one(readings::OUTBOX_PENDING, move || read().outbox_pending as f64);

@@ -8,6 +8,7 @@ mod checkup;
 mod demo;
 mod doors;
 mod gauges;
+mod probing;
 mod reload;
 pub mod replay;
 mod rules;

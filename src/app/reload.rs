@@ -9,6 +9,7 @@ use super::system::{Options, SharedDispatch};
 use crate::api::context::{Context, ReloadOrder};
 use crate::config::{self, Config, Overrides};
 use crate::loops::evaluate::RuleEngine;
+use crate::probes::Prober;
 use crate::telemetry::{Part, Status};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,10 +24,11 @@ pub struct Reloader {
     context: Arc<Context>,
     deliver: SharedDispatch,
     rules: Arc<RuleEngine>,
+    prober: Arc<Prober>,
 }
 
 impl Reloader {
-    pub fn new(options: &Options, parts: &Parts) -> Self {
+    pub fn new(options: &Options, parts: &Parts, prober: Arc<Prober>) -> Self {
         parts.context.metrics.config.reloaded(true, parts.context.clock.now().as_secs_f64());
         Self {
             config_file: options.config_file.clone(),
@@ -36,6 +38,7 @@ impl Reloader {
             context: parts.context.clone(),
             deliver: parts.deliver.clone(),
             rules: parts.rules.clone(),
+            prober,
         }
     }
 
@@ -74,6 +77,7 @@ impl Reloader {
         self.context.inbox.reload(settings).await.map_err(|e| e.to_string())?;
         let started_at = self.context.started_at;
         self.rules.change(|set, head| set.reload(rules::settings(&config, started_at), &files, head, now));
+        self.prober.reload(&config.probes);
         self.context.auth.store(Arc::new(build::auth(&config)));
         self.context.settings.store(Arc::new(build::settings(&config)));
         Ok(())

@@ -6,7 +6,7 @@
 use super::build::{self, Parts};
 use super::reload::{self, Reloader};
 use super::server::{self, Gate};
-use super::{demo, gauges};
+use super::{demo, gauges, probing};
 use crate::api::router::router;
 use crate::config::{Config, Overrides};
 use crate::loops::decide::Decide;
@@ -79,7 +79,9 @@ async fn serve(options: Options) -> Result<(), AppError> {
 
     let stop_demo = CancellationToken::new();
     let demo = options.demo.map(|say| tokio::spawn(demo::run(address, say, stop_demo.clone())));
-    let reloader = Reloader::new(&options, &parts);
+    let prober = Arc::new(probing::prober(&parts).map_err(AppError::Start)?);
+    prober.reload(&options.config.probes);
+    let reloader = Reloader::new(&options, &parts, prober.clone());
     let reloads = tokio::spawn(reload::listen(reloader, orders));
     let reason = tokio::select! {
         signal = stop_signal() => { tracing::info!(signal, "stopping"); Ok(()) }
@@ -90,6 +92,7 @@ async fn serve(options: Options) -> Result<(), AppError> {
         demo.abort();
     }
     reloads.abort();
+    prober.stop();
     parts.context.health.set_ready(false);
     // A receiver that is gone has stopped already.
     let _ = stop_doors.send(true);

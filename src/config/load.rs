@@ -11,6 +11,7 @@ use super::intervals::intervals;
 use super::mistakes::{Mistake, Mistakes, Notes, Warning};
 use super::people;
 use super::print;
+use super::probes;
 use super::receivers::receivers;
 use super::routing::{inhibit_rules, route};
 use super::server::is_exposed;
@@ -22,6 +23,7 @@ use crate::escalation::{EscalationPolicy, Schedule, User};
 use crate::incidents::CorrelationConfig;
 use crate::model::Labels;
 use crate::notify::ReceiverConfig;
+use crate::probes::Probe;
 use crate::rules::{self, RuleFile};
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
@@ -77,6 +79,8 @@ pub struct Config {
     pub web: Web,
     pub ingest: Ingest,
     pub paging: Paging,
+    /// What we ask ourselves.
+    pub probes: Vec<Probe>,
     pub external_labels: Labels,
 }
 
@@ -255,6 +259,7 @@ fn read(tree: &Node, notes: &Notes, files: Files) -> Option<Config> {
     let web = server::web(&root);
     let ingest = server::ingest(&root);
     let paging = server::paging(&root);
+    let probes = probes::probes(&root);
     let external_labels = server::external_labels(&root);
     root.finish();
     if files == Files::Check {
@@ -287,6 +292,7 @@ fn read(tree: &Node, notes: &Notes, files: Files) -> Option<Config> {
         web,
         ingest,
         paging,
+        probes,
         external_labels,
     })
 }

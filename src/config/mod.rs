@@ -15,6 +15,7 @@ mod matchers;
 mod mistakes;
 mod people;
 mod print;
+mod probes;
 mod receivers;
 mod routing;
 mod server;

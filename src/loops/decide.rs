@@ -9,7 +9,7 @@ use super::hands::{Decisions, Dispatch, DoorHooks};
 use crate::clock::Clock;
 use crate::engine::{Input, Outcome};
 use crate::inbox::{Answer, Envelope, InboxReceiver, Waiting, Work};
-use crate::model::{NotificationKey, Timestamp};
+use crate::model::{NotificationKey, TimelineKind, Timestamp, Write};
 use crate::store::{SharedStore, StoreError};
 use crate::telemetry::{Health, Metrics};
 use std::collections::HashSet;
@@ -121,7 +121,11 @@ impl Decide {
     async fn settle(&self, round: Round, inbox: &InboxReceiver, stop: &CancellationToken) -> Result<(), StoreError> {
         let Round { outcome: Outcome { writes, mut send, cancel, committed, reply: _ }, answers } = round;
         if !writes.is_empty() {
+            let stories = stories(&writes);
             commit(self, writes, inbox, stop).await?;
+            for story in stories {
+                self.tell(&story);
+            }
         }
         (self.door.committed)(&committed);
         for (waiting, answer) in answers {
@@ -137,4 +141,40 @@ impl Decide {
         }
         Ok(())
     }
+
+    fn tell(&self, story: &Story) {
+        let metrics = &self.metrics.incidents;
+        metrics.event(story.kind.as_str());
+        match story.after {
+            Some(after) if story.kind == TimelineKind::Acknowledged => metrics.acknowledged(after),
+            Some(after) if story.kind == TimelineKind::Resolved => metrics.resolved(after),
+            _ => {}
+        }
+    }
+}
+
+/// A line of an incident's timeline, for metrics.
+struct Story {
+    kind: TimelineKind,
+    /// Since the incident was opened.
+    after: Option<Duration>,
+}
+
+/// What these rows say of incidents.
+fn stories(writes: &[Write]) -> Vec<Story> {
+    let opened = |id| {
+        writes.iter().find_map(|write| match write {
+            Write::Incident(incident) if incident.id == id => Some(incident.opened_at),
+            _ => None,
+        })
+    };
+    let story = |write: &Write| match write {
+        Write::Timeline(entry) => {
+            let ends = matches!(entry.kind, TimelineKind::Acknowledged | TimelineKind::Resolved);
+            let after = if ends { opened(entry.incident) } else { None }.map(|opened| entry.at.since(opened));
+            Some(Story { kind: entry.kind, after })
+        }
+        _ => None,
+    };
+    writes.iter().filter_map(story).collect()
 }

@@ -6,6 +6,7 @@
 use super::exposition::Exposition;
 use super::process::Process;
 use super::readings::{self, Reader, Reading, Values};
+use crate::model::TimelineKind;
 use parking_lot::Mutex;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::TypedMetric;
@@ -19,6 +20,11 @@ use std::time::Duration;
 
 /// From a cached look-up to a destination that hangs until its timeout.
 const LATENCY_BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+/// From a glance at the telephone to a whole day.
+const ANSWER_BUCKETS: [f64; 12] =
+    [10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 900.0, 1800.0, 3600.0, 14_400.0, 43_200.0, 86_400.0];
+/// Every kind of integration, so that a count is 0 before the first message instead of missing.
+const INTEGRATIONS: [&str; 5] = ["webhook", "slack", "email", "pagerduty", "log"];
 /// Rows and alerts per commit: one to the largest batch.
 const SIZE_BUCKETS: [f64; 8] = [1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0];
 /// The Alertmanager version whose API we speak; dashboards such as karma choose their client by it.
@@ -33,6 +39,7 @@ macro_rules! label_sets {
 }
 label_sets! {
     DoorLabel { door }
+    EventLabel { event }
     IntegrationLabel { integration }
     IntegrationOutcome { integration, outcome }
     IntegrationReason { integration, reason }
@@ -107,6 +114,30 @@ impl NotificationMetrics {
 }
 
 #[derive(Debug)]
+pub struct IncidentMetrics {
+    events: Family<EventLabel, Counter>,
+    time_to_acknowledge_seconds: Histogram,
+    time_to_resolve_seconds: Histogram,
+}
+
+impl IncidentMetrics {
+    /// A committed line of a timeline; `event`: `model::TimelineKind::as_str`.
+    pub fn event(&self, event: &'static str) {
+        self.events.get_or_create(&EventLabel { event: event.to_owned() }).inc();
+    }
+
+    /// An acknowledgement, this long after the incident was opened.
+    pub fn acknowledged(&self, after: Duration) {
+        self.time_to_acknowledge_seconds.observe(after.as_secs_f64());
+    }
+
+    /// Over, this long after it was opened.
+    pub fn resolved(&self, after: Duration) {
+        self.time_to_resolve_seconds.observe(after.as_secs_f64());
+    }
+}
+
+#[derive(Debug)]
 pub struct StoreMetrics {
     pub commit_duration_seconds: Histogram,
     /// Rows per commit, before those of one key are merged.
@@ -148,6 +179,7 @@ pub struct Metrics {
     pub rules: RuleMetrics,
     pub alerts: AlertMetrics,
     pub notifications: NotificationMetrics,
+    pub incidents: IncidentMetrics,
     pub store: StoreMetrics,
     pub inbox: InboxMetrics,
     pub config: ConfigMetrics,
@@ -187,6 +219,19 @@ impl Metrics {
                     Family::new_with_constructor(latency as fn() -> Histogram),
                 ),
             },
+            incidents: IncidentMetrics {
+                events: r.put("incidents_events", "What happened to incidents: lines of their timelines", Family::default()),
+                time_to_acknowledge_seconds: r.put(
+                    "incidents_time_to_acknowledge_seconds",
+                    "From the opening to an acknowledgement",
+                    Histogram::new(ANSWER_BUCKETS),
+                ),
+                time_to_resolve_seconds: r.put(
+                    "incidents_time_to_resolve_seconds",
+                    "From the opening to the end",
+                    Histogram::new(ANSWER_BUCKETS),
+                ),
+            },
             store: StoreMetrics {
                 commit_duration_seconds: r.put("store_commit_duration_seconds", "Time to commit", latency()),
                 batch_rows: r.put("store_batch_rows", "Rows per commit", sizes()),
@@ -211,6 +256,16 @@ impl Metrics {
             },
             registry: Mutex::new(Registry::default()),
         };
+        for kind in TimelineKind::ALL {
+            drop(metrics.incidents.events.get_or_create(&EventLabel { event: kind.as_str().to_owned() }));
+        }
+        for integration in INTEGRATIONS {
+            let label = IntegrationLabel { integration: integration.to_owned() };
+            drop(metrics.notifications.sent.get_or_create(&label));
+            drop(metrics.notifications.retried.get_or_create(&label));
+            let refused = IntegrationReason { integration: integration.to_owned(), reason: "refused".to_owned() };
+            drop(metrics.notifications.failed.get_or_create(&refused));
+        }
         registry.register_collector(Box::new(Process));
         let metrics = Self { registry: Mutex::new(registry), ..metrics };
         let info = |version: &str| vec![(vec![("version", version.to_owned())], 1.0)];

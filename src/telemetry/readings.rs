@@ -61,6 +61,15 @@ pub const NOTIFICATIONS_BREAKER_OPEN: Reading =
 pub const INBOX_DEPTH: Reading = gauge("watchfire_inbox_depth", "Inputs waiting for the writer");
 pub const INBOX_REFUSED: Reading =
     counter("watchfire_inbox_refused", "Inputs refused because the inbox was full or the store away");
+pub const GROUPS: Reading = gauge("watchfire_groups", "Groups of alerts that are announced together");
+/// Label `probe`.
+pub const PROBE_SUCCESS: Reading = gauge("watchfire_probe_success", "1 when the last try found all as it should be");
+/// Label `probe`.
+pub const PROBE_DURATION: Reading = gauge("watchfire_probe_duration_seconds", "Time of the last try");
+/// Labels `probe`, `check`.
+pub const PROBE_CHECK_SUCCESS: Reading = gauge("watchfire_probe_check_success", "1 when the check held at the last try");
+/// Labels `probe`, `check`.
+pub const PROBE_CHECK_VALUE: Reading = gauge("watchfire_probe_check_value", "Value of the check at the last try");
 pub const BUILD_INFO: Reading = gauge("watchfire_build_info", "This build");
 pub const ALERTMANAGER_BUILD_INFO: Reading =
     gauge("alertmanager_build_info", "The Alertmanager whose API is spoken here");

@@ -8,6 +8,7 @@ mod frame;
 mod incident;
 mod incidents;
 mod rules;
+mod runbooks;
 mod silences;
 mod text;
 
@@ -23,6 +24,7 @@ pub fn pages() -> Router<Arc<Context>> {
         .route("/incidents", get(incidents::list))
         .route("/incidents/{id}", get(incident::show).post(incident::act))
         .route("/rules", get(rules::list))
+        .route("/runbooks/{alert}", get(runbooks::show))
         .route("/silences", get(silences::list).post(silences::act))
         .route("/assets/style.css", get(assets::style))
         .route("/assets/icon.svg", get(assets::icon))

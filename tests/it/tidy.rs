@@ -22,6 +22,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("store", 4),
     ("notify", 4),
     ("telemetry", 4),
+    ("probes", 4),
     ("clock", 4),
     ("inbox", 4),
     ("config", 5),

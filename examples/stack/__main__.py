@@ -1,0 +1,87 @@
+"""The command line of `examples/run-local`."""
+
+import argparse
+import shutil
+import signal
+import sys
+from pathlib import Path
+
+from .processes import ROOT, StackError
+from .stack import Stack
+
+
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
+def up(options) -> None:
+    stack = Stack(options.data, options.pace, 2 if options.ha else 1)
+    try:
+        stack.up()
+        if not options.quiet:
+            stack.start_traffic("--rate", str(options.rate))
+        print(f"Watchfire     {stack.url('watchfire')}   user watchfire, password in {stack.data / 'token'}")
+        for name in ("prometheus", "alertmanager", "shop"):
+            print(f"{name.capitalize():13} {stack.url(name)}")
+        print(f"Logs          {stack.data / 'logs'}\nCtrl-C takes everything down.", flush=True)
+        stack.wait()
+    except KeyboardInterrupt:
+        print("stopping", flush=True)
+    finally:
+        stack.down()
+        if not options.keep:
+            shutil.rmtree(stack.data, ignore_errors=True)
+
+
+def check(options) -> None:
+    from .check import Check
+
+    stack = Stack(options.data, options.pace, 2 if options.ha else 1, random_ports=True)
+    try:
+        stack.up()
+        Check(stack, options.healthy_seconds, options.only).run()
+    finally:
+        stack.down()
+        if not options.keep:
+            shutil.rmtree(stack.data, ignore_errors=True)
+
+
+def lint(_) -> None:
+    from .lint import offline
+
+    offline()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="run-local", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, work, about in (("up", up, "start everything until Ctrl-C"), ("check", check, "start, check, break, take down"),
+                              ("lint", lint, "checks that need nothing running")):
+        command = commands.add_parser(name, help=about)
+        command.set_defaults(work=work)
+        if name == "lint":
+            continue
+        command.add_argument("--data", type=Path, default=ROOT / ".stack" / name, help="folder; removed at the end")
+        command.add_argument("--keep", action="store_true", help="keep the folder")
+        command.add_argument("--ha", action="store_true", help="two replicas of Prometheus")
+        command.add_argument("--pace", type=float, default=1 if name == "up" else 20, help="how much faster time runs")
+        if name == "up":
+            command.add_argument("--rate", type=float, default=6, help="journeys a second of the traffic")
+            command.add_argument("--quiet", action="store_true", help="no traffic")
+        else:
+            command.add_argument("--healthy-seconds", type=float, default=180, help="how long nothing may fire")
+            command.add_argument("--only", action="append", help="of the trouble, only this")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, interrupted)
+    try:
+        options.work(options)
+    except StackError as error:
+        print(f"run-local: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
