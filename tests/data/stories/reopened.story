@@ -10,7 +10,7 @@ set policy default | 0s first
 120s fire Down service=web
 120s page first INC-1 round 1 step 1
 120s status INC-1 is triggered medium 1/1
-120s line INC-1 reopened: Down fires again
+120s line INC-1 reopened: Down web fires again
 130s crash
 200s end Down
 200s told first INC-1 resolved
