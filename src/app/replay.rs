@@ -14,12 +14,9 @@ use crate::store::{INCIDENTS_PAGE_MAX, IncidentQuery, SqliteStore, Store, StoreE
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Incidents that are looked at, the newest.
 const INCIDENTS_MAX: usize = 10_000;
-/// How long after the last event timers still run.
-const AFTERMATH: Duration = Duration::from_hours(6);
 /// Moments that one replay may live through: a policy that repeats for ever must end.
 const TURNS_MAX: usize = 2_000_000;
 
@@ -142,6 +139,8 @@ struct History {
     events: Vec<(Timestamp, Event)>,
     alerts: usize,
     then: Vec<Told>,
+    /// The last moment that the store knows of.
+    last: Option<Timestamp>,
 }
 
 /// Reads the history below `storage` and runs it through `config` under its own clock. An error is for the user.
@@ -193,6 +192,7 @@ async fn read(store: &SqliteStore, from: Timestamp, until: Timestamp) -> Result<
     alerts.extend(snapshot.alerts.into_iter().map(|alert| (alert.fingerprint, alert)));
     alerts.retain(|_, alert| within(alert.starts_at));
     history.alerts = alerts.len();
+    history.last = alerts.values().map(|alert| alert.updated_at).max();
     history.then.sort();
     // A silence from before the first alert still holds.
     let silences = snapshot.silences.into_iter().filter(|s| s.ends_at > from && s.starts_at < until);
@@ -220,9 +220,10 @@ async fn read(store: &SqliteStore, from: Timestamp, until: Timestamp) -> Result<
 
 /// Everything in order of time, every timer at its moment, every message delivered at once.
 fn live_again(config: &Config, history: History, until: Timestamp) -> Comparison {
-    let last = history.events.last().map_or(Timestamp::EPOCH, |(at, _)| *at);
-    // What follows the last news is of interest for as long as policies may run, not for ever.
-    let end = until.min(last + AFTERMATH);
+    let known = [history.events.last().map(|(at, _)| *at), history.then.last().map(|told| told.at), history.last];
+    let last = known.into_iter().flatten().max().unwrap_or(Timestamp::EPOCH);
+    // Nobody knows how long what still fired then went on, so timers run to the last known moment, or as long as was asked.
+    let end = if until == Timestamp::MAX { last } else { until };
     let mut life = Life {
         engine: Engine::new(Arc::new(config.engine_settings())),
         seen: Comparison { alerts: history.alerts, then: history.then, ..Comparison::default() },

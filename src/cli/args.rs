@@ -156,7 +156,7 @@ pub struct ReplayArgs {
     /// Only what happened from here on (RFC 3339)
     #[arg(long, value_parser = time)]
     pub from: Option<Timestamp>,
-    /// Only what happened before this (RFC 3339)
+    /// Only what happened before this, and timers until then (RFC 3339) [default: the last moment in the store]
     #[arg(long, value_parser = time)]
     pub until: Option<Timestamp>,
     #[arg(short, long, value_enum, default_value_t)]

@@ -18,6 +18,9 @@ pub const REPEAT_AFTER: Duration = Duration::from_mins(5);
 /// Rounds beyond this are a siren, not an escalation.
 const REPEAT_MAX: u64 = 1000;
 
+/// How long a resolved incident may be reopened: as long as the engine keeps it in memory.
+pub const REOPEN_MAX: Duration = crate::engine::limits::KEEP_ENDED;
+
 /// Places at which a name is used, to be looked up once all sections are read.
 pub type References = Vec<At<EscalationTarget>>;
 
@@ -245,6 +248,14 @@ pub fn correlation(root: &Fields<'_>) -> CorrelationConfig {
     }
     if let Some(age) = f.positive_duration("max_age") {
         config.age_max = age.value;
+    }
+    if let Some(window) = f.duration("reopen_window") {
+        if window.value > REOPEN_MAX {
+            let most = crate::model::duration::format(REOPEN_MAX);
+            let advice = "an incident leaves memory then; a later return is a new incident";
+            f.notes().mistake_with(window.at, format!("reopen_window is at most {most}"), advice);
+        }
+        config.reopen_window = window.value;
     }
     let labels = |key| f.texts(key).map(|l| l.iter().map(|l| Arc::from(l.value)).collect::<Vec<Arc<str>>>());
     if let Some(list) = labels("cluster_labels") {

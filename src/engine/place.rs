@@ -39,6 +39,8 @@ impl Engine {
         let previous = entry.incident;
         if let Some(id) = previous.filter(|id| self.cases.get(id).is_some_and(Case::is_open)) {
             self.rejoin(id, &record, muted.as_ref());
+        } else if let Some(id) = previous.filter(|id| muted.is_none() && self.may_reopen(*id)) {
+            self.reopen(id, &record);
         } else {
             let placing = self.index.place(
                 &self.settings.correlation,
@@ -58,6 +60,37 @@ impl Engine {
         if let Some(cause) = muted {
             self.wait_for(alert, cause);
         }
+    }
+
+    /// Ended by itself, a short while ago: what comes back now is the same trouble.
+    fn may_reopen(&self, id: IncidentId) -> bool {
+        let window = self.settings.correlation.reopen_window;
+        let Some(incident) = self.cases.get(&id).map(|case| &case.incident) else { return false };
+        let by_itself = incident.resolved_by.is_none() && incident.merged_into.is_none();
+        by_itself && incident.resolved_at.is_some_and(|at| !window.is_zero() && self.now < at + window)
+    }
+
+    /// The incident is open again and its policy starts anew; its end was told, so nobody has heard of this yet.
+    fn reopen(&mut self, id: IncidentId, record: &Arc<AlertRecord>) {
+        let now = self.now;
+        let Some(case) = self.cases.get_mut(&id) else { return };
+        case.firing.insert(record.fingerprint);
+        let ended = case.incident.resolved_at;
+        self.trigger(id);
+        let Some(incident) = self.edit(id) else { return };
+        (incident.resolved_at, incident.resolved_by) = (None, None);
+        incident.last_attached_at = now;
+        incident.severity = incident.severity.max(severity_of(record));
+        incident.escalation.heard.clear();
+        incident.escalation.assigned_to = None;
+        let reopened = incident.clone();
+        self.index.open(&reopened);
+        self.recount(id, record);
+        let text = format!("reopened: {} fires again", name_of(record));
+        let reason = ended.map(|at| format!("{} after the end", ago(now, at))).unwrap_or_default();
+        self.say(id, TimelineKind::Reopened, text, reason);
+        self.start_policy(id);
+        self.turn.rearm.insert(id);
     }
 
     /// A muted alert without a place: its old one must not claim it after a restart.

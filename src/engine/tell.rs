@@ -176,13 +176,16 @@ impl Engine {
     /// Tells these integrations that the incident is over. Returns the receivers that are told.
     pub(super) fn tell_end(&mut self, id: IncidentId, heard: &BTreeSet<(Arc<str>, usize)>) -> Vec<String> {
         let settings = self.settings.clone();
+        // The end of an incident that was open before is another message than its first end.
+        let run = self.cases.get(&id).map_or(1, |case| case.incident.escalation.run);
+        let slot = if run > 1 { format!("run{run}/resolved") } else { "resolved".to_owned() };
         let mut told = Vec::new();
         let receivers: BTreeSet<&Arc<str>> = heard.iter().map(|(receiver, _)| receiver).collect();
         for name in receivers {
             let Some(receiver) = settings.receiver(name) else { continue };
             let wants = |i: usize| receiver.integrations[i].send_resolved_pages && heard.contains(&(name.clone(), i));
             let kind = NotificationKind::Update { incident: id };
-            let words = Words { kind, slot: "resolved", reason: "the incident is over", held_back: 0 };
+            let words = Words { kind, slot: &slot, reason: "the incident is over", held_back: 0 };
             let keys = self.write_incident_messages(id, receiver, &words, wants);
             if !keys.is_empty() {
                 told.push(name.to_string());

@@ -27,6 +27,8 @@ pub struct CorrelationConfig {
     pub gap: Duration,
     /// … and no longer than this since the incident opened (6 min).
     pub age_max: Duration,
+    /// An alert that comes back this soon after its incident ended by itself reopens it; zero: it opens a new one.
+    pub reopen_window: Duration,
     /// Label names that hold the cluster and the environment, first present wins.
     pub cluster_labels: Vec<Arc<str>>,
     pub environment_labels: Vec<Arc<str>>,
@@ -38,6 +40,7 @@ impl Default for CorrelationConfig {
             rules: Vec::new(),
             gap: Duration::from_mins(2),
             age_max: Duration::from_mins(6),
+            reopen_window: Duration::ZERO,
             cluster_labels: vec!["cluster".into()],
             environment_labels: vec!["environment".into(), "env".into()],
         }

@@ -138,6 +138,7 @@ async fn incidents() {
         (&[("status", "resolved")], &[]),
         (&[("status", "acknowledged,triggered"), ("severity", "medium")], &["INC-2"]),
         (&[("severity", "critical")], &["INC-3", "INC-1"]),
+        (&[("severity", "warning,page")], &["INC-3", "INC-2", "INC-1"]),
         (&[("filter", "service=\"s1\"")], &["INC-3", "INC-1"]),
         (&[("filter", "service=\"s1\""), ("filter", "cluster!=c1")], &["INC-3"]),
         (&[("filter", "service=~\"s[2-9]\"")], &["INC-2"]),
@@ -147,7 +148,7 @@ async fn incidents() {
     }
     for (query, reason) in [
         (("status", "burning"), "burning"),
-        (("severity", "warning"), "write one of critical, high, medium, low, info"),
+        (("severity", "loud"), "write one of critical, high, medium, low, info"),
         (("filter", "service="), ""),
         (("filter", "=x"), "bad matcher format"),
         (("next", "INC"), "INC"),

@@ -9,10 +9,12 @@ mod acceptance;
 mod alerts;
 mod bad_input;
 mod behaviour;
+mod cli;
 mod config;
 mod contract;
 #[cfg(feature = "e2e")]
 mod e2e;
+mod health;
 mod notify;
 mod promql;
 mod remote_write;

@@ -258,6 +258,7 @@ pub fn settings(lines: &[&str]) -> Settings {
                 target_matchers: matchers(target),
                 equal: option("equal").into_iter().flat_map(|e| e.split(',')).map(Into::into).collect(),
             }),
+            ["reopen", window] => settings.correlation.reopen_window = span(window),
             ["limit", "none"] => settings.max_pages_per_minute = None,
             ["limit", n] => settings.max_pages_per_minute = Some(n.parse().expect("a number")),
             ["no", "rules"] => settings.correlation.rules.clear(),
