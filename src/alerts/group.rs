@@ -208,7 +208,17 @@ pub struct MessageKey<'a> {
 
 impl<'a> MessageKey<'a> {
     pub fn of(labels: &'a Labels) -> Self {
-        Self { job: labels.get("job"), instance: labels.get("instance"), labels }
+        let mut key = Self { job: None, instance: None, labels };
+        for (name, value) in labels {
+            match name {
+                "instance" => key.instance = Some(value),
+                "job" => key.job = Some(value),
+                // Names are sorted.
+                _ if name > "job" => break,
+                _ => {}
+            }
+        }
+        key
     }
 }
 

@@ -61,10 +61,10 @@ impl std::fmt::Debug for Groups {
 }
 
 /// What a flush says, before it is addressed.
-struct Say {
+struct Say<'a> {
     firing: Vec<Fingerprint>,
     resolved: Vec<Fingerprint>,
-    records: Vec<Arc<AlertRecord>>,
+    records: Vec<&'a Arc<AlertRecord>>,
 }
 
 impl Engine {
@@ -162,7 +162,7 @@ impl Engine {
         let Some(receiver) = node.receiver.as_ref().and_then(|name| settings.receiver(name)) else { return true };
         let now = self.now;
         let unmuted = |record: &&Arc<AlertRecord>| self.mutes.alert(&record.labels, now).is_none();
-        let records: Vec<Arc<AlertRecord>> = flush.alerts.iter().filter(unmuted).cloned().collect();
+        let records: Vec<&Arc<AlertRecord>> = flush.alerts.iter().filter(unmuted).collect();
         let of = |firing: bool| -> Vec<Fingerprint> {
             records.iter().filter(|a| a.is_firing() == firing).map(|a| a.fingerprint).collect()
         };
@@ -220,7 +220,7 @@ impl Engine {
     }
 
     /// Whether what the integration should hear is on its way already.
-    fn is_on_the_way(&self, key: &NflogKey, say: &Say) -> bool {
+    fn is_on_the_way(&self, key: &NflogKey, say: &Say<'_>) -> bool {
         let pending = self.groups.on_the_way.get(key).and_then(|key| self.outbox.get(key));
         pending.is_some_and(|p| match &p.notification.kind {
             NotificationKind::Announcement { firing, resolved, .. } => {
@@ -231,7 +231,7 @@ impl Engine {
     }
 
     /// Nothing needs to be told any more; what is on its way with old news is taken back. True while something still is.
-    fn withdraw(&mut self, key: &NflogKey, say: &Say) -> bool {
+    fn withdraw(&mut self, key: &NflogKey, say: &Say<'_>) -> bool {
         if self.groups.on_the_way.contains_key(key) && self.is_on_the_way(key, say) {
             return true;
         }
@@ -316,9 +316,9 @@ impl Engine {
     }
 }
 
-fn digest(records: &[Arc<AlertRecord>], send_resolved: bool) -> Digest {
+fn digest(records: &[&Arc<AlertRecord>], send_resolved: bool) -> Digest {
     let mut keyed: Vec<(MessageKey<'_>, &Arc<AlertRecord>)> =
-        records.iter().map(|record| (MessageKey::of(&record.labels), record)).collect();
+        records.iter().map(|record| (MessageKey::of(&record.labels), *record)).collect();
     // Only the first thousand are listed; the rest need no order.
     if keyed.len() > limits::MESSAGE_ALERTS_MAX {
         keyed.select_nth_unstable_by(limits::MESSAGE_ALERTS_MAX, |a, b| a.0.cmp(&b.0));
@@ -335,7 +335,7 @@ fn address(
     node: &RouteNode,
     receiver: &ReceiverSpec,
     index: usize,
-    say: &Say,
+    say: &Say<'_>,
     digest: &Digest,
     (settings, now): (&Settings, Timestamp),
 ) -> Notification {

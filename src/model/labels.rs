@@ -167,13 +167,13 @@ pub struct Iter<'a> {
 
 impl<'a> Iter<'a> {
     fn part(&mut self) -> Option<&'a str> {
-        let (start, end) = match self.rest.as_bytes().first()? {
+        let first = *self.rest.as_bytes().first()?;
+        let (start, end) = if first.is_ascii() {
             // Nearly all lengths are one byte.
-            length @ 0..0x80 => (1, 1 + usize::from(*length)),
-            _ => {
-                let c = self.rest.chars().next()?;
-                (c.len_utf8(), c.len_utf8() + char_length(c))
-            }
+            (1, 1 + usize::from(first))
+        } else {
+            let c = self.rest.chars().next()?;
+            (c.len_utf8(), c.len_utf8() + char_length(c))
         };
         let (part, rest) = self.rest.split_at_checked(end)?;
         self.rest = rest;

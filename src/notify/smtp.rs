@@ -1,7 +1,7 @@
 //! The line to a mail server: connections that are kept, STARTTLS or TLS, login.
 //! In: a mail. Out: taken, or lettre's error.
-//! Never: lets the end of a mail wait for a delayed acknowledgement: lettre writes the mail and its last line apart, which costs
-//! 40 ms where Nagle's algorithm holds the second back.
+//! Never: lets the end of a mail wait for a delayed acknowledgement, unless TLS begins with the first byte: lettre writes the mail and
+//! its last line apart, which costs 40 ms where Nagle's algorithm holds the second back.
 //! Start at [`Smtp::send`].
 
 use lettre::Message;
@@ -58,23 +58,14 @@ impl Smtp {
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, Error> {
         let server = (self.host.as_str(), self.port);
-        let mut connection = match &self.tls {
-            Tls::Wrapper(parameters) => {
-                let (timeout, parameters) = (Some(self.connect_timeout), Some(parameters.clone()));
-                AsyncSmtpConnection::connect_tokio1(server, timeout, &self.hello, parameters, None).await?
-            }
-            _ => match tokio::time::timeout(self.connect_timeout, TcpStream::connect(server)).await {
-                Ok(Ok(stream)) => {
-                    // A socket that refuses the option works all the same.
-                    drop(stream.set_nodelay(true));
-                    AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.hello).await?
-                }
-                // lettre tries again and says in its own words what is wrong; only it can make its error.
-                _ => {
-                    let timeout = Some(self.connect_timeout);
-                    AsyncSmtpConnection::connect_tokio1(server, timeout, &self.hello, None, None).await?
-                }
-            },
+        let wrapped = if let Tls::Wrapper(parameters) = &self.tls { Some(parameters.clone()) } else { None };
+        let socket = if wrapped.is_none() { self.socket().await } else { None };
+        let mut connection = if let Some(socket) = socket {
+            AsyncSmtpConnection::connect_with_transport(Box::new(socket), &self.hello).await?
+        } else {
+            // TLS from the first byte is lettre's own affair. So is a server that is not there: only lettre can make its error.
+            let timeout = Some(self.connect_timeout);
+            AsyncSmtpConnection::connect_tokio1(server, timeout, &self.hello, wrapped, None).await?
         };
         if let Tls::Required(parameters) = &self.tls {
             connection.starttls(parameters.clone(), &self.hello).await?;
@@ -83,5 +74,13 @@ impl Smtp {
             connection.auth(DEFAULT_MECHANISMS, credentials).await?;
         }
         Ok(connection)
+    }
+
+    /// A socket that sends at once; one that refuses the option works all the same.
+    async fn socket(&self) -> Option<TcpStream> {
+        let connecting = TcpStream::connect((self.host.as_str(), self.port));
+        let socket = tokio::time::timeout(self.connect_timeout, connecting).await.ok()?.ok()?;
+        drop(socket.set_nodelay(true));
+        Some(socket)
     }
 }

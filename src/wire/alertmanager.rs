@@ -207,21 +207,35 @@ impl Decoded {
 
 /// One pass over the bytes: fields that we skip may not nest without end either.
 fn shallow(body: &[u8]) -> Result<(), JsonError> {
-    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
-    for byte in body {
+    let (mut depth, mut at) = (0usize, 0);
+    while let Some(byte) = body.get(at) {
+        at += 1;
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_string => escaped = true,
-            b'"' => in_string = !in_string,
-            b'[' | b'{' if !in_string => depth += 1,
-            b']' | b'}' if !in_string => depth = depth.saturating_sub(1),
+            b'"' => at += string_len(&body[at..]),
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > DEPTH_MAX {
+                    return Err(JsonError::Malformed(format!("nested deeper than {DEPTH_MAX} levels")));
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
             _ => {}
-        }
-        if depth > DEPTH_MAX {
-            return Err(JsonError::Malformed(format!("nested deeper than {DEPTH_MAX} levels")));
         }
     }
     Ok(())
+}
+
+/// The length of a string that has begun, its closing quote included; all of `rest` when it has none.
+fn string_len(rest: &[u8]) -> usize {
+    let mut at = 0;
+    while let Some(byte) = rest.get(at) {
+        match byte {
+            b'"' => return at + 1,
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
+    }
+    rest.len()
 }
 
 /// Start and end as they were sent; Go's zero time counts as not sent.

@@ -162,12 +162,12 @@ mod tests {
     async fn a_page_of_the_same_moment_goes_first() {
         let turns = Turns::default();
         turns.pages_come(1);
-        let (order, mut seen) = tokio::sync::mpsc::unbounded_channel();
+        let (order, mut seen) = tokio::sync::mpsc::channel(2);
         for is_page in [false, true] {
             let (turns, order) = (turns.clone(), order.clone());
             tokio::spawn(async move {
                 let turn = turns.take(is_page).await;
-                order.send(is_page).unwrap();
+                order.send(is_page).await.unwrap();
                 drop(turn);
             });
             tokio::task::yield_now().await;

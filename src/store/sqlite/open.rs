@@ -142,3 +142,67 @@ async fn migrate(writer: &mut SqliteConnection) -> Result<(), StoreError> {
         },
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Fingerprint, IncidentId, Write};
+    use crate::store::{SqliteStore, Store};
+
+    /// Rows as schema 1 wrote them: two alerts (the second known to memory no more), a member of each, one of an alert without a row,
+    /// and an entry of the log with its fingerprints as numbers.
+    const ROWS_OF_1: &str = r#"
+        INSERT INTO alert (id, fingerprint, dropped, ended_at, body) VALUES
+            (1, -2, 0, NULL, '{"labels":{"alertname":"A"},"annotations":{},"generator_url":"","starts_at":1,"updated_at":2,"leases":[]}'),
+            (5, 7, 1, 9, '{"labels":{"alertname":"B"},"annotations":{},"generator_url":"","starts_at":1,"updated_at":2,"leases":[]}');
+        INSERT INTO incident (id, status, severity, opened_at, resolved_at, body) VALUES (1, 'triggered', 'critical', 1, NULL,
+            '{"title":"t","labels":{},"cluster":null,"environment":null,"last_attached_at":1,"acknowledged_at":null,"acknowledged_by":null,"resolved_by":null,"snoozed_until":null,"correlation_rule":null,"correlation_key":null,"alert_count":3,"firing_count":1,"doors":[],"escalation":{"policy":null,"step":0,"round":0,"round_started_at":null,"next_at":null,"exhausted":false,"assigned_to":null,"run":0,"reached":false,"held":[],"heard":[]},"paged":[],"merged_into":null}');
+        INSERT INTO member (incident, fingerprint, attached_at, reason, runner_up, detached, left_at) VALUES
+            (1, -2, 1, 'r', '', 0, NULL), (1, 7, 2, 'r', '', 0, NULL), (1, 8, 3, 'r', '', 0, NULL);
+        INSERT INTO nflog (group_key, receiver, integration, body) VALUES
+            ('{}', 'ops', 0, '{"firing":[1,18446744073709551615],"resolved":[],"at":1,"expires_at":2}');
+    "#;
+
+    async fn make_schema_1(folder: &Path) {
+        let options = SqliteConnectOptions::new().filename(folder.join(DATABASE_FILE)).create_if_missing(true);
+        let mut conn = options.connect().await.unwrap();
+        let (version, about, sql) = MIGRATIONS[0];
+        let first = Migration::new(version, about.into(), MigrationType::Simple, sql.into_sql_str(), false);
+        Migrator::with_migrations(vec![first]).run(&mut conn).await.unwrap();
+        sqlx::raw_sql(ROWS_OF_1).execute(&mut conn).await.unwrap();
+        sqlx::Connection::close(conn).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_database_of_schema_1_is_read_and_written_on() {
+        let folder = tempfile::tempdir().unwrap();
+        make_schema_1(folder.path()).await;
+        let store = SqliteStore::open(folder.path()).await.unwrap();
+        let loaded = store.load().await.unwrap();
+        let names: Vec<&str> = loaded.alerts.iter().map(|a| a.labels.alert_name()).collect();
+        assert_eq!(names, ["A"]);
+        let members: Vec<Fingerprint> = loaded.members.iter().map(|m| m.fingerprint).collect();
+        assert_eq!(members, [Fingerprint(u64::MAX - 1), Fingerprint(7), Fingerprint(8)]);
+        assert_eq!(loaded.nflog[0].firing, [Fingerprint(1), Fingerprint(u64::MAX)]);
+        assert_eq!(store.alerts_of(IncidentId(1)).await.unwrap().len(), 2);
+
+        // Every alert and member is written again, one is new: each keeps its one row, also when opened once more.
+        let again = |fingerprint: u64| {
+            let mut record = loaded.alerts[0].clone();
+            record.fingerprint = Fingerprint(fingerprint);
+            record
+        };
+        let mut writes: Vec<Write> = [u64::MAX - 1, 7, 8, 100].map(|f| Write::Alert(again(f).into())).into();
+        writes.extend(loaded.members.iter().map(|m| Write::Member(m.clone().into())));
+        for _ in 0..2 {
+            store.commit(writes.clone()).await.unwrap();
+        }
+        store.close().await.unwrap();
+        drop(store);
+        let store = SqliteStore::open(folder.path()).await.unwrap();
+        store.commit(writes).await.unwrap();
+        let loaded = store.load().await.unwrap();
+        assert_eq!((loaded.alerts.len(), loaded.members.len()), (4, 3));
+        assert_eq!(store.alerts_of(IncidentId(1)).await.unwrap().len(), 3);
+    }
+}
