@@ -170,7 +170,8 @@ fn receivers_of_other_kinds_load_with_a_warning() {
         loaded.warnings.iter().map(|w| w.text.as_str()).collect::<Vec<_>>(),
         ["discord_configs of receiver \"a\" tell nobody: not supported yet"]
     );
-    let kinds: Vec<&str> = loaded.config.receivers[0].integrations.iter().map(|i| i.kind()).collect();
+    let kinds: Vec<&str> =
+        loaded.config.receivers[0].integrations.iter().map(watchfire::notify::IntegrationConfig::kind).collect();
     assert_eq!(kinds, ["webhook", "discord"]);
 }
 

@@ -157,11 +157,13 @@ fn compare_alerts(case: &AlertCase, rules: &RuleSet, diff: bool) -> Option<Strin
 /// The lines of one text that the other lacks: `-` what was expected, `+` what came instead.
 fn difference(expected: &str, got: &str) -> String {
     let (old, new): (Vec<&str>, Vec<&str>) = (expected.lines().collect(), got.lines().collect());
-    let only = |list: &[&str], other: &[&str], sign: &str| -> String {
-        let lines = list.iter().filter(|line| !other.contains(line) && !line.trim().is_empty());
-        lines.map(|line| format!("\n      {sign} {}", line.trim_start())).collect()
-    };
-    only(&old, &new, "-") + &only(&new, &old, "+")
+    let mut out = String::new();
+    for (list, other, sign) in [(&old, &new, '-'), (&new, &old, '+')] {
+        for line in list.iter().filter(|line| !other.contains(line) && !line.trim().is_empty()) {
+            out.extend(["\n      ", &sign.to_string(), " ", line.trim_start()]);
+        }
+    }
+    out
 }
 
 fn alerts_text(alerts: &[(Labels, Labels)]) -> String {

@@ -327,10 +327,10 @@ impl Notifier for Updates {
 async fn references_of_earlier_processes_are_used() {
     let destination = Arc::new(Updates(Mutex::default()));
     let notifiers = Notifiers::new([("ops".into(), vec![Arc::clone(&destination) as Arc<dyn Notifier>])]);
-    let (sender, mut receipts) = mpsc::unbounded_channel();
+    let (sender, mut receipts) = mpsc::channel(8);
     let sink: ReceiptSink = Arc::new(move |receipt: Receipt, _| {
         let sender = sender.clone();
-        Box::pin(async move { drop(sender.send(receipt)) })
+        Box::pin(async move { drop(sender.send(receipt).await) })
     });
     let deliver = Deliver::new(notifiers, Arc::new(PausedClock(Instant::now())), sink, None);
     let named = |n: Notification, name: &str| Notification { external_ref: Some(name.into()), ..n };
