@@ -25,10 +25,13 @@ use http_body_util::BodyExt;
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 /// Compressed and decoded bytes of all requests that are in work, at most.
 pub const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
+/// Time for a body to come in whole: a sender that needs longer is broken or hostile, and its next try is cheap.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// The unit in which they are counted.
 const PERMIT_BYTES: usize = 1024;
 /// A message longer than this is decoded on a blocking thread: it would hold up other connections for milliseconds.
@@ -39,6 +42,27 @@ const RETRY_AFTER_SECS: &str = "1";
 const SAMPLES_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-samples-written");
 const HISTOGRAMS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-histograms-written");
 const EXEMPLARS_WRITTEN: HeaderName = HeaderName::from_static("x-prometheus-remote-write-exemplars-written");
+
+/// What requests may weigh.
+#[derive(Clone, Copy, Debug)]
+pub struct DoorLimits {
+    /// A body as sent.
+    pub body_bytes: usize,
+    /// The length that it declares to have when decompressed.
+    pub decoded_bytes: usize,
+    /// Both, of all requests that are in work.
+    pub in_flight_bytes: usize,
+}
+
+impl Default for DoorLimits {
+    fn default() -> Self {
+        Self {
+            body_bytes: remote_write::WIRE_BYTES_MAX,
+            decoded_bytes: remote_write::DECODED_BYTES_MAX,
+            in_flight_bytes: IN_FLIGHT_BYTES_MAX,
+        }
+    }
+}
 
 /// Everything that the door needs; cheap to clone.
 #[derive(Clone)]
@@ -55,6 +79,7 @@ struct Shared {
     counters: WriteCounters,
     in_flight: Arc<Semaphore>,
     in_flight_max: usize,
+    limits: DoorLimits,
 }
 
 /// An answer that is not 2xx.
@@ -93,19 +118,19 @@ impl WriteDoor {
         clock: Arc<dyn Clock>,
         arrivals: Arc<Notify>,
     ) -> Self {
-        Self::with_in_flight_max(head, wal, ha, clock, arrivals, IN_FLIGHT_BYTES_MAX)
+        Self::with_limits(head, wal, ha, clock, arrivals, DoorLimits::default())
     }
 
-    /// As [`WriteDoor::new`], with another bound on the bytes of all requests in work.
-    pub fn with_in_flight_max(
+    /// As [`WriteDoor::new`], with other limits; above the defaults a body's two cannot go.
+    pub fn with_limits(
         head: Arc<Head>,
         wal: Option<Arc<Wal>>,
         ha: Arc<HaTracker>,
         clock: Arc<dyn Clock>,
         arrivals: Arc<Notify>,
-        bytes: usize,
+        limits: DoorLimits,
     ) -> Self {
-        let permits = bytes.div_ceil(PERMIT_BYTES).min(Semaphore::MAX_PERMITS);
+        let permits = limits.in_flight_bytes.div_ceil(PERMIT_BYTES).min(Semaphore::MAX_PERMITS);
         let shared = Shared {
             head,
             wal,
@@ -115,6 +140,7 @@ impl WriteDoor {
             counters: WriteCounters::default(),
             in_flight: Arc::new(Semaphore::new(permits)),
             in_flight_max: permits,
+            limits,
         };
         Self { shared: Arc::new(shared) }
     }
@@ -153,9 +179,12 @@ impl WriteDoor {
     async fn write(&self, version: Version, headers: &HeaderMap, body: Body) -> Result<Report, Refusal> {
         let shared = &self.shared;
         let mut permits = Permits::new(shared.in_flight.clone());
-        let body = read_body(headers, body, &mut permits).await?;
+        let reading = read_body(headers, body, &mut permits, shared.limits.body_bytes);
+        let body = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| {
+            Refusal::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {BODY_TIMEOUT:?}"))
+        })??;
         shared.counters.wire_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
-        let decoded = remote_write::declared_length(&body)?;
+        let decoded = remote_write::declared_length_within(&body, shared.limits.decoded_bytes)?;
         permits.cover(body.len() + decoded)?;
         let now = shared.clock.now();
         let report = if decoded <= INLINE_BYTES_MAX {
@@ -277,23 +306,21 @@ fn version_of(headers: &HeaderMap) -> Result<Version, String> {
 }
 
 /// Collects the body within the limits. A length that is announced is checked before the first byte is read.
-async fn read_body(headers: &HeaderMap, mut body: Body, permits: &mut Permits) -> Result<Bytes, Refusal> {
-    let too_large = || {
-        let max = remote_write::WIRE_BYTES_MAX;
-        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {max} bytes"))
-    };
+async fn read_body(headers: &HeaderMap, mut body: Body, permits: &mut Permits, max: usize) -> Result<Bytes, Refusal> {
+    let max = max.min(remote_write::WIRE_BYTES_MAX);
+    let too_large = || Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is longer than {max} bytes"));
     let announced = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse().ok());
-    if announced.is_some_and(|n: usize| n > remote_write::WIRE_BYTES_MAX) {
+    if announced.is_some_and(|n: usize| n > max) {
         return Err(too_large());
     }
-    permits.cover(announced.unwrap_or(0))?;
+    // What is only announced takes no share yet: a few slow senders would hold all of it.
     let mut first: Option<Bytes> = None;
     let mut gathered = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| Refusal::new(StatusCode::BAD_REQUEST, format!("the body broke off: {e}")))?;
         let Ok(data) = frame.into_data() else { continue };
         let before = first.as_ref().map_or(gathered.len(), Bytes::len);
-        if before + data.len() > remote_write::WIRE_BYTES_MAX {
+        if before + data.len() > max {
             return Err(too_large());
         }
         permits.cover(before + data.len())?;

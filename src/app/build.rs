@@ -9,7 +9,7 @@ use super::system::{AppError, SharedDispatch};
 use crate::alerts::Book;
 use crate::api::auth::Auth;
 use crate::api::context::{Context, ReloadOrder, Settings};
-use crate::api::write::{WriteDoor, replay};
+use crate::api::write::{DoorLimits, WriteDoor, replay};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::{Engine, Outcome, Restored};
@@ -138,8 +138,12 @@ fn samples(
     let now = clock.now();
     let wal = open_wal(&dir, config, &head, &ha, now).map_err(|e| AppError::Start(e.to_string()))?;
     let arrivals = Arc::new(tokio::sync::Notify::new());
-    let in_flight = ingest.limits.in_flight_bytes as usize;
-    let door = WriteDoor::with_in_flight_max(head.clone(), Some(wal), ha, clock.clone(), arrivals.clone(), in_flight);
+    let limits = DoorLimits {
+        body_bytes: ingest.limits.body_bytes as usize,
+        decoded_bytes: ingest.limits.decoded_bytes as usize,
+        in_flight_bytes: ingest.limits.in_flight_bytes as usize,
+    };
+    let door = WriteDoor::with_limits(head.clone(), Some(wal), ha, clock.clone(), arrivals.clone(), limits);
     Ok((head, door, arrivals))
 }
 

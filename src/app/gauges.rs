@@ -118,6 +118,11 @@ fn register_door(context: &Arc<Context>) {
     metrics.read_one(readings::INGEST_BYTES, move || door.counters().wire_bytes.load(Ordering::Relaxed) as f64);
     let door = context.write.clone();
     metrics.read_one(readings::INGEST_HA_DROPPED, move || door.counters().ha_dropped.load(Ordering::Relaxed) as f64);
+    let head = context.head.clone();
+    metrics.read(readings::INGEST_LEFT_OUT, move || {
+        let row = |(metric, n): (Arc<str>, u64)| (vec![("metric", metric.to_string())], n as f64);
+        head.left_out().into_iter().map(row).collect()
+    });
     let door = context.write.clone();
     metrics.read_one(readings::INGEST_IN_FLIGHT, move || door.in_flight_bytes() as f64);
 }

@@ -11,6 +11,7 @@ use crate::api::router::router;
 use crate::config::{Config, Overrides};
 use crate::loops::decide::Decide;
 use crate::loops::evaluate::EvaluateLoop;
+use crate::loops::gap::GapLoop;
 use crate::loops::retain::{KEEP, KeepFor, Retain};
 use crate::store::StoreError;
 use std::net::SocketAddr;
@@ -137,6 +138,13 @@ fn start_loops(parts: &Parts, retention: Duration) -> Loops {
         observe: gauges::rule_observer(context),
     };
     let evaluate = tokio::spawn(watched(failed.clone(), evaluate.run()));
+    let gap = GapLoop {
+        engine: parts.rules.clone(),
+        sink: parts.rule_sink.clone(),
+        clock: context.clock.clone(),
+        stop: evaluate_stop.clone(),
+    };
+    tokio::spawn(watched(failed.clone(), gap.run()));
     let (book, head) = (context.book.clone(), context.head.clone());
     let retain = Retain {
         store: context.store.clone(),

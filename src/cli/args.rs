@@ -77,6 +77,9 @@ pub struct ServeArgs {
     /// Folder of the database and the write-ahead log [default: ./data]
     #[arg(long = "storage.path", value_name = "DIR")]
     pub storage_path: Option<PathBuf>,
+    /// What series and samples may take, such as 2GiB; above, series that no rule selects are left out
+    #[arg(long = "memory.budget", value_name = "SIZE", value_parser = crate::config::size)]
+    pub memory_budget: Option<u64>,
     /// error, warn, info, debug or trace [default: info; demo: warn]
     #[arg(long = "log.level", value_name = "LEVEL")]
     pub log_level: Option<String>,
@@ -95,6 +98,7 @@ impl ServeArgs {
             listen_address: self.listen_address,
             external_url: self.external_url.clone(),
             storage_path: self.storage_path.clone(),
+            memory_budget: self.memory_budget,
         }
     }
 }

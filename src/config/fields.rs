@@ -258,6 +258,11 @@ pub fn is_secret_key(key: &str) -> bool {
         && key != "external_url"
 }
 
+/// A size as a flag: see [`Fields::bytes`].
+pub fn size(text: &str) -> Result<u64, String> {
+    parse_bytes(text).filter(|n| *n > 0).ok_or_else(|| format!("{text:?} is not a size such as 512MiB or 2GiB"))
+}
+
 fn parse_bytes(text: &str) -> Option<u64> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let unit: u64 = match text[digits..].trim() {

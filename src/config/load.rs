@@ -359,6 +359,7 @@ pub struct Overrides {
     pub listen_address: Option<SocketAddr>,
     pub external_url: Option<Arc<str>>,
     pub storage_path: Option<PathBuf>,
+    pub memory_budget: Option<u64>,
 }
 
 impl Config {
@@ -371,6 +372,9 @@ impl Config {
         }
         if let Some(path) = &flags.storage_path {
             self.storage.path.clone_from(path);
+        }
+        if flags.memory_budget.is_some() {
+            self.ingest.limits.memory_bytes = flags.memory_budget;
         }
     }
 

@@ -21,6 +21,7 @@ mod routing;
 mod server;
 mod yaml;
 
+pub use fields::size;
 pub use glob::expand;
 pub use load::{Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, rule_file, start};
 pub use matchers::parse as parse_matchers;

@@ -96,7 +96,7 @@ impl Default for Ingest {
                 labels_per_series: head.limits.labels_max as u64,
                 label_name_bytes: head.limits.name_bytes_max as u64,
                 label_value_bytes: head.limits.value_bytes_max as u64,
-                body_bytes: 8 << 20,
+                body_bytes: 32 << 20,
                 decoded_bytes: 32 << 20,
                 in_flight_bytes: 256 << 20,
                 alerts: book.alerts_max as u64,

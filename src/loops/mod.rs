@@ -7,6 +7,7 @@ mod commit;
 pub mod decide;
 pub mod deliver;
 pub mod evaluate;
+pub mod gap;
 pub mod hands;
 pub mod retain;
 

@@ -127,6 +127,15 @@ impl RuleSet {
         set
     }
 
+    /// The groups with a rule that looks further back than samples reach without a pause.
+    pub fn uncovered(&self, head: &Head, now: Timestamp) -> Vec<Arc<str>> {
+        let gap = |group: &&Group| {
+            let at = now - group.query_offset;
+            group.rules.iter().any(|rule| rule.warmth.is_gap(head, at, self.config.started_at))
+        };
+        self.groups.iter().filter(gap).map(|group| group.name.clone()).collect()
+    }
+
     fn index(&mut self) {
         self.watchers.clear();
         for (g, group) in self.groups.iter().enumerate() {

@@ -34,6 +34,14 @@ impl Warmth {
         head.coverage_start().is_some_and(|start| start <= at - self.reach)
     }
 
+    /// Whether the rule's silence cannot be believed yet: senders were heard, but not for as long as it looks back.
+    pub(super) fn is_gap(&self, head: &Head, at: Timestamp, started: Timestamp) -> bool {
+        (self.ranges || self.absent)
+            && started != Timestamp::MIN
+            && head.coverage_start().is_some()
+            && !self.covered(head, at)
+    }
+
     /// Whether the rule may start an alert now.
     pub(super) fn may_start(&self, head: &Head, at: Timestamp, started: Timestamp) -> bool {
         !self.absent

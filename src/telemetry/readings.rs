@@ -43,6 +43,9 @@ pub const INGEST_EXEMPLARS: Reading = counter("watchfire_ingest_exemplars", "Exe
 pub const INGEST_BYTES: Reading = counter("watchfire_ingest_bytes", "Bytes of remote-write bodies, compressed");
 pub const INGEST_HA_DROPPED: Reading =
     counter("watchfire_ingest_ha_dropped_samples", "Samples of replicas that are not elected");
+/// Label `metric`.
+pub const INGEST_LEFT_OUT: Reading =
+    counter("watchfire_ingest_left_out_samples", "Samples of series that the memory budget has no room for");
 pub const INGEST_IN_FLIGHT: Reading = gauge("watchfire_ingest_in_flight_bytes", "Bytes of requests in work");
 pub const RULES_MISSED_SLOTS: Reading = counter("watchfire_rules_missed_slots", "Slots of groups that were skipped");
 pub const PAGES_HELD_BACK: Reading =

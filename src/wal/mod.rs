@@ -4,6 +4,9 @@
 //! Start at [`Wal::open`] and [`replay()`].
 
 mod crc;
+#[cfg(test)]
+pub(crate) mod faults;
+mod file;
 mod record;
 mod replay;
 mod segment;

@@ -3,11 +3,11 @@
 //! Never: steps over a damaged record in silence; only [`repair`] does, when asked.
 //! Start at [`replay`].
 
-use super::record::{Record, read};
-use super::segment::{self, Scan};
+use super::record::{Record, find_next};
+use super::segment;
 use super::{WalError, record::SEGMENT_MAGIC};
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 /// What a replay found.
@@ -35,31 +35,35 @@ pub fn replay(dir: &Path, since_ms: i64, mut each: impl FnMut(Record<'_>)) -> Re
     let mut firsts: Vec<Option<i64>> =
         numbers.iter().map(|n| segment::first_received_ms(&segment::path(dir, *n))).collect();
     firsts.push(None);
+    // One buffer for all segments, and one look at each record.
+    let mut bytes = Vec::new();
     for (i, number) in numbers.iter().enumerate() {
         // All of a segment was received before the next one begins.
         if firsts.get(i + 1).copied().flatten().is_some_and(|next| next < since_ms) {
             continue;
         }
         let path = segment::path(dir, *number);
-        let bytes = std::fs::read(&path).map_err(WalError::io(&path))?;
-        let Scan { good, damaged_at, good_after } = segment::scan(&bytes);
-        if let Some(offset) = damaged_at {
-            // Each process writes new segments, so any segment may end where one was killed; what matters is that
-            // nothing good comes after the damage.
-            if good_after {
-                return Err(WalError::Corrupt { path, offset: offset as u64 });
-            }
-            cut(&path, offset)?;
-            found.torn_bytes += (bytes.len() - offset) as u64;
-        }
-        found.segments += 1;
-        for (record, len) in good.into_iter().filter_map(|range| read(&bytes[range])) {
+        bytes.clear();
+        File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(WalError::io(&path))?;
+        let mut records = segment::records(&bytes);
+        for (record, len) in records.by_ref() {
             found.bytes += len as u64;
             if record.received_ms >= since_ms {
                 found.records += 1;
                 each(record);
             }
         }
+        let offset = records.offset();
+        if offset < bytes.len() {
+            // Each process writes new segments, so any segment may end where one was killed; what matters is that
+            // nothing good comes after the damage.
+            if find_next(&bytes[offset..]).is_some() {
+                return Err(WalError::Corrupt { path, offset: offset as u64 });
+            }
+            cut(&path, offset)?;
+            found.torn_bytes += (bytes.len() - offset) as u64;
+        }
+        found.segments += 1;
     }
     Ok(found)
 }
@@ -76,7 +80,7 @@ pub fn repair(dir: &Path) -> Result<Repaired, WalError> {
         let path = segment::path(dir, number);
         let bytes = std::fs::read(&path).map_err(WalError::io(&path))?;
         let scan = segment::scan(&bytes);
-        if scan.damaged_at.is_none() {
+        if !scan.damaged {
             continue;
         }
         let beside = path.with_extension("repair");

@@ -4,7 +4,7 @@
 //! Start at [`list`].
 
 use super::WalError;
-use super::record::{HEADER_BYTES, SEGMENT_MAGIC, read};
+use super::record::{HEADER_BYTES, Record, SEGMENT_MAGIC, read};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -37,35 +37,60 @@ pub(super) fn first_received_ms(path: &Path) -> Option<i64> {
     Some(i64::from_le_bytes(*time))
 }
 
-/// A segment as it was found.
+/// The good records from a segment's start up to the first damage, with their lengths.
+pub(super) struct Records<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// An empty file is what a crash right after its creation leaves; one without the magic is damaged from its first byte.
+pub(super) fn records(bytes: &[u8]) -> Records<'_> {
+    Records { bytes, at: if bytes.starts_with(SEGMENT_MAGIC) { SEGMENT_MAGIC.len() } else { 0 } }
+}
+
+impl Records<'_> {
+    /// Where reading stands: at the end, or where damage starts.
+    pub fn offset(&self) -> usize {
+        self.at
+    }
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = (Record<'a>, usize);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.at == 0 {
+            return None;
+        }
+        let (record, len) = read(self.bytes.get(self.at..)?)?;
+        self.at += len;
+        Some((record, len))
+    }
+}
+
+/// A segment as a repair sees it.
 pub(super) struct Scan {
     /// Byte ranges of good records.
     pub good: Vec<std::ops::Range<usize>>,
-    /// Where damage starts, if there is any; what comes before is good.
-    pub damaged_at: Option<usize>,
-    /// Whether a good record follows the damage.
-    pub good_after: bool,
+    pub damaged: bool,
 }
 
-/// Finds the good records. An empty file is what a crash right after its creation leaves.
+/// Finds the good records, before and behind damage.
 pub(super) fn scan(bytes: &[u8]) -> Scan {
-    let mut scan = Scan { good: Vec::new(), damaged_at: None, good_after: false };
+    let (mut good, mut damaged) = (Vec::new(), false);
     let mut at = if bytes.starts_with(SEGMENT_MAGIC) { SEGMENT_MAGIC.len() } else { 0 };
-    if at == 0 && !bytes.is_empty() {
-        scan.damaged_at = Some(0);
-    }
+    damaged |= at == 0 && !bytes.is_empty();
     while at < bytes.len() {
         if let Some((_, len)) = read(&bytes[at..]) {
-            scan.good_after |= scan.damaged_at.is_some();
-            scan.good.push(at..at + len);
+            good.push(at..at + len);
             at += len;
-        } else {
-            scan.damaged_at.get_or_insert(at);
-            match super::record::find_next(&bytes[at..]) {
-                Some(next) => at += next.max(1),
-                None => break,
-            }
+            continue;
+        }
+        damaged = true;
+        match super::record::find_next(&bytes[at..]) {
+            Some(next) => at += next.max(1),
+            None => break,
         }
     }
-    scan
+    Scan { good, damaged }
 }

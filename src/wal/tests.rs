@@ -3,6 +3,7 @@
 //! Never: sleeps.
 //! Start at the first test.
 
+use super::faults::{Call, EIO, ENOSPC};
 use super::*;
 use bytes::Bytes;
 use std::time::Duration;
@@ -120,4 +121,56 @@ async fn a_failed_write_is_an_error_and_not_the_end() {
 fn a_folder_that_is_missing_is_an_empty_log() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(bodies(&dir.path().join("none")).unwrap().1, Replayed::default());
+}
+
+/// Whatever call fails, and however far a write came: an error is said, nothing of the body is in the log, and later
+/// bodies are, as long as the log can be trusted.
+#[tokio::test]
+async fn a_disk_that_fails_is_never_answered_with_written() {
+    let cases: [(&[(Call, i32)], bool); 7] = [
+        (&[(Call::Write, ENOSPC)], true),
+        (&[(Call::Write, EIO)], true),
+        (&[(Call::Short(1), ENOSPC)], true),
+        (&[(Call::Short(30), EIO)], true),
+        (&[(Call::Short(120), ENOSPC)], true),
+        // What was written cannot be taken back: the segment is left as it is, and a new one begun.
+        (&[(Call::Short(60), ENOSPC), (Call::Cut, EIO)], true),
+        (&[(Call::Short(60), ENOSPC), (Call::Cut, EIO), (Call::Create, ENOSPC)], true),
+    ];
+    for (faults, goes_on) in cases {
+        let dir = tempfile::tempdir().unwrap();
+        let config = WalConfig::default();
+        let wal = Wal::open(dir.path(), config.clone(), 0).unwrap();
+        let body = |n: u8| Bytes::from(vec![n; 100]);
+        wal.append(1, 0, body(0)).await.unwrap();
+        faults.iter().for_each(|(call, errno)| config.faults.next(*call, *errno));
+        let mut expect = vec![vec![0; 100]];
+        let mut refused = 0;
+        for n in 1..5_u8 {
+            match wal.append(1, i64::from(n), body(n)).await {
+                Ok(()) => expect.push(vec![n; 100]),
+                Err(WalError::Busy(_)) => refused += 1,
+                Err(other) => panic!("{faults:?}: {other}"),
+            }
+        }
+        assert!(refused >= 1 && (expect.len() > 2) == goes_on, "{faults:?}: {refused} refused");
+        drop(wal);
+        let (got, _) = bodies(dir.path()).unwrap();
+        assert_eq!(got.into_iter().map(|r| r.2).collect::<Vec<_>>(), expect, "{faults:?}");
+    }
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_nothing_is_accepted() {
+    let dir = tempfile::tempdir().unwrap();
+    let config = WalConfig { segment_bytes: 1, ..WalConfig::default() };
+    let wal = Wal::open(dir.path(), config.clone(), 0).unwrap();
+    wal.append(1, 0, Bytes::from_static(b"a")).await.unwrap();
+    // The next append closes this segment, which is synced for that.
+    config.faults.next(Call::Sync, EIO);
+    drop(wal.append(1, 1, Bytes::from_static(b"b")).await);
+    assert!(!wal.is_healthy());
+    for n in 2..4 {
+        assert!(matches!(wal.append(1, n, Bytes::from_static(b"c")).await, Err(WalError::Failed(_))));
+    }
 }

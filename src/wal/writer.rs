@@ -3,13 +3,13 @@
 //! Never: retries a failed sync, or leaves half a record before the next one.
 //! Start at [`Wal::open`] and [`Wal::append`].
 
-use super::record::{BODY_BYTES_MAX, Record, SEGMENT_MAGIC, header};
+use super::file::SegmentFile;
+use super::record::{BODY_BYTES_MAX, HEADER_BYTES, Record, SEGMENT_MAGIC, header};
 use super::{WalError, segment};
 use bytes::Bytes;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
-use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -31,11 +31,19 @@ pub struct WalConfig {
     pub window: Duration,
     /// How often what was written is made safe against power loss.
     pub sync_interval: Duration,
+    #[cfg(test)]
+    pub(crate) faults: super::faults::Faults,
 }
 
 impl Default for WalConfig {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, window: Duration::from_hours(1), sync_interval: Duration::from_secs(1) }
+        Self {
+            segment_bytes: 64 << 20,
+            window: Duration::from_hours(1),
+            sync_interval: Duration::from_secs(1),
+            #[cfg(test)]
+            faults: super::faults::Faults::default(),
+        }
     }
 }
 
@@ -145,13 +153,14 @@ struct Log {
     health: Arc<Health>,
     closed: VecDeque<Closed>,
     next: u64,
-    file: Option<Arc<File>>,
+    file: Option<Arc<SegmentFile>>,
     path: PathBuf,
     len: u64,
     opened_ms: i64,
     newest_ms: i64,
     dirty: Arc<AtomicBool>,
-    buffer: Vec<u8>,
+    /// Headers and bodies of what is written with the next call.
+    gathered: Vec<([u8; HEADER_BYTES], Bytes)>,
 }
 
 impl Log {
@@ -179,7 +188,7 @@ impl Log {
             opened_ms: now_ms,
             newest_ms: now_ms,
             dirty: Arc::default(),
-            buffer: Vec::new(),
+            gathered: Vec::new(),
         })
     }
 
@@ -187,9 +196,9 @@ impl Log {
     fn rotate(&mut self, now_ms: i64) -> Result<(), WalError> {
         self.sync();
         let path = segment::path(&self.dir, self.next);
-        let open = || -> std::io::Result<File> {
-            let mut file = OpenOptions::new().write(true).create_new(true).open(&path)?;
-            file.write_all(SEGMENT_MAGIC)?;
+        let open = || -> std::io::Result<SegmentFile> {
+            let file = SegmentFile::create(&path, &self.config)?;
+            file.write(&[SEGMENT_MAGIC])?;
             file.sync_all()?;
             // The name itself must survive power loss, too.
             File::open(&self.dir)?.sync_all()?;
@@ -227,7 +236,8 @@ impl Log {
                 Ok(job) => Some(job),
                 Err(_) => break,
             };
-            self.buffer.clear();
+            self.gathered.clear();
+            let mut bytes = 0;
             let mut stop = false;
             let mut newest_ms = self.newest_ms;
             while let Some(job) = next.take() {
@@ -239,12 +249,13 @@ impl Log {
                     drop(done.send(Err(WalError::Busy("the body is too long for a record".to_owned()))));
                 } else {
                     let record = Record { version, received_ms, body: &body };
-                    self.buffer.extend_from_slice(&header(&record));
-                    self.buffer.extend_from_slice(&body);
+                    let header = header(&record);
+                    bytes += HEADER_BYTES + body.len();
+                    self.gathered.push((header, body));
                     newest_ms = newest_ms.max(received_ms);
                     waiting.push(done);
                 }
-                if self.buffer.len() < GROUP_BYTES_MAX {
+                if bytes < GROUP_BYTES_MAX {
                     next = queue.try_recv().ok();
                 }
             }
@@ -264,7 +275,7 @@ impl Log {
                 };
                 drop(done.send(answer));
             }
-            self.buffer.shrink_to(GROUP_BYTES_MAX);
+            self.gathered.clear();
             if stop {
                 break;
             }
@@ -274,7 +285,7 @@ impl Log {
     }
 
     fn write(&mut self) -> Result<(), WalError> {
-        if self.buffer.is_empty() {
+        if self.gathered.is_empty() {
             return Ok(());
         }
         if self.health.failed.load(Ordering::Acquire) {
@@ -287,20 +298,18 @@ impl Log {
             self.rotate(self.newest_ms)?;
         }
         let Some(file) = &self.file else { return Err(WalError::Busy("no segment is open".to_owned())) };
-        if let Err(error) = (&**file).write_all(&self.buffer) {
+        let parts: Vec<&[u8]> = self.gathered.iter().flat_map(|(header, body)| [&header[..], &body[..]]).collect();
+        if let Err(error) = file.write(&parts) {
             // Take back what was written of it, so that the next record follows a whole one; failing that, leave this segment.
-            let taken_back = file.set_len(self.len).and_then(|()| {
-                use std::io::Seek;
-                (&**file).seek(std::io::SeekFrom::Start(self.len)).map(drop)
-            });
-            if taken_back.is_err() {
+            if file.cut(self.len).is_err() {
                 self.closed.push_back(Closed { path: self.path.clone(), newest_ms: self.newest_ms });
                 self.file = None;
             }
             return Err(WalError::io(&self.path)(error));
         }
-        self.len += self.buffer.len() as u64;
-        self.health.bytes.fetch_add(self.buffer.len() as u64, Ordering::Relaxed);
+        let written: usize = parts.iter().map(|part| part.len()).sum();
+        self.len += written as u64;
+        self.health.bytes.fetch_add(written as u64, Ordering::Relaxed);
         Ok(())
     }
 
@@ -311,7 +320,7 @@ impl Log {
     }
 
     /// A thread that syncs once an interval, until the returned sender is dropped.
-    fn spawn_syncer(&self, file: &Arc<Mutex<Option<Arc<File>>>>) -> Option<SyncSender<()>> {
+    fn spawn_syncer(&self, file: &Arc<Mutex<Option<Arc<SegmentFile>>>>) -> Option<SyncSender<()>> {
         let (alive, ended) = sync_channel::<()>(1);
         let (interval, health, dirty) = (self.config.sync_interval, self.health.clone(), self.dirty.clone());
         let file: Weak<_> = Arc::downgrade(file);
@@ -335,7 +344,7 @@ impl Log {
 }
 
 /// After a failed sync the kernel may have dropped the pages; a second sync that succeeds would be a lie.
-fn sync_or_fail(file: &File, health: &Health) {
+fn sync_or_fail(file: &SegmentFile, health: &Health) {
     *health.syncing_since.lock() = Some(Instant::now());
     let synced = file.sync_data();
     *health.syncing_since.lock() = None;

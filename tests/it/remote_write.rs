@@ -18,7 +18,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
-use watchfire::api::write::{WriteDoor, ingest_body, replay};
+use watchfire::api::write::{DoorLimits, WriteDoor, ingest_body, replay};
 use watchfire::clock::ManualClock;
 use watchfire::model::sample::{NORMAL_NAN_BITS, STALE_NAN_BITS};
 use watchfire::model::{Labels, Matcher, Sample, SampleValue, Timestamp};
@@ -477,7 +477,8 @@ fn endless() -> (Body, Arc<AtomicUsize>) {
 async fn too_much_in_work_is_turned_away_and_not_kept() {
     let Fixture { head, clock, .. } = fixture();
     let body = encode(Version::V2, &[(Labels::from_pairs([("__name__", "m")]), vec![sample(0, 1.0)])]);
-    let door = WriteDoor::with_in_flight_max(head.clone(), None, Arc::default(), clock, Arc::default(), 1024);
+    let limits = DoorLimits { in_flight_bytes: 1024, ..DoorLimits::default() };
+    let door = WriteDoor::with_limits(head.clone(), None, Arc::default(), clock, Arc::default(), limits);
     let headers = [("content-type", V2)];
     assert_eq!(post(&door, &headers, body.clone()).await.status, 204);
     let long: Vec<Sample> = (1..2000).map(|i| sample(i, i as f64)).collect();

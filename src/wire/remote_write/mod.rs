@@ -16,7 +16,7 @@ pub use cursor::Malformed;
 pub use encode::{compress, encode};
 pub use histogram::{InvalidHistogram, RawMetadata, histogram};
 pub use negotiate::{Unsupported, Version, negotiate};
-pub use snappy::{BadBody, DECODED_BYTES_MAX, WIRE_BYTES_MAX, declared_length, decompress};
+pub use snappy::{BadBody, DECODED_BYTES_MAX, WIRE_BYTES_MAX, declared_length, declared_length_within, decompress};
 
 /// One float sample as it was sent: milliseconds, and the value's bits untouched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,21 +15,27 @@ const BUFFER_KEPT_BYTES_MAX: usize = 4 << 20;
 pub enum BadBody {
     #[error("snappy: {0}")]
     Snappy(String),
-    #[error("snappy: the declared length {declared} is above the limit of {DECODED_BYTES_MAX} bytes")]
-    TooLarge { declared: usize },
+    #[error("snappy: the declared length {declared} is above the limit of {max} bytes")]
+    TooLarge { declared: usize, max: usize },
     #[error("snappy: the declared length {declared} is more than {compressed} compressed bytes can hold")]
     Lying { declared: usize, compressed: usize },
 }
 
 /// What the body claims to become, checked against the limit and against what its size can yield at all.
 pub fn declared_length(body: &[u8]) -> Result<usize, BadBody> {
+    declared_length_within(body, DECODED_BYTES_MAX)
+}
+
+/// The same with a limit that may be tighter.
+pub fn declared_length_within(body: &[u8], max: usize) -> Result<usize, BadBody> {
     // The decoder reads no header from an empty slice, but an empty body is not a snappy block either.
     if body.is_empty() {
         return Err(BadBody::Snappy("the body is empty".to_owned()));
     }
     let declared = snap::raw::decompress_len(body).map_err(|e| BadBody::Snappy(e.to_string()))?;
-    if declared > DECODED_BYTES_MAX {
-        return Err(BadBody::TooLarge { declared });
+    let max = max.min(DECODED_BYTES_MAX);
+    if declared > max {
+        return Err(BadBody::TooLarge { declared, max });
     }
     // The densest element is a copy: three bytes make at most 64.
     if declared > body.len().saturating_mul(64) {
