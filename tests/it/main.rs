@@ -14,6 +14,7 @@ mod contract;
 #[cfg(feature = "e2e")]
 mod e2e;
 mod notify;
+mod probes;
 mod promql;
 mod remote_write;
 mod rules;
