@@ -220,7 +220,7 @@ class Check:
         return [i for i in found if i["status"] != "resolved" and i["labels"].get("service") == "shop"]
 
     def incident(self, number: str) -> dict:
-        return self.stack.get("watchfire", f"/api/v1/incidents/{number}")["data"]
+        return self.stack.get("watchfire", f"/api/v1/incidents/{number}")["data"]["incident"]
 
     def trouble(self, one: Trouble) -> None:
         stack = self.stack
