@@ -34,6 +34,7 @@ fn runbooks() -> Result<(), Box<dyn std::error::Error>> {
     let mut list = String::from("&[\n");
     for name in names {
         let path = Path::new(&root).join(RUNBOOKS).join(format!("{name}.md"));
+        let path = path.to_str().ok_or("a path that is no text")?;
         writeln!(list, "    ({name:?}, include_str!({path:?})),")?;
     }
     list.push(']');

@@ -428,7 +428,9 @@ def watchfire():
             lines("Time of a turn of the rules", "99th percentile", "s", (p99("watchfire_rules_evaluation_duration_seconds"), "p99")),
             lines("Missed slots", "Of rule groups, within five minutes", "short", ("increase(watchfire_rules_missed_slots_total[5m])", "{{instance}}")),
             lines("Time to decide", "99th percentile of a batch", "s", (p99("watchfire_inbox_decide_duration_seconds"), "p99")),
-            lines("Time to commit", "99th percentile", "s", (p99("watchfire_store_commit_duration_seconds"), "p99")),
+            lines("Time to commit", "99th percentile", "s",
+                  # Nothing is committed while nothing happens.
+                  (p99("watchfire_store_commit_duration_seconds") + " >= 0 or vector(0)", "p99")),
             lines("Inbox", "Inputs that wait, and that were refused within five minutes", "short",
                   ("watchfire_inbox_depth", "wait"), ("increase(watchfire_inbox_refused_total[5m])", "refused")),
         ]),

@@ -32,7 +32,7 @@ pub enum PathError {
 }
 
 impl JsonPath {
-    /// Names separated by dots, with `[n]` for items of lists; a leading `$` is allowed, as JSONPath has it.
+    /// Names separated by dots, with `[n]` for items of lists; a leading `$` is allowed, as others write it.
     pub fn parse(text: &str) -> Result<Self, PathError> {
         let rest = text.strip_prefix('$').unwrap_or(text);
         let rest = rest.strip_prefix('.').unwrap_or(rest);

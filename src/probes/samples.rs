@@ -13,8 +13,8 @@ pub const JOB: &str = "watchfire-probes";
 
 fn named(probe: &Probe, metric: &str, check: &str) -> Labels {
     let base = [("job", JOB), ("instance", probe.target.instance()), ("probe", &probe.name)];
-    let fixed = Labels::from_pairs([(METRIC_NAME, metric), ("check", check)]);
-    Labels::from_pairs(base).overlaid(&probe.labels).overlaid(&fixed)
+    // An empty value is no label.
+    Labels::from_pairs(base).overlaid(&probe.labels).with(METRIC_NAME, metric).with("check", check)
 }
 
 /// - `probe_success`: 1 when the connection, the status and every check with `expect` were as they should be, else 0

@@ -135,7 +135,8 @@ async fn checks_inside_json() {
         ["probe_success 0", "probe_http_status_code 200", "probe_check_success{db} 0", "probe_check_value{db} stale"];
     check(Some(http("200 OK", "<html>")), one, Some("json"), &unknown).await;
     let one = |p: &mut Probe| p.checks = vec![wants("db", "db", &["ok"])];
-    let cut = ["probe_success 0", "probe_http_status_code stale", "probe_check_success{db} 0", "probe_check_value{db} stale"];
+    let cut =
+        ["probe_success 0", "probe_http_status_code stale", "probe_check_success{db} 0", "probe_check_value{db} stale"];
     check(Some(http("200 OK", &"x".repeat(2 << 20))), one, Some("too_long"), &cut).await;
 }
 
@@ -164,8 +165,10 @@ fn labels_of_series() {
     let outcome = Outcome { failure: None, took: Duration::from_millis(1500), status: None, checks: Vec::new() };
     let seen: Vec<String> = samples(&probe, &outcome).iter().map(|(labels, _)| labels.to_string()).collect();
     let rest = r#"instance="db:5432", job="mine", probe="shop", service="shop"}"#;
-    let expected: Vec<String> =
-        ["probe_success", "probe_duration_seconds"].iter().map(|name| format!("{{__name__=\"{name}\", {rest}")).collect();
+    let expected: Vec<String> = ["probe_success", "probe_duration_seconds"]
+        .iter()
+        .map(|name| format!("{{__name__=\"{name}\", {rest}"))
+        .collect();
     assert_eq!(seen, expected);
     assert!((samples(&probe, &outcome)[1].1 - 1.5).abs() < f64::EPSILON);
     assert!(stale(&probe).iter().all(|(_, value)| is_stale(*value)));

@@ -220,7 +220,11 @@ impl Metrics {
                 ),
             },
             incidents: IncidentMetrics {
-                events: r.put("incidents_events", "What happened to incidents: lines of their timelines", Family::default()),
+                events: r.put(
+                    "incidents_events",
+                    "What happened to incidents: lines of their timelines",
+                    Family::default(),
+                ),
                 time_to_acknowledge_seconds: r.put(
                     "incidents_time_to_acknowledge_seconds",
                     "From the opening to an acknowledgement",

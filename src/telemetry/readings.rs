@@ -70,7 +70,8 @@ pub const PROBE_SUCCESS: Reading = gauge("watchfire_probe_success", "1 when the 
 /// Label `probe`.
 pub const PROBE_DURATION: Reading = gauge("watchfire_probe_duration_seconds", "Time of the last try");
 /// Labels `probe`, `check`.
-pub const PROBE_CHECK_SUCCESS: Reading = gauge("watchfire_probe_check_success", "1 when the check held at the last try");
+pub const PROBE_CHECK_SUCCESS: Reading =
+    gauge("watchfire_probe_check_success", "1 when the check held at the last try");
 /// Labels `probe`, `check`.
 pub const PROBE_CHECK_VALUE: Reading = gauge("watchfire_probe_check_value", "Value of the check at the last try");
 pub const BUILD_INFO: Reading = gauge("watchfire_build_info", "This build");

@@ -16,6 +16,7 @@ mod contract;
 mod e2e;
 mod health;
 mod notify;
+mod probes;
 mod promql;
 mod remote_write;
 mod rules;

@@ -1,0 +1,317 @@
+"""The whole stack, checked end to end: healthy and quiet, counted to the request, then broken in every way.
+
+Each trouble must raise exactly its alerts, in Prometheus and in Watchfire alike, as one incident that is escalated, acknowledged
+and resolved.
+"""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+from . import lint
+from .host import Host
+from .processes import ROOT, StackError, until
+from .stack import Stack
+
+ALWAYS = {"Watchdog"}
+# Never later than this, whatever the pace: a busy machine must not fail the test, a missing alert must.
+PATIENCE_SECONDS = 150
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What is broken, and what must fire: exactly `must`, and perhaps `may` (where one failure spreads by chance of timing)."""
+
+    name: str
+    must: frozenset[str]
+    may: frozenset[str] = frozenset()
+    # A process to stop instead of a mode of the traffic script, and what Prometheus shows within two intervals.
+    stops: str | None = None
+    shows: str | None = None
+
+
+def trouble(name: str, must: str, may: str = "", **more) -> Trouble:
+    return Trouble(name, frozenset(must.split()), frozenset(may.split()), **more)
+
+
+TROUBLES = [
+    trouble("slow", "ApiLatencyElevated ApiLatencyHigh DatabaseQueriesSlow"),
+    trouble("pool", "DatabasePoolHigh DatabasePoolCritical"),
+    trouble("brute-force", "BruteForceAttack AuthFailureRateCritical"),
+    trouble("cache", "CacheHitRateLow"),
+    trouble("queue", "QueueBacklog QueueNotMoving"),
+    trouble("dependency", "CircuitBreakerOpen ProbeFailed AppCheckDegraded"),
+    trouble("disk", "AppStorageFillsUp AppStorageHigh AppStorageCritical AppCheckUnhealthy", "AppCheckDegraded"),
+    trouble("redis stopped", "RedisDown ProbeFailed AppCheckUnhealthy", stops="redis", shows="redis_up"),
+    trouble("errors", "ApiErrorRateHigh ApiErrorRateCritical SloBudgetBurnsFast SloBudgetBurnsSlowly"),
+    trouble("postgres stopped", "PostgresDown ProbeFailed AppCheckUnhealthy ApiErrorRateHigh ApiErrorRateCritical",
+            # Requests wait for a connection, then fail; nothing that needs the database works.
+            "SloBudgetBurnsFast SloBudgetBurnsSlowly ApiLatencyElevated ApiLatencyHigh ApiLatencyCritical MemoryOperationsFailing "
+            "DatabasePoolHigh DatabasePoolCritical QueueNotMoving CacheHitRateLow DatabaseQueriesSlow OnboardingConversionLow "
+            "TargetDown JobMostlyDown",
+            stops="postgres", shows="pg_up"),
+]
+
+
+class Check:
+    def __init__(self, stack: Stack, healthy_seconds: float, only: list[str] | None):
+        self.stack, self.healthy_seconds, self.only = stack, healthy_seconds, only
+        self.began = time.monotonic()
+        self.host = Host(window_seconds=max(10, 600 / stack.pace))
+        self.excused: set[str] = set()
+
+    def say(self, text: str) -> None:
+        print(f"[{time.monotonic() - self.began:5.0f}s] {text}", flush=True)
+
+    def run(self) -> None:
+        stack = self.stack
+        self.targets()
+        stack.start_traffic()
+        self.healthy()
+        if not self.only:
+            lived = time.monotonic() - self.began
+            self.say(lint.Live(stack, lived).run())
+            self.say(lint.runbooks(stack))
+            self.counters()
+            self.cardinality()
+            stack.start_traffic("--seed", "2")
+            self.quiet("after the counting", set())
+        for one in TROUBLES:
+            if not self.only or one.name in self.only:
+                self.trouble(one)
+        if stack.replicas == 2 and not self.only:
+            self.replica_lost()
+        self.host.stop()
+        said = f" (this machine was really busy or full: {', '.join(sorted(self.excused))})" if self.excused else ""
+        self.say(f"all of it holds{said}")
+
+    # ---- healthy
+
+    def targets(self) -> None:
+        """Prometheus hands targets to its scrapers every five seconds; from then on two intervals must do."""
+        limit = 5 + 2 * self.stack.interval + 2
+
+        def all_up():
+            found = self.stack.get("prometheus", "/api/v1/targets", state="active")["data"]["activeTargets"]
+            self.seen = {(t["labels"]["job"], t["labels"]["instance"], t["health"], t["lastError"]) for t in found}
+            jobs = {job for job, *_ in self.seen}
+            return jobs >= {"prometheus", "alertmanager", "watchfire", "shop", "node", "postgres", "redis", "blackbox",
+                            "blackbox-http", "blackbox-tcp"} and all(health == "up" for _, _, health, _ in self.seen)
+
+        try:
+            until("all targets up", all_up, limit)
+        except StackError as error:
+            raise StackError(f"{error}: {sorted(t for t in self.seen if t[2] != 'up')}") from error
+        self.say(f"{len(self.seen)} targets up")
+
+    def _is_excused(self, name: str) -> bool:
+        if name.startswith("Node") and self.host.is_right(name, 4 * 3600 / self.stack.pace):
+            self.excused.add(name)
+            return True
+        return False
+
+    def in_prometheus(self) -> set[str]:
+        found = self.stack.get("prometheus", "/api/v1/alerts")["data"]["alerts"]
+        return {a["labels"]["alertname"] for a in found if a["state"] == "firing"}
+
+    def in_watchfire(self) -> set[str]:
+        found = self.stack.get("watchfire", "/api/v2/alerts")
+        return {a["labels"]["alertname"] for a in found}
+
+    def firing(self) -> tuple[set[str], set[str]]:
+        """What fires in Prometheus and in Watchfire, without what always does and without what this machine confirms."""
+        ours = [{n for n in found if n not in ALWAYS and not self._is_excused(n)} for found in (self.in_prometheus(), self.in_watchfire())]
+        return ours[0], ours[1]
+
+    def healthy(self) -> None:
+        end = time.monotonic() + self.healthy_seconds
+        until("the watchdog fires in both", lambda: ALWAYS <= self.in_prometheus() and ALWAYS <= self.in_watchfire(), 30)
+        while time.monotonic() < end:
+            prometheus, watchfire = self.firing()
+            if prometheus or watchfire:
+                raise StackError(f"a healthy stack, and yet: {sorted(prometheus)} in Prometheus, {sorted(watchfire)} in Watchfire\n"
+                                 f"{json.dumps(self.stack.get('prometheus', '/api/v1/alerts')['data']['alerts'], indent=1)}")
+            if ended := self.stack.ended():
+                raise StackError(f"{ended} ended:\n{self.stack.processes[ended[0]].tail()}")
+            time.sleep(0.5)
+        span = f"{int(self.healthy_seconds)}s"
+        fired = {row["metric"]["alertname"] for row in
+                 self.stack.query(f'count_over_time(ALERTS{{alertstate="firing"}}[{span}])')}
+        late = {name for name in fired - ALWAYS if not self._is_excused(name) and name not in self.excused}
+        if late:
+            raise StackError(f"fired between two looks: {sorted(late)}")
+        self.say(f"nothing fired for {span} under traffic ({self.healthy_seconds * self.stack.pace / 60:.0f} minutes of the rules' time)")
+
+    def quiet(self, when: str, besides: set[str]) -> None:
+        def look():
+            self.last = self.firing()
+            return not (self.last[0] - besides or self.last[1] - besides)
+
+        try:
+            until("nothing fires", look, PATIENCE_SECONDS)
+        except StackError as error:
+            raise StackError(f"{when}: still firing: {self.last}") from error
+
+    # ---- counting
+
+    def counters(self) -> None:
+        traffic = self.stack.processes["traffic"]
+        self.stack.stop("traffic")
+        summary = json.loads((self.stack.data / "traffic.json").read_text())
+        if summary["unanswered"]:
+            raise StackError(f"{summary['unanswered']} requests were not answered:\n{traffic.tail()}")
+        requests = {key: count for key, count in summary["requests"].items()}
+        events = {f"onboarding {step}": summary["events"].get(step, 0) for step in ("signed_up", "profile", "team", "completed")}
+        events |= {f"login {how}": summary["events"].get(f"login_{how}", 0) for how in ("success", "failure")}
+
+        def counted(service: str) -> tuple[dict, dict]:
+            rows = self.stack.query('http_requests_total{job="shop", handler!="none"} > 0', service)
+            seen = {f'{r["metric"]["method"]} {r["metric"]["handler"]} {r["metric"]["status"]}': int(float(r["value"][1])) for r in rows}
+            steps = {f'onboarding {r["metric"]["step"]}': int(float(r["value"][1]))
+                     for r in self.stack.query("user_onboarding_total", service)}
+            logins = {f'login {r["metric"]["status"]}': int(float(r["value"][1]))
+                      for r in self.stack.query("user_authentication_total", service)}
+            return seen, steps | logins
+
+        for service in ("prometheus", "watchfire"):
+            try:
+                until("counters agree", lambda service=service: counted(service) == (requests, events), 10 + 4 * self.stack.interval)
+            except StackError as error:
+                seen = counted(service)
+                differ = {k: (v, seen[0].get(k)) for k, v in requests.items() if seen[0].get(k) != v}
+                raise StackError(f"{service} counted otherwise than the traffic script: {differ}, {events} and {seen[1]}, "
+                                 f"{set(seen[0]) - set(requests)}") from error
+        rows = self.stack.query('http_request_duration_seconds_count{job="shop"}')
+        durations = sum(int(float(r["value"][1])) for r in rows if r["metric"]["handler"] != "none")
+        if durations != sum(requests.values()):
+            raise StackError(f"{durations} durations for {sum(requests.values())} requests")
+        self.say(f"{sum(requests.values())} requests and {sum(events.values())} events, counted to the last one by both")
+
+    def cardinality(self) -> None:
+        def series() -> int:
+            return int(self.stack.query('count({job="shop"})')[0]["value"][1])
+
+        def strangers(count: int) -> None:
+            done = subprocess.run([sys.executable, str(ROOT / "examples/shop/traffic.py"), "strangers", "--url",
+                                   self.stack.url("shop"), "--count", str(count)], capture_output=True, text=True)
+            if done.returncode or json.loads(done.stdout) != {"404": count}:
+                raise StackError(f"strangers were not told 404: {done.stdout}{done.stderr}")
+
+        def at_handler_none() -> int:
+            rows = self.stack.query('sum(http_requests_total{job="shop", handler="none"})')
+            return int(float(rows[0]["value"][1])) if rows else 0
+
+        strangers(1)
+        until("the stranger is counted", lambda: at_handler_none() == 1, 10 + 3 * self.stack.interval)
+        before = series()
+        strangers(10_000)
+        until("all strangers are counted", lambda: at_handler_none() == 10_001, 15 + 3 * self.stack.interval)
+        if series() != before:
+            raise StackError(f"{before} series of the shop became {series()} by 10000 URLs")
+        self.say(f"{before} series of the shop before and after 10000 random URLs")
+
+    # ---- trouble
+
+    def incidents(self) -> list[dict]:
+        """Open incidents that are about the shop."""
+        found = self.stack.get("watchfire", "/api/v1/incidents", limit=50)["data"]["incidents"]
+        return [i for i in found if i["status"] != "resolved" and i["labels"].get("service") == "shop"]
+
+    def incident(self, number: str) -> dict:
+        return self.stack.get("watchfire", f"/api/v1/incidents/{number}")["data"]["incident"]
+
+    def trouble(self, one: Trouble) -> None:
+        stack = self.stack
+        self.quiet(f"before {one.name}", set())
+        began, seen = time.monotonic(), (set(), set())
+
+        def look() -> None:
+            for kept, now in zip(seen, self.firing()):
+                kept |= now
+                if strange := now - one.must - one.may:
+                    raise StackError(f"{one.name}: {sorted(strange)} should not fire")
+
+        def all_fire() -> bool:
+            look()
+            return all(one.must <= kept for kept in seen)
+
+        breaker = None
+        if one.stops:
+            stack.stop(one.stops)
+            # The exporter hears of it at the first scrape, Prometheus stores it; Watchfire gets it at once after that.
+            limit = 2 * stack.interval + 2
+            for service in ("prometheus", "watchfire"):
+                until(f"{one.shows} is 0 in {service}", lambda service=service: any(
+                    r["value"][1] == "0" for r in stack.query(one.shows, service)), limit)
+            self.say(f"{one.name}: seen by both within {limit:.1f}s")
+        else:
+            breaker = subprocess.Popen(
+                [sys.executable, str(ROOT / "examples/shop/traffic.py"), "chaos", one.name, "--seconds", "3600", "--url",
+                 stack.url("shop"), "--payments-url", stack.url("payments")], stdout=subprocess.DEVNULL)
+        try:
+            try:
+                until("they all fire", all_fire, PATIENCE_SECONDS)
+            except StackError as error:
+                missing = [sorted(one.must - kept) for kept in seen]
+                raise StackError(f"{one.name}: missing in Prometheus {missing[0]}, in Watchfire {missing[1]}: {error}") from error
+            fired = time.monotonic() - began
+            number = self.one_incident(one, look)
+        finally:
+            if breaker:
+                breaker.terminate()
+                breaker.wait(20)
+            if one.stops:
+                stack.start(one.stops)
+        until(f"{one.name}: incident {number} is resolved", lambda: self.incident(number)["status"] == "resolved", PATIENCE_SECONDS)
+        self.quiet(f"after {one.name}", set())
+        self.say(f"{one.name}: {', '.join(sorted(seen[0]))} after {fired:.0f}s; {number} escalated, acknowledged, resolved "
+                 f"after {time.monotonic() - began:.0f}s")
+
+    def one_incident(self, one: Trouble, look) -> str:
+        """All of it is one incident; nobody answers, so it escalates; then somebody does."""
+        def gathered():
+            look()
+            found = self.incidents()
+            if len(found) > 1:
+                raise StackError(f"{one.name}: {len(found)} incidents: {[(i['id'], i['title']) for i in found]}")
+            if not found:
+                return None
+            whole = self.incident(found[0]["id"])
+            names = {alert["labels"]["alertname"] for alert in whole["alerts"]}
+            return whole if one.must <= names <= one.must | one.may else None
+
+        number = until(f"{one.name}: one incident holds {sorted(one.must)}", gathered, 30)["id"]
+
+        def escalated():
+            look()
+            return any(line["kind"] == "escalated" for line in self.incident(number)["timeline"])
+
+        until(f"{one.name}: {number} is escalated", escalated, 60)
+        self.stack.ask("watchfire", f"/api/v1/incidents/{number}/acknowledge", {"by": "the stack's check"}, "POST")
+        until(f"{one.name}: {number} is acknowledged", lambda: self.incident(number)["acknowledged_at"], 5)
+        return number
+
+    def replica_lost(self) -> None:
+        """One of the pair dies in the middle of trouble: no gap, no second incident."""
+        chaos = subprocess.Popen(
+            [sys.executable, str(ROOT / "examples/shop/traffic.py"), "chaos", "cache", "--seconds", "3600", "--url",
+             self.stack.url("shop"), "--payments-url", self.stack.url("payments")], stdout=subprocess.DEVNULL)
+        try:
+            until("the cache alert fires", lambda: "CacheHitRateLow" in self.in_watchfire(), PATIENCE_SECONDS)
+            number = until("an incident", self.incidents, 30)[0]["id"]
+            self.stack.stop("prometheus")
+            span = self.stack.interval * 20
+            end = time.monotonic() + span
+            while time.monotonic() < end:
+                if "CacheHitRateLow" not in self.in_watchfire():
+                    raise StackError("the alert ended with the replica that died")
+                time.sleep(0.5)
+            if [i["id"] for i in self.incidents()] != [number]:
+                raise StackError(f"another incident than {number}: {self.incidents()}")
+        finally:
+            chaos.terminate()
+            chaos.wait(20)
+            self.stack.start_prometheus("prometheus")
+        self.say(f"a replica of Prometheus died, and {number} did not notice")
