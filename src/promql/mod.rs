@@ -14,6 +14,7 @@ mod histogram;
 mod kahan;
 mod parse;
 mod plan;
+mod pretty;
 mod print;
 mod projection;
 mod quantile;
@@ -24,8 +25,10 @@ mod window;
 
 pub use ast::{Expr, Type};
 pub use functions::Function;
+pub use histogram::{Bucket, buckets as histogram_buckets};
 pub use parse::{ParseError, parse, parse_selector};
 pub use plan::{Plan, PlanClass, PlanSelector};
+pub use print::print_number;
 pub use value::{
     Element, EvalContext, EvalError, Evaluated, LOOKBACK_DEFAULT, SAMPLES_MAX_DEFAULT, STEPS_MAX_DEFAULT, SeriesPoints,
     Value,
