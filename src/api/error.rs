@@ -40,6 +40,9 @@ pub enum ApiError {
     /// 422: Prometheus' answer to an expression that does not evaluate, Alertmanager's to a malformed id.
     #[error("{0}")]
     Unprocessable(String),
+    /// 503: a query took longer than it may.
+    #[error("{0}")]
+    Timeout(String),
     /// 503 with Retry-After: come back soon, nothing was kept.
     #[error("{0}")]
     Unavailable(String),
@@ -59,7 +62,7 @@ impl ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnsupportedMedia(_) => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Unprocessable(_) => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Timeout(_) | Self::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -72,6 +75,7 @@ impl ApiError {
             Self::NotFound(_) => "not_found",
             Self::Conflict(_) => "conflict",
             Self::Unprocessable(_) => "execution",
+            Self::Timeout(_) => "timeout",
             Self::Unavailable(_) => "unavailable",
             Self::Internal(_) => "internal",
         }

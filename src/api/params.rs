@@ -14,10 +14,10 @@ impl Params {
         Self(form_urlencoded::parse(query.as_bytes()).into_owned().collect())
     }
 
-    /// Parameters of the URL and of a form body, as Prometheus' query API takes both.
+    /// Parameters of a form body, then of the URL, as Prometheus' query API takes both.
     pub fn with_form(uri: &axum::http::Uri, body: &[u8]) -> Self {
-        let mut params = Self::of(uri);
-        params.0.extend(form_urlencoded::parse(body).into_owned());
+        let mut params = Self(form_urlencoded::parse(body).into_owned().collect());
+        params.0.extend(Self::of(uri).0);
         params
     }
 

@@ -47,6 +47,8 @@ pub fn router(context: Arc<Context>, pages: Router<Arc<Context>>) -> Router {
         .route("/api/v1/labels", get(prometheus::labels).post(prometheus::labels))
         .route("/api/v1/label/{name}/values", get(prometheus::label_values))
         .route("/api/v1/metadata", get(prometheus::metadata))
+        .route("/api/v1/parse_query", get(prometheus::parse_query).post(prometheus::parse_query))
+        .route("/api/v1/format_query", get(prometheus::format_query).post(prometheus::format_query))
         .route("/api/v1/status/buildinfo", get(prometheus::build_info));
     let life = Router::new()
         .route("/metrics", get(health::metrics))

@@ -9,7 +9,7 @@ use super::functions::{Kind, RangeCall};
 use super::plan::{CallNode, Lengths, Node, Plan, SelectorNode, SubqueryNode};
 use super::projection::{has_duplicates, without_metadata};
 use super::value::{Element, EvalContext, EvalError, Evaluated, SeriesPoints, Value};
-use super::window::Window;
+use super::window::{self, Window};
 use super::{aggregate, binary, histogram};
 use crate::model::{Labels, SampleValue, Timestamp};
 use crate::series::{Head, Point, Series};
@@ -17,6 +17,7 @@ use foldhash::fast::FixedState;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 pub(super) type Result<T> = std::result::Result<T, EvalError>;
 
@@ -174,7 +175,11 @@ impl<'a> Eval<'a> {
         Ok(all)
     }
 
+    /// Takes samples from the budget, and ends the evaluation that nobody waits for.
     pub fn spend(&self, samples: usize) -> Result<()> {
+        if self.ctx.stop.as_ref().is_some_and(|stop| stop.load(Ordering::Relaxed)) {
+            return Err(EvalError::Stopped);
+        }
         match self.samples_left.get().checked_sub(samples) {
             Some(left) => {
                 self.samples_left.set(left);
@@ -408,9 +413,7 @@ impl<'a> Eval<'a> {
         for one in series {
             if let Some(mut point) = one.latest(after, until).filter(|p| !p.v.is_stale()) {
                 count += 1;
-                if s.stats_only {
-                    super::window::make_hint_known(one, after, &mut point);
-                }
+                window::make_hint_known(one, &mut point, s.stats_only, after);
                 visit(one, point);
             }
         }
@@ -452,9 +455,7 @@ impl<'a> Eval<'a> {
                         continue;
                     }
                     window.fill_starts(series, after, until);
-                    if s.stats_only {
-                        window.make_hints_known();
-                    }
+                    window.make_hints_known(series, s.stats_only);
                     self.spend(window.len())?;
                     visit(series.labels(), false, &mut window)?;
                 }
@@ -503,7 +504,7 @@ impl<'a> Eval<'a> {
                             all.push((labels.clone(), e.drop_name, Vec::new()));
                             all.len() - 1
                         });
-                        all[index].2.push(Point { t, v: e.value });
+                        all[index].2.push(Point { t, v: window::without_hint(e.value) });
                     }
                 }
                 Val::Scalar(_) | Val::String(_) => {

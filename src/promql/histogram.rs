@@ -14,9 +14,9 @@ use std::sync::Arc;
 /// Buckets by index, in order, as spans unfolded.
 type Indexed = Vec<(i32, f64)>;
 
-/// One bucket with its bounds.
+/// One bucket of a native histogram with its bounds; those on the side of zero do not belong to it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bucket {
+pub struct Bucket {
     pub lower: f64,
     pub upper: f64,
     pub count: f64,
@@ -98,7 +98,7 @@ fn bounds(h: &Histogram, index: i32) -> (f64, f64) {
 }
 
 /// All buckets from the lowest value to the highest.
-pub(super) fn buckets(h: &Histogram) -> Vec<Bucket> {
+pub fn buckets(h: &Histogram) -> Vec<Bucket> {
     let mut out: Vec<Bucket> = Vec::new();
     for (index, count) in negative(h).into_iter().rev() {
         let (lower, upper) = bounds(h, index);
@@ -441,11 +441,8 @@ pub(super) fn variance(h: &Histogram) -> f64 {
 pub fn text(h: &Histogram) -> String {
     let mut out = format!("{{count:{}, sum:{}", Number(h.count), Number(h.sum));
     for b in buckets(h).iter().filter(|b| b.count != 0.0) {
-        let (open, close) = match (b.lower, b.upper) {
-            (l, u) if l < 0.0 && u > 0.0 && !is_custom(h) => ('[', ']'),
-            (l, _) if l < 0.0 && !is_custom(h) => ('[', ')'),
-            _ => ('(', ']'),
-        };
+        let open = if b.lower < 0.0 { '[' } else { '(' };
+        let close = if b.upper > 0.0 { ']' } else { ')' };
         // Writing to a String cannot fail.
         let _ = write!(out, ", {open}{},{}{close}:{}", Number(b.lower), Number(b.upper), Number(b.count));
     }

@@ -17,6 +17,7 @@ mod kahan;
 mod parse;
 mod part;
 mod plan;
+mod pretty;
 mod print;
 mod projection;
 mod quantile;
@@ -30,9 +31,10 @@ mod window;
 pub use ast::{Expr, Type};
 pub use columns::{Columns, SeriesSet};
 pub use functions::Function;
-pub use histogram::is_reset;
+pub use histogram::{Bucket, buckets as histogram_buckets, is_reset};
 pub use parse::{ParseError, parse, parse_selector};
 pub use plan::{Plan, PlanClass, PlanSelector};
+pub use print::print_number;
 pub use value::{
     Element, EvalContext, EvalError, Evaluated, LOOKBACK_DEFAULT, SAMPLES_MAX_DEFAULT, STEPS_MAX_DEFAULT, SeriesPoints,
     Value,

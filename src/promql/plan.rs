@@ -351,7 +351,7 @@ impl Planner {
                 if function.name == "label_replace"
                     && let Some(Node::String(text)) = args.get(4)
                 {
-                    args[4] = Node::Pattern(Box::new(Pattern::anchored(text)));
+                    args[4] = Node::Pattern(Box::new(Pattern::anchored(text).map_err(|_| text.to_string())));
                 }
                 let places = call.args.iter().map(Expr::place).collect();
                 Node::Call(Box::new(CallNode { function, args, places }))

@@ -79,6 +79,11 @@ impl Display for Number {
     }
 }
 
+/// A float as expressions print it: `NaN`, `+Inf`, never with an exponent.
+pub fn print_number(v: f64) -> String {
+    Number(v).to_string()
+}
+
 struct Name<'a>(&'a str);
 
 impl Display for Name<'_> {

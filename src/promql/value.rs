@@ -6,6 +6,7 @@
 use crate::model::{Labels, SampleValue};
 use crate::series::Point;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The result of a query.
 #[derive(Clone, Debug)]
@@ -55,6 +56,8 @@ pub struct EvalContext {
     pub steps_max: usize,
     /// Whether experimental functions are allowed.
     pub experimental: bool,
+    /// Set by whoever no longer waits for the result; the evaluation then ends with [`EvalError::Stopped`].
+    pub stop: Option<Arc<AtomicBool>>,
 }
 
 impl Default for EvalContext {
@@ -65,6 +68,7 @@ impl Default for EvalContext {
             samples_max: SAMPLES_MAX_DEFAULT,
             steps_max: STEPS_MAX_DEFAULT,
             experimental: false,
+            stop: None,
         }
     }
 }
@@ -85,6 +89,9 @@ pub enum EvalError {
     /// The data does not fit the expression, as in many-to-many matching.
     #[error("{0}")]
     Data(String),
+    /// Nobody waits for the result any more.
+    #[error("query timed out in expression evaluation")]
+    Stopped,
     /// The call is wrong: not a per-series plan, or an experimental function without the flag.
     #[error("{0}")]
     Unsupported(String),

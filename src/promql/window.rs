@@ -4,6 +4,7 @@
 //! Start at [`Window::fill`].
 
 use super::ast::Boundary;
+use super::histogram as native;
 use crate::model::sample::ResetHint;
 use crate::model::{Histogram, SampleValue, Timestamp};
 use crate::series::{Point, Series};
@@ -33,20 +34,46 @@ pub(super) struct Window {
     pub starts: Vec<(i64, i64)>,
 }
 
-fn with_known_hint(h: &mut Arc<Histogram>, before: &Histogram) {
-    if h.reset_hint == ResetHint::Unknown {
-        let is_reset = super::histogram::is_reset(h, before);
-        Arc::make_mut(h).reset_hint = if is_reset { ResetHint::Yes } else { ResetHint::No };
+/// Prometheus' storage says of a counter histogram that it is no reset, if it follows its predecessor in the same chunk.
+/// A reset begins a chunk, of which the first histogram tells nothing; `says_reset` is for readers who look back.
+fn with_known_hint(h: &mut Arc<Histogram>, before: &SampleValue, says_reset: bool) {
+    let SampleValue::Histogram(before) = before else { return };
+    if h.reset_hint != ResetHint::Unknown || before.reset_hint == ResetHint::Gauge {
+        return;
+    }
+    let hint = if native::is_reset(h, before) {
+        if says_reset { ResetHint::Yes } else { ResetHint::Unknown }
+    } else if says_reset || native::has_layout_of(h, before) {
+        ResetHint::No
+    } else {
+        ResetHint::Unknown
+    };
+    if hint != ResetHint::Unknown {
+        Arc::make_mut(h).reset_hint = hint;
     }
 }
 
-/// The same for the newest sample of a series, by the one before it that is not older than `after`.
-pub(super) fn make_hint_known(series: &Series, after: Timestamp, point: &mut Point) {
+/// A reset hint speaks of the sample before, which need not be the one before in a sub-query.
+pub(super) fn without_hint(v: SampleValue) -> SampleValue {
+    let SampleValue::Histogram(mut h) = v else { return v };
+    if matches!(h.reset_hint, ResetHint::Yes | ResetHint::No) {
+        Arc::make_mut(&mut h).reset_hint = ResetHint::Unknown;
+    }
+    SampleValue::Histogram(h)
+}
+
+fn before(series: &Series, t: Timestamp) -> Option<Point> {
+    series.latest(Timestamp::from_millis(i64::MIN / 2), t - std::time::Duration::from_millis(1))
+}
+
+/// Gives the newest sample of a series the reset hint that its predecessor tells. `after`: from when on one that only
+/// reads counts and sums has seen the series.
+pub(super) fn make_hint_known(series: &Series, point: &mut Point, stats_only: bool, after: Timestamp) {
     let SampleValue::Histogram(h) = &mut point.v else { return };
-    let mut points = Vec::new();
-    series.range(after, point.t, &mut points);
-    if let [.., Point { v: SampleValue::Histogram(before), .. }, _] = points.as_slice() {
-        with_known_hint(h, before);
+    if h.reset_hint == ResetHint::Unknown
+        && let Some(before) = before(series, point.t)
+    {
+        with_known_hint(h, &before.v, stats_only && before.t > after);
     }
 }
 
@@ -91,11 +118,19 @@ impl Window {
         series.starts(after, until, |t, start| self.starts.push((t.as_millis(), start.as_millis())));
     }
 
-    /// Finds out where unknown reset hints stand for a reset, from one histogram to the next.
-    pub fn make_hints_known(&mut self) {
-        for i in (1..self.histograms.len()).rev() {
-            let before = self.histograms[i - 1].h.clone();
-            with_known_hint(&mut self.histograms[i].h, &before);
+    /// Gives histograms the reset hints that their predecessors tell.
+    pub fn make_hints_known(&mut self, series: &Series, stats_only: bool) {
+        for i in (0..self.histograms.len()).rev() {
+            if self.histograms[i].h.reset_hint != ResetHint::Unknown {
+                continue;
+            }
+            let before = match i.checked_sub(1) {
+                Some(i) => Some(SampleValue::Histogram(self.histograms[i].h.clone())),
+                None => before(series, Timestamp::from_millis(self.histograms[0].t)).map(|p| p.v),
+            };
+            if let Some(before) = before {
+                with_known_hint(&mut self.histograms[i].h, &before, stats_only && i > 0);
+            }
         }
     }
 
@@ -136,7 +171,8 @@ impl Window {
         };
         points.truncate(last);
         points.drain(..first.min(last));
-        points.last().is_some_and(|p| p.t.as_millis() > start)
+        points.first().is_some_and(|p| p.t.as_millis() <= end)
+            && points.last().is_some_and(|p| p.t.as_millis() > start)
     }
 
     /// The length of the range in seconds.

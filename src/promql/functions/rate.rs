@@ -104,7 +104,7 @@ impl Ends {
     /// `None` when there are too few samples.
     fn new(w: &Window, is_counter: bool, first_ms: i64, last_ms: i64, count: usize) -> Option<Self> {
         let start = if is_counter { w.start_of(first_ms) } else { None };
-        let known = start.filter(|start| (w.start..=first_ms).contains(start));
+        let known = start.filter(|start| (w.start + 1..=first_ms).contains(start));
         let counts_first = known.is_some_and(|start| start < first_ms);
         let ends = Self {
             first_ms: known.unwrap_or(first_ms),

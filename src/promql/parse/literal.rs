@@ -108,6 +108,8 @@ impl Lexer<'_> {
                     return Err(self.error(format!("unterminated {kind} string")));
                 }
                 Some(c) if c == quote => return Ok(Kind::Text),
+                // What was no UTF-8 came as this character.
+                Some(char::REPLACEMENT_CHARACTER) => return Err(self.error("invalid UTF-8 rune")),
                 Some('\n') if quote != '`' => return Err(self.error("unterminated quoted string")),
                 Some('\\') if quote != '`' => self.escape(quote)?,
                 Some(_) => {}

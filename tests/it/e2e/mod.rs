@@ -4,8 +4,11 @@
 //! Start at [`story`].
 
 mod amtool;
+mod differential;
+mod expressions;
 mod load;
 mod process;
+mod promtool;
 mod sinks;
 mod story;
 mod world;

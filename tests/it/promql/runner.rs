@@ -7,8 +7,9 @@ use super::notation::{metric, number, points, series_line, unfold};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
-use watchfire::model::sample::CUSTOM_BUCKETS_SCHEMA;
+use watchfire::model::sample::{CUSTOM_BUCKETS_SCHEMA, ResetHint};
 use watchfire::model::{Histogram, Labels, SampleValue, Timestamp, duration};
+use watchfire::promql::ast::{At, Expr};
 use watchfire::promql::{EvalContext, Evaluated, Plan, Value, parse};
 use watchfire::series::{Head, HeadConfig};
 
@@ -349,7 +350,78 @@ fn run_case(head: &Head, case: &Case) -> Result<(), String> {
         }
     }
     check_value(case, got.value)?;
+    check_pinned(head, case)?;
     check_as_step(head, case)
+}
+
+/// Functions whose value depends on the moment of the evaluation, whatever their argument is pinned to.
+const DEPENDS_ON_MOMENT: &[&str] = &[
+    "days_in_month",
+    "day_of_month",
+    "day_of_week",
+    "day_of_year",
+    "hour",
+    "minute",
+    "month",
+    "year",
+    "predict_linear",
+    "time",
+    "timestamp",
+    "start",
+    "end",
+    "step",
+    "range",
+];
+
+/// Pins all selectors that are not yet pinned; within a pinned sub-query nothing more needs to be.
+fn pin(expr: &mut Expr, at: At) {
+    match expr {
+        Expr::Number(..) | Expr::String(..) => {}
+        Expr::Selector(s) => s.at = s.at.or(Some(at)),
+        Expr::Range(r) => r.selector.at = r.selector.at.or(Some(at)),
+        Expr::Subquery(s) => s.at = s.at.or(Some(at)),
+        Expr::Negate(inner, _) | Expr::Plus(inner, _) | Expr::Paren(inner, _) => pin(inner, at),
+        Expr::Binary(b) => {
+            pin(&mut b.left, at);
+            pin(&mut b.right, at);
+        }
+        Expr::Aggregate(a) => {
+            pin(&mut a.expr, at);
+            if let Some(param) = &mut a.param {
+                pin(param, at);
+            }
+        }
+        Expr::Call(call) => call.args.iter_mut().for_each(|arg| pin(arg, at)),
+    }
+}
+
+/// The same expression pinned to its moment must give the same at any other.
+fn check_pinned(head: &Head, case: &Case) -> Result<(), String> {
+    if case.step_ms.is_some() {
+        return Ok(());
+    }
+    let mut expr = parse(&case.expr).map_err(|e| e.to_string())?;
+    let mut depends = ["start()", "end()"].iter().any(|moment| case.expr.contains(moment));
+    expr.walk(&mut |e| {
+        if let Expr::Call(call) = e {
+            depends |= DEPENDS_ON_MOMENT.contains(&call.function.name);
+        }
+    });
+    if depends {
+        return Ok(());
+    }
+    let ts = case.start_ms;
+    pin(&mut expr, At::Time(Timestamp::from_millis(ts)));
+    // Through its text, so that the printing is tried as well.
+    let expr = parse(&expr.to_string()).map_err(|e| format!("pinned: {expr}: {e}"))?;
+    let plan = Plan::new(&expr);
+    let times = if ts == 0 { vec![-1000, 0, 1000] } else { vec![-10 * ts, 0, ts / 5, ts, 10 * ts] };
+    for at in times {
+        let got = plan.eval(head, Timestamp::from_millis(at), &context());
+        let got = got.map_err(|e| format!("pinned, at {at}: {e}"))?;
+        check_value(case, got.value).map_err(|e| format!("pinned, at {at}: {e}"))?;
+    }
+    Ok(())
 }
 
 /// The same moment as the middle step of a range query must give the same.
@@ -488,7 +560,9 @@ fn same_histogram(a: &Histogram, b: &Histogram) -> bool {
     let same_side = |x: Vec<(i32, f64)>, y: Vec<(i32, f64)>| {
         x.len() == y.len() && x.iter().zip(&y).all(|(x, y)| x.0 == y.0 && same_float(x.1, y.1))
     };
-    a.schema == b.schema
+    // A hint is compared only when the file writes one.
+    (a.reset_hint == ResetHint::Unknown || a.reset_hint == b.reset_hint)
+        && a.schema == b.schema
         && same_float(a.count, b.count)
         && same_float(a.sum, b.sum)
         && same_float(a.zero_count, b.zero_count)
