@@ -8,10 +8,11 @@ use super::group::{Group, Stage, WatchBook, Work};
 use super::hearing::Hearing;
 use super::sources::Sources;
 use super::view::{self, RulesView};
+use crate::model::labels::METRIC_NAME;
 use crate::model::{Alert, Labels, RuleAlertRecord, Timestamp, Write};
-use crate::promql::{Columns, EvalContext};
+use crate::promql::{Columns, EvalContext, PlanSelector};
 use crate::series::{Head, Series, Watch};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -112,6 +113,12 @@ impl Evaluation {
     }
 }
 
+/// Whether a selector may select what rules write.
+fn is_ours(selector: &PlanSelector, recorded: &HashSet<&str>) -> bool {
+    let takes = |name: &str| selector.matchers.iter().filter(|m| m.name == METRIC_NAME).all(|m| m.matches_value(name));
+    ["ALERTS", "ALERTS_FOR_STATE"].into_iter().any(takes) || recorded.iter().any(|name| takes(name))
+}
+
 /// What came to the series of one watch.
 struct Touched {
     series: Vec<Arc<Series>>,
@@ -162,10 +169,16 @@ impl RuleSet {
     fn index(&mut self) {
         self.watchers.clear();
         let mut sources = HashMap::new();
+        let all = self.groups.iter().flat_map(|g| &g.rules);
+        let recorded: HashSet<&str> = all.filter(|r| matches!(r.work, Work::Recording(_))).map(|r| &*r.name).collect();
         for (g, group) in self.groups.iter().enumerate() {
             for (r, rule) in group.rules.iter().enumerate() {
                 // A group with an offset asks to be late; a recording rule keeps to its slots.
                 if !group.query_offset.is_zero() || matches!(rule.work, Work::Recording(_)) {
+                    continue;
+                }
+                // What we write ourselves moves at slots, a part at a time: only a slot sees it whole.
+                if !rule.is_per_series() && rule.plan.selectors().iter().any(|s| is_ours(s, &recorded)) {
                     continue;
                 }
                 for watch in rule.plan.watches() {
