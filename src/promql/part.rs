@@ -89,8 +89,8 @@ impl Part {
         let drop_name = rows.drops_name();
         let mut found: SmallVec<[(usize, f64); 8]> = SmallVec::new();
         rows.each(&mut |row, v| found.push((row, v)));
-        let elem = |(row, v)| Elem { labels: rows.labels(row), value: SampleValue::Float(v), drop_name };
-        Ok(found.into_iter().map(elem).collect())
+        let elem = |(row, v)| Some(Elem { labels: rows.labels(row)?, value: SampleValue::Float(v), drop_name });
+        Ok(found.into_iter().filter_map(elem).collect())
     }
 }
 

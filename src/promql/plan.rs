@@ -17,7 +17,7 @@ use super::value::{EvalContext, EvalError, Evaluated, LOOKBACK_DEFAULT};
 use crate::model::labels::METRIC_NAME;
 use crate::model::pattern::Pattern;
 use crate::model::{MatchOp, Matcher, Timestamp};
-use crate::series::{Head, Watch};
+use crate::series::{Head, Series, Watch};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -225,8 +225,28 @@ impl Plan {
     }
 
     /// The value at one moment as if there were these series only. Only for [`PlanClass::PerSeries`] plans,
-    /// and only for series that the plan's one selector selects. Rules that are given the same set share columns.
+    /// and only for series that the plan's one selector selects.
     pub fn eval_series(
+        &self,
+        series: &[Arc<Series>],
+        at: Timestamp,
+        ctx: &EvalContext,
+    ) -> Result<Evaluated, EvalError> {
+        self.eval_only(&Arc::new(series.to_vec()), at, ctx, None)
+    }
+
+    /// The same, bit for bit, from columns that are shared with other rules which are given the same set.
+    pub fn eval_series_shared(
+        &self,
+        series: &SeriesSet,
+        at: Timestamp,
+        ctx: &EvalContext,
+        columns: &Columns,
+    ) -> Result<Evaluated, EvalError> {
+        self.eval_only(series, at, ctx, Some(columns))
+    }
+
+    fn eval_only(
         &self,
         series: &SeriesSet,
         at: Timestamp,

@@ -84,12 +84,12 @@ impl Rows {
         }
     }
 
-    /// The labels of a row, the name not yet dropped.
-    pub fn labels(&self, row: usize) -> Labels {
+    /// The labels of a row, the name not yet dropped; `None` for a row that never has a value.
+    pub fn labels(&self, row: usize) -> Option<Labels> {
         match self {
-            Self::Leaf(leaf) => leaf.series.get(row).map_or_else(Labels::empty, |s| s.labels().clone()),
+            Self::Leaf(leaf) => leaf.series.get(row).map(|s| s.labels().clone()),
             Self::Chain(chain) => chain.inner.labels(row),
-            Self::Group(group) => group.key.build(group.numbers.member(row)),
+            Self::Group(group) => Some(group.key.build(group.numbers.member(row))),
             Self::Pair(pair) => pair.labels(row),
             Self::Set(set) => set.left.labels(row),
         }
@@ -251,8 +251,9 @@ impl Group {
                 self.numbers = Numbers::default();
             }
             for row in self.group_of.len()..self.inner.len() {
-                let number = self.numbers.number(&self.key, &self.inner.labels(row)).0;
-                self.group_of.push(number as u32);
+                let labels = self.inner.labels(row);
+                let number = labels.map(|labels| self.numbers.number(&self.key, &labels).0);
+                self.group_of.push(number.map_or(NONE, |n| n as u32));
             }
             self.seen = stamp;
             self.stamp = eval.columns.map_or(0, super::columns::Columns::next_stamp);
@@ -323,10 +324,14 @@ impl Pair {
     fn find_partners(&mut self) -> bool {
         let key = &self.matching.key;
         let mut numbers = Numbers::default();
+        // By number, the row of the one side that has it.
+        let mut rows = Vec::new();
         for row in 0..self.one.len() {
-            if !numbers.number(key, &self.one.labels(row)).1 {
+            let Some(labels) = self.one.labels(row) else { continue };
+            if !numbers.number(key, &labels).1 {
                 return false;
             }
+            rows.push(row);
         }
         self.partner.clear();
         let one_to_one = self.matching.card == Cardinality::OneToOne;
@@ -334,13 +339,14 @@ impl Pair {
         let mut results = HashSet::new();
         for row in 0..self.many.len() {
             let labels = self.many.labels(row);
-            let partner = numbers.find(key, &labels);
-            self.partner.push(partner.map_or(NONE, |n| n as u32));
-            let Some(partner) = partner else { continue };
+            let partner = labels.as_ref().and_then(|labels| numbers.find(key, labels)).map(|n| rows[n]);
+            self.partner.push(partner.map_or(NONE, |row| row as u32));
+            let (Some(partner), Some(labels)) = (partner, labels) else { continue };
             let fresh = if one_to_one {
                 !std::mem::replace(&mut taken[partner], true)
             } else {
-                results.insert(result_labels(self.op, &self.matching, &labels, &self.one.labels(partner)))
+                let one = self.one.labels(partner).unwrap_or_else(Labels::empty);
+                results.insert(result_labels(self.op, &self.matching, &labels, &one))
             };
             if !fresh {
                 return false;
@@ -349,9 +355,10 @@ impl Pair {
         true
     }
 
-    fn labels(&self, row: usize) -> Labels {
-        let partner = self.partner.get(row).map_or(Labels::empty(), |n| self.one.labels(*n as usize));
-        result_labels(self.op, &self.matching, &self.many.labels(row), &partner)
+    fn labels(&self, row: usize) -> Option<Labels> {
+        let partner = self.partner.get(row).copied().filter(|n| *n != NONE)?;
+        let (many, one) = (self.many.labels(row)?, self.one.labels(partner as usize)?);
+        Some(result_labels(self.op, &self.matching, &many, &one))
     }
 
     fn each(&mut self, visit: &mut dyn FnMut(usize, f64)) {
@@ -401,11 +408,10 @@ impl Set {
         let stamps = (self.left.stamp(), self.right.stamp());
         if stamps != self.seen {
             let mut numbers = Numbers::default();
-            let right = 0..self.right.len();
-            self.right_key = right.map(|row| numbers.number(&self.key, &self.right.labels(row)).0 as u32).collect();
-            let left = 0..self.left.len();
-            let find = |row| numbers.find(&self.key, &self.left.labels(row)).map_or(NONE, |n| n as u32);
-            self.left_key = left.map(find).collect();
+            let mut number = |labels: Option<Labels>| labels.map_or(NONE, |l| numbers.number(&self.key, &l).0 as u32);
+            self.right_key = (0..self.right.len()).map(|row| number(self.right.labels(row))).collect();
+            let find = |row| self.left.labels(row).and_then(|l| numbers.find(&self.key, &l)).map_or(NONE, |n| n as u32);
+            self.left_key = (0..self.left.len()).map(find).collect();
             self.present = vec![false; numbers.len()];
             self.seen = stamps;
         }

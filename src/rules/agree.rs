@@ -19,14 +19,14 @@ pub(super) fn checked(
 ) -> Result<Evaluated, EvalError> {
     let context = &stage.config.context;
     let shared = || match only {
-        Some(series) => rule.plan.eval_series(series, at, context, Some(stage.columns)),
+        Some(series) => rule.plan.eval_series_shared(series, at, context, stage.columns),
         None => rule.plan.eval_shared(stage.head, at, context, stage.columns),
     };
     if !stage.config.verify {
         return shared();
     }
     let full = || match only {
-        Some(series) => rule.plan.eval_series(series, at, context, None),
+        Some(series) => rule.plan.eval_series(series, at, context),
         None => rule.plan.eval(stage.head, at, context),
     };
     let mut found = None;

@@ -6,7 +6,7 @@
 use super::expand::Surroundings;
 use super::file::{RuleBody, RuleSpec};
 use super::outputs::Outputs;
-use super::set::Evaluation;
+use super::set::{Evaluation, LimitAction};
 use crate::model::labels::{ALERT_NAME, METRIC_NAME};
 use crate::model::{Alert, Door, Fingerprint, Labels, RuleAlertRecord, RuleAlertState, SampleValue, Timestamp, Write};
 use crate::promql::Element;
@@ -22,6 +22,9 @@ const CHANGE_DELAY: Duration = Duration::from_mins(1);
 
 /// What it says when two elements become one alert.
 const DUPLICATE: &str = "vector contains metrics with the same labelset after applying alert labels";
+
+/// The alert that stands for those that a limit left out.
+const OVERFLOW: &str = "RuleLimitExceeded";
 
 /// What kind of evaluation this is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,8 +50,8 @@ pub(super) struct Active {
     last_seen: Timestamp,
     /// When it was last told; `None` makes it be told again.
     sent_at: Option<Timestamp>,
-    /// Came over a restart: the warm gate guards its end.
-    carried: bool,
+    /// Since when its source is silent without having said that it ends.
+    pub(super) lost_since: Option<Timestamp>,
     /// `ALERTS` (of the present state) and `ALERTS_FOR_STATE`, built once.
     series: Option<(Labels, Labels)>,
 }
@@ -81,8 +84,13 @@ pub(super) struct Round<'a> {
     pub(super) written_at: Timestamp,
     pub(super) occasion: Occasion,
     pub(super) limit: usize,
-    /// Whether a carried alert may end now.
+    pub(super) limit_action: LimitAction,
+    /// Since when the silence of a series means something.
+    pub(super) since: Timestamp,
+    /// Whether an alert that was not seen since then may end now.
     pub(super) may_end: &'a dyn Fn(&Labels) -> bool,
+    /// Whether an alert's source is silent without having ended.
+    pub(super) is_lost: &'a dyn Fn(&Labels) -> bool,
 }
 
 impl AlertingRule {
@@ -119,14 +127,19 @@ impl AlertingRule {
         elements: Vec<Element>,
         news: &mut Evaluation,
     ) -> Result<(), String> {
-        let seen = self.label(round, elements)?;
+        let mut seen = self.label(round, elements)?;
+        let keeps = round.limit > 0 && round.limit_action == LimitAction::Keep;
+        let surplus = if keeps { self.keep_within(round, &mut seen) } else { 0 };
         for (labels, element, value) in seen {
             self.see(round, labels, &element, value, news);
+        }
+        if surplus > 0 {
+            self.overflow(round, surplus, news);
         }
         if round.occasion == Occasion::Slot {
             self.miss(round, news);
             let alive = self.active.values().filter(|a| a.state != RuleAlertState::Inactive).count();
-            if round.limit > 0 && alive > round.limit {
+            if round.limit > 0 && !keeps && alive > round.limit {
                 self.clear(round, news);
                 return Err(format!("exceeded limit of {} with {alive} alerts", round.limit));
             }
@@ -163,6 +176,33 @@ impl AlertingRule {
         Ok(out)
     }
 
+    /// Leaves as many as the limit allows: those that are known first, then by label. Returns how many went.
+    fn keep_within(&self, round: &Round<'_>, seen: &mut Vec<(Labels, Labels, SampleValue)>) -> usize {
+        let is_alive = |l: &Labels| self.active.get(l).is_some_and(|a| a.state != RuleAlertState::Inactive);
+        // An arrival shows a few elements only: the others take their places too.
+        let elsewhere = if round.occasion == Occasion::Slot {
+            0
+        } else {
+            let here: HashSet<&Labels> = seen.iter().map(|(l, _, _)| l).collect();
+            self.active.keys().filter(|l| is_alive(l) && !here.contains(l) && l.alert_name() != OVERFLOW).count()
+        };
+        let room = round.limit.saturating_sub(elsewhere);
+        if seen.len() <= room {
+            return 0;
+        }
+        seen.sort_by(|(a, _, _), (b, _, _)| is_alive(b).cmp(&is_alive(a)).then_with(|| a.cmp(b)));
+        let surplus = seen.len() - room;
+        seen.truncate(room);
+        surplus
+    }
+
+    /// The one alert that stands for all that the limit left out.
+    fn overflow(&mut self, round: &Round<'_>, surplus: usize, news: &mut Evaluation) {
+        let labels = Labels::from_pairs([(ALERT_NAME, OVERFLOW), ("rule", self.name.as_ref())]);
+        let value = SampleValue::Float(surplus as f64);
+        self.see(round, labels, &Labels::empty(), value, news);
+    }
+
     fn annotate(&self, round: &Round<'_>, element: &Labels, value: &SampleValue) -> Labels {
         let data = round.world.data(element, value);
         round.world.annotations(&self.annotation_names, &self.annotation_templates, &data)
@@ -173,7 +213,15 @@ impl AlertingRule {
         let at = round.at;
         let known = self.active.get(&labels).filter(|a| a.state != RuleAlertState::Inactive);
         let same = known.is_some_and(|a| same_value(&a.value, &value) && a.last_seen != Timestamp::MIN);
-        let annotations = if same && !self.restless { None } else { Some(self.annotate(round, element, &value)) };
+        let is_overflow = labels.alert_name() == OVERFLOW && self.name.as_ref() != OVERFLOW;
+        let annotations = if is_overflow {
+            let text = format!("{} has more alerts than its limit of {}: some are left out", self.name, round.limit);
+            Some(Labels::from_pairs([("summary", text)]))
+        } else if same && !self.restless {
+            None
+        } else {
+            Some(self.annotate(round, element, &value))
+        };
         let mut changed = known.is_none();
         if changed {
             let active = Active {
@@ -187,16 +235,16 @@ impl AlertingRule {
                 keep_firing_since: None,
                 last_seen: at,
                 sent_at: None,
-                carried: false,
+                lost_since: None,
                 series: None,
             };
             self.active.insert(labels.clone(), active);
         }
-        let (for_, generator_url) = (self.for_, self.generator_url.clone());
+        let (for_, generator_url) = (if is_overflow { Duration::ZERO } else { self.for_ }, self.generator_url.clone());
         let Some(alert) = self.active.get_mut(&labels) else { return };
         alert.value = value;
         alert.last_seen = alert.last_seen.max(at);
-        alert.carried = false;
+        alert.lost_since = None;
         let mut reworded = false;
         if let Some(annotations) = annotations
             && annotations != alert.annotations
@@ -243,6 +291,8 @@ impl AlertingRule {
                 return true;
             }
             let drop = Write::RuleAlertDropped { rule: id.clone(), fingerprint: Fingerprint::of(labels) };
+            let is_held = alert.state != RuleAlertState::Inactive
+                && ((alert.last_seen <= round.since && !(round.may_end)(labels)) || is_lost(alert, labels, round));
             match alert.state {
                 RuleAlertState::Inactive => {
                     if alert.sent_at.is_none() {
@@ -256,7 +306,7 @@ impl AlertingRule {
                     }
                     return keep;
                 }
-                _ if alert.carried && !(round.may_end)(labels) => {
+                _ if is_held => {
                     if alert.state == RuleAlertState::Firing && alert.sent_at.is_none() {
                         alert.sent_at = Some(at);
                         news.alerts.push(announced(alert, None, round, &url));
@@ -323,7 +373,7 @@ impl AlertingRule {
             keep_firing_since: record.keep_firing_since,
             last_seen: Timestamp::MIN,
             sent_at: None,
-            carried: true,
+            lost_since: None,
             series: None,
         };
         self.active.insert(record.labels.clone(), alert);
@@ -351,6 +401,13 @@ impl AlertingRule {
             "inactive"
         }
     }
+}
+
+/// Takes note of a lost source; nobody asks for what is kept on purpose.
+fn is_lost(alert: &mut Active, labels: &Labels, round: &Round<'_>) -> bool {
+    let lost = (round.is_lost)(labels);
+    alert.lost_since = lost.then(|| alert.lost_since.unwrap_or(round.at));
+    lost
 }
 
 /// Equal bits; a histogram always counts as changed.

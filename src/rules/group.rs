@@ -10,11 +10,13 @@ use super::file::{GroupSpec, RuleBody, RuleSpec};
 use super::outputs::Outputs;
 use super::recording::Recorder;
 use super::set::{Evaluation, EvaluationError, RuleSetConfig};
-use super::warm::Warmth;
+use super::sources::Sources;
+use super::warm::{Warmth, Watermarks};
 use crate::model::{Fingerprint, Labels, Matcher, SampleValue, Timestamp};
 use crate::promql::{Columns, Element, Plan, PlanClass, SeriesSet, Value};
 use crate::series::{Head, Watch};
 use crate::template::prometheus::table_link;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
@@ -42,6 +44,8 @@ pub(super) struct Stage<'a> {
     pub(super) head: &'a Head,
     pub(super) config: &'a RuleSetConfig,
     pub(super) columns: &'a Columns,
+    /// Since when the silence of a series means something.
+    pub(super) since: Timestamp,
 }
 
 pub(super) enum Work {
@@ -70,6 +74,12 @@ pub(super) struct Rule {
     pub(super) evaluation_time: Duration,
     /// A joining rule that an arrival touched is evaluated then.
     pub(super) settles_at: Option<Timestamp>,
+    /// When the first sample came that it has not looked at.
+    touched_at: Option<Timestamp>,
+    /// When an arrival evaluated it last.
+    joined_at: Option<Timestamp>,
+    /// How long the oldest sample of its last arrival had to wait for the evaluation.
+    pub(super) arrival_latency: Option<Duration>,
 }
 
 impl Rule {
@@ -95,7 +105,31 @@ impl Rule {
             last_evaluation: None,
             evaluation_time: Duration::ZERO,
             settles_at: None,
+            touched_at: None,
+            joined_at: None,
+            arrival_latency: None,
         }
+    }
+
+    /// A joining rule's inputs have moved: when to evaluate it. That is at once when no scrape has come in part only, but
+    /// no sooner than `spacing` after the last time; else when its time to settle has passed.
+    pub(super) fn touch(
+        &mut self,
+        now: Timestamp,
+        sources: &HashMap<u32, Sources>,
+        settle: Duration,
+        spacing: Duration,
+    ) -> Timestamp {
+        let touched = *self.touched_at.get_or_insert(now);
+        if self.are_inputs_whole(sources) {
+            self.joined_at.map_or(now, |last| now.max(last + spacing)).min(touched + settle)
+        } else {
+            touched + settle
+        }
+    }
+
+    fn are_inputs_whole(&self, sources: &HashMap<u32, Sources>) -> bool {
+        self.plan.watches().iter().all(|watch| sources.get(&watch.id()).is_none_or(Sources::are_whole))
     }
 
     /// Whether arrivals may evaluate this rule for single series.
@@ -209,24 +243,51 @@ impl Group {
     pub(super) fn evaluate(&mut self, slot: Timestamp, stage: &Stage<'_>, news: &mut Evaluation) {
         let began = stage.config.elapsed();
         for i in 0..self.rules.len() {
-            self.rules[i].settles_at = None;
+            (self.rules[i].settles_at, self.rules[i].touched_at) = (None, None);
             self.run(i, slot, None, Occasion::Slot, stage, news);
         }
         self.last_evaluation = Some(slot);
         self.evaluation_time = stage.config.elapsed().saturating_sub(began);
     }
 
-    /// Whether a joining rule's inputs have settled.
-    pub(super) fn has_settled(&self, now: Timestamp) -> bool {
-        self.rules.iter().any(|r| r.settles_at.is_some_and(|t| t <= now))
+    /// Whether a joining rule is to be evaluated now. A scrape that has begun meanwhile puts it off; one that never
+    /// becomes whole is not waited for any longer.
+    pub(super) fn has_settled(
+        &mut self,
+        now: Timestamp,
+        sources: &mut HashMap<u32, Sources>,
+        settle: Duration,
+    ) -> bool {
+        let mut any = false;
+        for rule in self.rules.iter_mut().filter(|r| r.settles_at.is_some_and(|t| t <= now)) {
+            let latest = rule.touched_at.map_or(now, |touched| touched + settle);
+            if latest <= now {
+                for watch in rule.plan.watches() {
+                    if let Some(sources) = sources.get_mut(&watch.id()) {
+                        sources.give_up();
+                        sources.prune(watch.len());
+                    }
+                }
+            } else if !rule.are_inputs_whole(sources) {
+                rule.settles_at = Some(latest);
+                continue;
+            }
+            any = true;
+        }
+        any
     }
 
     /// Evaluates the joining rules whose inputs have settled.
     pub(super) fn settle(&mut self, now: Timestamp, stage: &Stage<'_>, news: &mut Evaluation) {
         for i in 0..self.rules.len() {
-            if self.rules[i].settles_at.is_some_and(|t| t <= now) {
-                self.rules[i].settles_at = None;
+            let rule = &mut self.rules[i];
+            if rule.settles_at.is_some_and(|t| t <= now) {
+                let touched = rule.touched_at.take();
+                (rule.settles_at, rule.joined_at) = (None, Some(now));
+                let began = stage.config.elapsed();
                 self.run(i, now, None, Occasion::Arrival, stage, news);
+                let took = stage.config.elapsed().saturating_sub(began);
+                self.rules[i].arrival_latency = touched.map(|touched| now.since(touched) + took);
             }
         }
     }
@@ -252,14 +313,14 @@ impl Group {
         stage: &Stage<'_>,
         news: &mut Evaluation,
     ) {
-        let Stage { head, config, columns } = *stage;
+        let Stage { head, config, columns, since } = *stage;
         let is_slot = occasion == Occasion::Slot;
         let began = if is_slot { config.elapsed() } else { Duration::ZERO };
         let (query_offset, limit) = (self.query_offset, self.limit);
         let rule = &mut self.rules[index];
         let query_at = at - query_offset;
         let context = &config.context;
-        let done = if rule.warmth.may_start(head, at, config.started_at) {
+        let done = if rule.warmth.may_start(head, at, since) {
             elements(rule, only, query_at, stage).and_then(|elements| {
                 news.evaluations += 1;
                 if elements.is_empty() && !is_slot {
@@ -274,11 +335,24 @@ impl Group {
                     external_url: &config.external_url,
                 };
                 let (warmth, plan) = (&rule.warmth, &rule.plan);
-                let may_end = |alert: &Labels| warmth.may_end(head, plan, alert, at, config.started_at);
+                let started = (since, since > config.started_at);
+                let may_end = |alert: &Labels| warmth.may_end(head, plan, alert, at, started);
+                let marks = RefCell::new(Watermarks::default());
+                let is_lost =
+                    |alert: &Labels| since != Timestamp::MIN && marks.borrow_mut().is_lost(head, plan, alert, query_at);
                 match &mut rule.work {
                     Work::Alerting(alerting) => {
-                        let round =
-                            Round { world: &world, at, written_at: query_at, occasion, limit, may_end: &may_end };
+                        let round = Round {
+                            world: &world,
+                            at,
+                            written_at: query_at,
+                            occasion,
+                            limit,
+                            limit_action: config.limit_action,
+                            since,
+                            may_end: &may_end,
+                            is_lost: &is_lost,
+                        };
                         alerting.apply(&round, elements, news)
                     }
                     Work::Recording(_) if limit > 0 && elements.len() > limit => {
@@ -317,9 +391,17 @@ impl Group {
                         external_labels: &config.external_labels,
                         external_url: &config.external_url,
                     };
-                    let occasion = Occasion::Slot;
-                    let round =
-                        Round { world: &world, at: now, written_at: now, occasion, limit: 0, may_end: &|_| true };
+                    let round = Round {
+                        world: &world,
+                        at: now,
+                        written_at: now,
+                        occasion: Occasion::Slot,
+                        limit: 0,
+                        limit_action: config.limit_action,
+                        since: Timestamp::MIN,
+                        may_end: &|_| true,
+                        is_lost: &|_| false,
+                    };
                     alerting.clear(&round, news);
                 }
             }

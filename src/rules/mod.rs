@@ -11,9 +11,11 @@ mod agree;
 mod alerting;
 mod expand;
 mod group;
+mod hearing;
 mod outputs;
 mod recording;
 mod set;
+mod sources;
 #[cfg(test)]
 mod stream_tests;
 #[cfg(test)]
@@ -22,5 +24,5 @@ mod view;
 mod warm;
 
 pub use file::{GroupSpec, RuleBody, RuleFile, RuleFileError, RuleSpec};
-pub use set::{Evaluation, EvaluationError, RuleSet, RuleSetConfig, Stopwatch};
+pub use set::{Evaluation, EvaluationError, LimitAction, RuleSet, RuleSetConfig, Stopwatch};
 pub use view::{AlertView, GroupView, Health, RuleKindView, RuleView, RulesView};

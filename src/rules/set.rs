@@ -5,19 +5,35 @@
 
 use super::file::RuleFile;
 use super::group::{Group, Stage, WatchBook, Work};
+use super::hearing::Hearing;
+use super::sources::Sources;
 use super::view::{self, RulesView};
+use crate::model::labels::METRIC_NAME;
 use crate::model::{Alert, Labels, RuleAlertRecord, Timestamp, Write};
-use crate::promql::{Columns, EvalContext};
+use crate::promql::{Columns, EvalContext, PlanSelector};
 use crate::series::{Head, Series, Watch};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 /// Tells how much time has passed since some fixed moment; only differences are used.
 pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
 
+/// How many series joining rules look at on arrivals, all rules together: 2 % of a core.
+const JOINED_PER_SECOND: f64 = 400_000.0;
+
 /// How far ahead of our clock a sample that just came may be evaluated at.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(10);
+
+/// What happens when a rule of a group with a `limit` gives more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LimitAction {
+    /// The rule fails and all its alerts end, as in Prometheus.
+    #[default]
+    Fail,
+    /// As many alerts as the limit allows are kept, and one more, `RuleLimitExceeded`, stands for the others.
+    Keep,
+}
 
 #[derive(Clone)]
 pub struct RuleSetConfig {
@@ -29,7 +45,7 @@ pub struct RuleSetConfig {
     pub external_url: Arc<str>,
     /// When this process began to take samples; [`Timestamp::MIN`] turns the warm gate off.
     pub started_at: Timestamp,
-    /// How long after its first new sample a joining rule is evaluated.
+    /// How long a joining rule waits at most, after the first new sample, for the rest of a scrape.
     pub settle: Duration,
     pub context: EvalContext,
     /// For `evaluationTime`; without it all durations are zero.
@@ -37,6 +53,7 @@ pub struct RuleSetConfig {
     /// Debug mode: every evaluation is made in full as well, and a difference in any bit makes the rule unhealthy.
     /// On in debug builds.
     pub verify: bool,
+    pub limit_action: LimitAction,
 }
 
 impl Default for RuleSetConfig {
@@ -50,6 +67,7 @@ impl Default for RuleSetConfig {
             context: EvalContext::default(),
             stopwatch: None,
             verify: cfg!(debug_assertions),
+            limit_action: LimitAction::Fail,
         }
     }
 }
@@ -95,6 +113,19 @@ impl Evaluation {
     }
 }
 
+/// Whether a selector may select what rules write.
+fn is_ours(selector: &PlanSelector, recorded: &HashSet<&str>) -> bool {
+    let takes = |name: &str| selector.matchers.iter().filter(|m| m.name == METRIC_NAME).all(|m| m.matches_value(name));
+    ["ALERTS", "ALERTS_FOR_STATE"].into_iter().any(takes) || recorded.iter().any(|name| takes(name))
+}
+
+/// What came to the series of one watch.
+struct Touched {
+    series: Vec<Arc<Series>>,
+    /// When the first of these samples came.
+    oldest: Timestamp,
+}
+
 /// All groups and their state. One owner; readers get a [`RulesView`].
 pub struct RuleSet {
     config: RuleSetConfig,
@@ -107,6 +138,11 @@ pub struct RuleSet {
     watches: HashMap<String, Weak<Watch>>,
     /// What rules share.
     columns: Columns,
+    /// Scrapes as they come in, for each watch of a joining rule.
+    sources: HashMap<u32, Sources>,
+    hearing: Hearing,
+    /// Joining rules are evaluated on arrivals no more often than this.
+    spacing: Duration,
 }
 
 impl RuleSet {
@@ -122,6 +158,9 @@ impl RuleSet {
             orphans: Vec::new(),
             watches,
             columns: Columns::new(head.window()),
+            sources: HashMap::new(),
+            hearing: Hearing::default(),
+            spacing: Duration::ZERO,
         };
         set.index();
         set
@@ -138,10 +177,17 @@ impl RuleSet {
 
     fn index(&mut self) {
         self.watchers.clear();
+        let mut sources = HashMap::new();
+        let all = self.groups.iter().flat_map(|g| &g.rules);
+        let recorded: HashSet<&str> = all.filter(|r| matches!(r.work, Work::Recording(_))).map(|r| &*r.name).collect();
         for (g, group) in self.groups.iter().enumerate() {
             for (r, rule) in group.rules.iter().enumerate() {
                 // A group with an offset asks to be late; a recording rule keeps to its slots.
                 if !group.query_offset.is_zero() || matches!(rule.work, Work::Recording(_)) {
+                    continue;
+                }
+                // What we write ourselves moves at slots, a part at a time: only a slot sees it whole.
+                if !rule.is_per_series() && rule.plan.selectors().iter().any(|s| is_ours(s, &recorded)) {
                     continue;
                 }
                 for watch in rule.plan.watches() {
@@ -149,9 +195,22 @@ impl RuleSet {
                     if rules.last() != Some(&(g, r)) {
                         rules.push((g, r));
                     }
+                    if !rule.is_per_series() {
+                        sources.insert(watch.id(), self.sources.remove(&watch.id()).unwrap_or_default());
+                    }
                 }
             }
         }
+        self.sources = sources;
+        self.space();
+    }
+
+    /// Joining rules look at all their series each time: together at so many a second, or less often than that.
+    fn space(&mut self) {
+        let rules = self.groups.iter().flat_map(|g| &g.rules).filter(|r| !r.is_per_series());
+        let series: usize = rules.flat_map(|r| r.plan.watches()).map(|w| w.len()).sum();
+        let spacing = Duration::from_secs_f64(series as f64 / JOINED_PER_SECOND);
+        self.spacing = spacing.min(self.config.settle);
     }
 
     pub fn config(&self) -> &RuleSetConfig {
@@ -191,19 +250,31 @@ impl RuleSet {
     /// Evaluates every group whose slot has come, and every joining rule whose inputs have settled.
     pub fn evaluate(&mut self, now: Timestamp, head: &Head) -> Evaluation {
         let mut news = Evaluation { writes: std::mem::take(&mut self.orphans), ..Evaluation::default() };
+        self.space();
+        let since = self.since(now, head);
         for group in &mut self.groups {
             let slot = group.due_slot(now);
-            if slot.is_none() && !group.has_settled(now) {
+            if slot.is_none() && !group.has_settled(now, &mut self.sources, self.config.settle) {
                 continue;
             }
             self.columns.turn();
-            let stage = Stage { head, config: &self.config, columns: &self.columns };
+            let stage = Stage { head, config: &self.config, columns: &self.columns, since };
             if let Some(slot) = slot {
                 group.evaluate(slot, &stage, &mut news);
             }
             group.settle(now, &stage, &mut news);
         }
         news
+    }
+
+    /// Since when the silence of a series means something.
+    fn since(&mut self, at: Timestamp, head: &Head) -> Timestamp {
+        let started = self.config.started_at;
+        if started == Timestamp::MIN {
+            return started;
+        }
+        self.hearing.hear(head.newest_sample_time());
+        self.hearing.since(at, started)
     }
 
     /// Evaluates every group at exactly `at`, whatever its slots: for unit tests and replay. `order` names the groups
@@ -213,9 +284,10 @@ impl RuleSet {
         let mut indexes: Vec<usize> = (0..self.groups.len()).collect();
         let rank = |i: &usize| order.iter().position(|n| **n == *self.groups[*i].name).unwrap_or(order.len());
         indexes.sort_by_key(rank);
+        let since = self.since(at, head);
         for i in indexes {
             self.columns.turn();
-            let stage = Stage { head, config: &self.config, columns: &self.columns };
+            let stage = Stage { head, config: &self.config, columns: &self.columns, since };
             self.groups[i].evaluate(at, &stage, &mut news);
         }
         news
@@ -224,33 +296,47 @@ impl RuleSet {
     /// Evaluates what these series can start: per-series rules at once and for these series alone, joining rules when
     /// their inputs have settled.
     pub fn evaluate_arrivals(&mut self, series: &[Arc<Series>], now: Timestamp, head: &Head) -> Evaluation {
-        let mut touched: BTreeMap<u32, Vec<Arc<Series>>> = BTreeMap::new();
+        let began = self.config.elapsed();
+        let mut touched: BTreeMap<u32, Touched> = BTreeMap::new();
         let mut newest = None;
         for one in series {
             newest = newest.max(one.newest());
+            let came = one.touched();
             for watch in one.watch_ids() {
-                touched.entry(watch).or_default().push(one.clone());
+                let touched = touched.entry(watch).or_insert_with(|| Touched { series: Vec::new(), oldest: came });
+                touched.series.push(one.clone());
+                touched.oldest = touched.oldest.min(came);
             }
         }
         let at = now.max(newest.unwrap_or(now).min(now + CLOCK_SKEW_MAX));
         let mut news = Evaluation::default();
+        let since = self.since(now, head);
         self.columns.turn();
-        let stage = Stage { head, config: &self.config, columns: &self.columns };
-        for (watch, series) in touched {
+        let stage = Stage { head, config: &self.config, columns: &self.columns, since };
+        let mut joining = Vec::new();
+        for (watch, touched) in touched {
             let Some(rules) = self.watchers.get(&watch) else { continue };
-            let series = Arc::new(series);
+            if let Some(sources) = self.sources.get_mut(&watch) {
+                touched.series.iter().for_each(|series| sources.moved(series));
+            }
+            let series = Arc::new(touched.series);
             for (g, r) in rules {
                 let group = &mut self.groups[*g];
                 if group.rules[*r].is_per_series() {
                     group.arrive(*r, &series, at, &stage, &mut news);
-                } else if group.rules[*r].settles_at.is_none() {
-                    let settles_at = now + self.config.settle;
-                    // A slot that comes first sees the same.
-                    if settles_at < group.next_slot {
-                        group.rules[*r].settles_at = Some(settles_at);
-                    }
+                    let waited = now.since(touched.oldest) + self.config.elapsed().saturating_sub(began);
+                    group.rules[*r].arrival_latency = Some(waited);
+                } else {
+                    joining.push((*g, *r));
                 }
             }
+        }
+        for (g, r) in joining {
+            let group = &mut self.groups[g];
+            let next_slot = group.next_slot;
+            let due = group.rules[r].touch(now, &self.sources, self.config.settle, self.spacing);
+            // A slot that comes first sees the same.
+            group.rules[r].settles_at = Some(due).filter(|due| *due < next_slot);
         }
         news
     }

@@ -59,6 +59,8 @@ pub struct RuleView {
     pub last_evaluation: Option<Timestamp>,
     /// Evaluated for single series as they arrive; else when its inputs have settled.
     pub per_series: bool,
+    /// How long the oldest sample of the last arrival waited for this rule's evaluation; `None` before the first.
+    pub arrival_latency: Option<Duration>,
     pub kind: RuleKindView,
 }
 
@@ -84,6 +86,8 @@ pub struct AlertView {
     pub state: &'static str,
     pub active_at: Timestamp,
     pub keep_firing_since: Option<Timestamp>,
+    /// Since when its source is silent without having ended: it is held, not resolved.
+    pub source_lost_since: Option<Timestamp>,
     /// In exponent form: `1e+00`; a histogram's text.
     pub value: String,
 }
@@ -146,6 +150,7 @@ fn rule(rule: &Rule) -> RuleView {
         evaluation_time: rule.evaluation_time,
         last_evaluation: rule.last_evaluation,
         per_series: rule.is_per_series(),
+        arrival_latency: rule.arrival_latency,
         kind,
     }
 }
@@ -166,6 +171,7 @@ fn alert(active: &Active) -> Option<AlertView> {
         state,
         active_at: active.active_at,
         keep_firing_since: active.keep_firing_since,
+        source_lost_since: active.lost_since,
         value,
     })
 }

@@ -3,10 +3,13 @@
 //! Never: holds back the start of an ordinary alert.
 //! Start at [`Warmth`].
 
+use super::sources::source_of;
 use crate::model::labels::ALERT_NAME;
-use crate::model::{Labels, Timestamp};
+use crate::model::{Fingerprint, Labels, Matcher, Timestamp};
 use crate::promql::{Expr, LOOKBACK_DEFAULT, Plan};
 use crate::series::Head;
+use foldhash::fast::FixedState;
+use std::collections::HashMap;
 use std::time::Duration;
 
 /// What one rule needs before its silence means something.
@@ -51,9 +54,20 @@ impl Warmth {
 
     /// Whether an alert that was carried over the start may end now: its window is covered, and a series that could
     /// have kept it alive was heard since, or everything that is silent has been silent for a whole window.
-    pub(super) fn may_end(&self, head: &Head, plan: &Plan, alert: &Labels, at: Timestamp, started: Timestamp) -> bool {
+    /// `after_gap`: what began then was a gap in what reached us, not a start: its hole is in the windows.
+    pub(super) fn may_end(
+        &self,
+        head: &Head,
+        plan: &Plan,
+        alert: &Labels,
+        at: Timestamp,
+        (started, after_gap): (Timestamp, bool),
+    ) -> bool {
         if started == Timestamp::MIN {
             return true;
+        }
+        if after_gap && self.ranges && at < started + self.reach {
+            return false;
         }
         if head.newest_sample_time().is_none_or(|t| t <= started) {
             return false;
@@ -69,5 +83,52 @@ impl Warmth {
                 |labels: &Labels| labels.iter().all(|(n, v)| alert.get(n).is_none_or(|a| a == v) || n == ALERT_NAME);
             watch.snapshot().iter().any(|s| s.newest().is_some_and(|t| t > started) && fits(s.labels()))
         })
+    }
+}
+
+/// The newest sample of each source of a rule, gathered when an alert is missing for the first time in an evaluation.
+#[derive(Default)]
+pub(super) struct Watermarks {
+    by_source: Option<HashMap<Fingerprint, Mark, FixedState>>,
+}
+
+#[derive(Clone, Copy)]
+struct Mark {
+    newest: Timestamp,
+    /// The newest sample says itself that the series has ended.
+    is_end: bool,
+}
+
+impl Watermarks {
+    fn gather(plan: &Plan) -> HashMap<Fingerprint, Mark, FixedState> {
+        let mut by_source: HashMap<Fingerprint, Mark, FixedState> = HashMap::default();
+        for watch in plan.watches() {
+            for series in watch.snapshot().iter() {
+                let Some(newest) = series.tail().newest else { continue };
+                let mark = Mark { newest: newest.t, is_end: newest.v.is_stale() };
+                let known = by_source.entry(source_of(series.labels())).or_insert(mark);
+                if known.newest < mark.newest {
+                    *known = mark;
+                }
+            }
+        }
+        by_source
+    }
+
+    /// Whether the source of an alert has fallen silent without a word: no stale marker, and nothing else of it is heard.
+    /// Series that are silent for as long as the head keeps samples leave, and then this ends.
+    pub(super) fn is_lost(&mut self, head: &Head, plan: &Plan, alert: &Labels, at: Timestamp) -> bool {
+        let marks = self.by_source.get_or_insert_with(|| Self::gather(plan));
+        let silent = |mark: &Mark| mark.newest <= at - LOOKBACK_DEFAULT && !mark.is_end;
+        let names = ["job", "instance"];
+        if names.iter().any(|name| alert.get(name).is_none()) {
+            // Of many sources: lost only when all are.
+            return !marks.is_empty() && marks.values().all(silent);
+        }
+        if !marks.get(&source_of(alert)).is_some_and(silent) {
+            return false;
+        }
+        let matchers = names.map(|name| Matcher::equal(name, alert.value(name)));
+        !head.select(&matchers).iter().any(|s| s.newest().is_some_and(|t| t > at - LOOKBACK_DEFAULT))
     }
 }

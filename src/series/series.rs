@@ -180,6 +180,11 @@ impl Series {
         self.slot
     }
 
+    /// When a sample came last, by our own clock.
+    pub fn touched(&self) -> Timestamp {
+        Timestamp::from_millis(self.touched_ms.load(Ordering::Relaxed))
+    }
+
     /// The time of the newest sample.
     pub fn newest(&self) -> Option<Timestamp> {
         self.read(Data::newest)?.map(Timestamp::from_millis)

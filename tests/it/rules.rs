@@ -3,6 +3,8 @@
 //! Never: copies the public files.
 //! Start at [`shipped_rules_pass_their_tests`].
 
+mod arrival;
+
 use std::path::{Path, PathBuf};
 use watchfire::rules::{RuleFile, file, unittest};
 
@@ -149,6 +151,31 @@ fn rule_corpora_load_and_pass() {
     println!("{loaded} rule files loaded, {passed} unit-test files passed, {} failed", failures.len());
     assert!(failures.is_empty(), "{}", failures.join("\n\n"));
     assert!(loaded > 100 && passed > 50);
+}
+
+#[test]
+fn arrivals_and_slots_fire_the_same() {
+    let mut files = Vec::new();
+    yaml_files(Path::new("rules"), &mut files);
+    if let Some(root) = conformance() {
+        yaml_files(&root.join("rule-corpora"), &mut files);
+    }
+    let (mut alerts, mut fired, mut early) = (0, 0, 0);
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        if text.contains("rule_files:") || !text.contains("groups:") {
+            continue;
+        }
+        let Ok(file) = load(&path) else { continue };
+        let outcome = arrival::compare(file);
+        let of_file = outcome.alerts.iter().filter(|name| outcome.fired.contains(name.as_ref())).count();
+        alerts += outcome.alerts.len();
+        fired += of_file;
+        early += outcome.started_by_arrival;
+    }
+    println!("{fired} of {alerts} alerts fired, {early} started by an arrival");
+    assert!(fired * 10 > alerts * 6, "{fired} of {alerts}");
+    assert!(early > fired / 2);
 }
 
 #[test]
