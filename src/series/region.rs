@@ -506,6 +506,11 @@ impl Data {
         self.hot.get(i).filter(|hot| hot.tail != NONE).map(|hot| hot.pen.last)
     }
 
+    /// When a sample came last, rounded down to a second.
+    pub fn touched_ms(&self, i: usize) -> i64 {
+        self.hot.get(i).map_or(i64::MIN, |hot| i64::from(hot.touched) * 1000)
+    }
+
     pub fn newest(&self, i: usize) -> Option<i64> {
         let histogram = self.histograms(i).and_then(|all| all.back()).map(|(t, _)| *t);
         self.last_float(i).map(|s| s.t).max(histogram)

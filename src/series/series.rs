@@ -180,9 +180,9 @@ impl Series {
         self.slot
     }
 
-    /// When a sample came last, by our own clock.
+    /// When a sample came last, by our own clock, in whole seconds.
     pub fn touched(&self) -> Timestamp {
-        Timestamp::from_millis(self.touched_ms.load(Ordering::Relaxed))
+        Timestamp::from_millis(self.read(Data::touched_ms).unwrap_or(i64::MIN))
     }
 
     /// The time of the newest sample.

@@ -169,7 +169,7 @@ async fn after_a_failed_sync_nothing_is_accepted() {
     // The next append closes this segment, which is synced for that.
     config.faults.next(Call::Sync, EIO);
     drop(wal.append(1, 1, Bytes::from_static(b"b")).await);
-    assert!(!wal.is_healthy());
+    assert!(wal.status().failed);
     for n in 2..4 {
         assert!(matches!(wal.append(1, n, Bytes::from_static(b"c")).await, Err(WalError::Failed(_))));
     }

@@ -195,7 +195,7 @@ fn survive(text: &str) {
     }
     let at = Timestamp::from_millis(600_000);
     let _ = plan.eval_range(head(), at, at + Duration::from_mins(3), Duration::from_mins(1), &ctx);
-    let _ = plan.eval_series(&Arc::default(), at, &ctx, None);
+    let _ = plan.eval_series(&Arc::default(), at, &ctx);
 }
 
 proptest! {

@@ -114,13 +114,13 @@ fn per_series_evaluation_agrees_with_the_whole() {
         assert_eq!(elements(&plan.eval(&head, at, &ctx).unwrap().value), whole, "{text} attached");
         let mut singly = Vec::new();
         for series in plan.watches()[0].series() {
-            singly.extend(elements(&plan.eval_series(&Arc::new(vec![series]), at, &ctx, None).unwrap().value));
+            singly.extend(elements(&plan.eval_series(&Arc::new(vec![series]), at, &ctx).unwrap().value));
         }
         singly.sort();
         assert_eq!(singly, whole, "{text} one by one");
     }
     let joining = Plan::new(&parse("sum(hits_total)").unwrap());
-    assert!(matches!(joining.eval_series(&Arc::default(), at, &ctx, None), Err(EvalError::Unsupported(_))));
+    assert!(matches!(joining.eval_series(&Arc::default(), at, &ctx), Err(EvalError::Unsupported(_))));
 }
 
 #[test]

@@ -70,7 +70,7 @@ fn survey(file: &RuleFile) -> (Vec<Wanted>, BTreeSet<String>) {
         let mut numbers = vec![0.0, 1.0];
         let mut missing = Vec::new();
         rule.expr.walk(&mut |e| match e {
-            Expr::Number(v) => numbers.push(*v),
+            Expr::Number(v, ..) => numbers.push(*v),
             Expr::Aggregate(a) if !a.without => joins.extend(a.grouping.iter().cloned()),
             Expr::Binary(b) => {
                 if let Some(m) = b.matching.as_ref().filter(|m| m.on) {
