@@ -6,6 +6,7 @@
 mod amtool;
 mod load;
 mod process;
+mod samples;
 mod sinks;
 mod story;
 mod world;
