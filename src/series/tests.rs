@@ -156,7 +156,7 @@ fn idle_series_leave() {
     assert!(watch.generation() > generation);
     assert_eq!(found(&head, &[("__name__", MatchOp::Equal, "a")]), ["2"]);
     assert_eq!(head.label_values("i", &[]).join(" "), "2");
-    assert!(head.batch(at(101)).append_known(7, |_| true, 102_000, 0).is_none());
+    assert_eq!(head.batch(at(101)).slot_of(7), None);
     assert_eq!((old.labels().value("i"), old.newest()), ("1", None));
     // A handle that outlived its series leads to the new one.
     head.batch(at(102)).append(&old, 102_000, &SampleValue::Float(5.0)).unwrap();
