@@ -6,6 +6,8 @@
 mod counters;
 mod ingest;
 mod report;
+#[cfg(test)]
+mod tests;
 
 pub use counters::WriteCounters;
 pub use ingest::Ingest;

@@ -2,7 +2,7 @@
 //! In: keys or places, and samples. Out: what happened to each; the head's totals are settled once, at the end.
 //! Never: takes a lock per sample: the table of known keys is held for the whole request, a region for as long as samples
 //! go to neighbours, which is how senders order them.
-//! Start at [`Batch::append_known`], then [`Batch::append`].
+//! Start at [`Batch::slot_of`] and [`Batch::append_group`], then [`Batch::append`].
 
 use super::aliases::{Aliases, Cursor};
 use super::block::Raw;
@@ -24,8 +24,6 @@ pub enum Appended {
     Added,
     /// The very same sample was there already.
     Known,
-    /// The caller did not admit it (another HA replica is elected).
-    NotAdmitted,
 }
 
 /// A key that is to be remembered when the request ends.
@@ -81,6 +79,35 @@ impl<'h> Batch<'h> {
         self.watched
     }
 
+    /// The slot and the tag that were remembered with this key, for [`Self::append_group`].
+    #[inline]
+    pub fn slot_of(&mut self, key: u128) -> Option<(u32, u32)> {
+        let head = self.head;
+        let aliases = self.aliases.get_or_insert_with(|| head.aliases());
+        aliases.find(key, &mut self.cursor).map(|alias| (alias.slot, alias.tag))
+    }
+
+    /// Appends samples of known series, in order; `each` hears what became of them, `None` when a series has left. All
+    /// their memory is asked for before the first is written to, so that one waits for memory while the others come too:
+    /// with a million series nothing of them is in a cache.
+    #[inline]
+    pub fn append_group<T>(
+        &mut self,
+        group: &[T],
+        sample: impl Fn(&T) -> (u32, i64, u64),
+        mut each: impl FnMut(&T, Option<Result<Appended, AppendError>>),
+    ) {
+        let touched = group.iter().fold(0_u32, |sum, item| {
+            let (data, i) = self.data(sample(item).0);
+            sum.wrapping_add(data.touch(i))
+        });
+        std::hint::black_box(touched);
+        for item in group {
+            let (slot, t_ms, bits) = sample(item);
+            each(item, self.append_slot(slot, t_ms, bits));
+        }
+    }
+
     /// The place and the tag that were remembered with this key.
     #[inline]
     pub fn known(&mut self, key: u128) -> Option<(Place, u32)> {
@@ -90,26 +117,7 @@ impl<'h> Batch<'h> {
     }
 
     #[inline]
-    fn slot_of(&mut self, key: u128) -> Option<(u32, u32)> {
-        let head = self.head;
-        let aliases = self.aliases.get_or_insert_with(|| head.aliases());
-        aliases.find(key, &mut self.cursor).map(|alias| (alias.slot, alias.tag))
-    }
-
-    /// Appends to the series that is known by this key; `None` when the key is new here. `admit` may turn the sample away
-    /// by the tag that was remembered with it.
-    #[inline]
-    pub fn append_known(
-        &mut self,
-        key: u128,
-        admit: impl FnOnce(u32) -> bool,
-        t_ms: i64,
-        bits: u64,
-    ) -> Option<Result<Appended, AppendError>> {
-        let (slot, tag) = self.slot_of(key)?;
-        if !admit(tag) {
-            return Some(Ok(Appended::NotAdmitted));
-        }
+    fn append_slot(&mut self, slot: u32, t_ms: i64, bits: u64) -> Option<Result<Appended, AppendError>> {
         if t_ms > self.ahead_ms {
             return Some(Err(AppendError::TooFarAhead));
         }

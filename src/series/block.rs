@@ -85,6 +85,12 @@ impl Block {
         true
     }
 
+    /// Reads a byte of each of its cache lines.
+    #[inline]
+    pub fn touch(&self) -> u32 {
+        u32::from(self.used) + u32::from(self.bytes[PAYLOAD - 1])
+    }
+
     pub fn count(&self) -> usize {
         usize::from(self.count)
     }

@@ -337,6 +337,12 @@ impl Data {
 
     // --- Samples come. ---
 
+    /// Reads a little of what [`Self::append_float`] will need.
+    #[inline]
+    pub fn touch(&self, i: usize) -> u32 {
+        self.hot.get(i).and_then(|hot| self.block(hot.tail)).map_or(0, Block::touch)
+    }
+
     /// Adds a float of any age that is newer than all others, or a late one within the out-of-order window.
     #[inline]
     pub fn append_float(

@@ -156,7 +156,7 @@ fn idle_series_leave() {
     assert!(watch.generation() > generation);
     assert_eq!(found(&head, &[("__name__", MatchOp::Equal, "a")]), ["2"]);
     assert_eq!(head.label_values("i", &[]).join(" "), "2");
-    assert!(head.batch(at(101)).append_known(7, |_| true, 102_000, 0).is_none());
+    assert_eq!(head.batch(at(101)).slot_of(7), None);
     assert_eq!((old.labels().value("i"), old.newest()), ("1", None));
     // A handle that outlived its series leads to the new one.
     head.batch(at(102)).append(&old, 102_000, &SampleValue::Float(5.0)).unwrap();
@@ -212,4 +212,75 @@ fn many_threads_at_once() {
     });
     assert_eq!((head.series_count(), watch.len(), head.sample_count()), (500, 500, 8_000));
     assert!(head.select(&[]).iter().all(|s| values(s).len() == 16));
+}
+
+#[test]
+fn limits_per_metric_and_per_source() {
+    let head = Head::new(HeadConfig { series_per_metric_max: 2, series_per_source_max: 3, ..HeadConfig::default() });
+    let check = |text: &str, expect: Result<(), &str>| {
+        let got = put(&head, text, 0, 1.0).map(|_| ()).map_err(|e| e.to_string());
+        match (&got, expect) {
+            (Ok(()), Ok(())) => {}
+            (Err(text), Err(part)) if text.contains(part) => {}
+            _ => panic!("{text}: {got:?}, expected {expect:?}"),
+        }
+    };
+    check("__name__=a,i=1,cluster=x", Ok(()));
+    check("__name__=a,i=2,cluster=x", Ok(()));
+    check("__name__=a,i=3,cluster=x", Err("of one metric: the limit of 2 is reached, no new series of metric \"a\""));
+    check("__name__=b,i=3,cluster=x", Ok(()));
+    check("__name__=b,i=4,cluster=x", Err("from cluster=\"x\": the limit of 3"));
+    check("__name__=b,i=4,cluster=y", Ok(()));
+    check("__name__=c,i=1", Ok(()));
+    check("__name__=c,i=2", Ok(()));
+    check("__name__=d,i=3", Ok(()));
+    check("__name__=e,i=3", Err("from cluster=\"\""));
+    check("__name__=a,i=1,cluster=x", Ok(()));
+    // Who leaves makes room.
+    assert_eq!(head.sweep(at(10_000)), 7);
+    check("__name__=a,i=3,cluster=x", Ok(()));
+}
+
+#[test]
+fn a_budget_holds_what_rules_select_and_drops_the_rest() {
+    let budget = 4 << 20;
+    let head = Head::new(HeadConfig { memory_budget: Some(budget), ..HeadConfig::default() });
+    let watch = head.watch(&[Matcher::equal("__name__", "wanted")]);
+    let pad = "x".repeat(200);
+    let fill = |name: &str, max: usize, secs: i64| {
+        let put = |i: usize| put(&head, &format!("__name__={name},i={i},pad={pad}{i}"), secs, 1.0);
+        (0..max).position(|i| put(i).is_err())
+    };
+    let others = fill("other", 100_000, 0).expect("the budget ends");
+    let held = head.memory_bytes();
+    assert!(held < budget && held > budget / 2, "{held} of {budget}");
+    // Known series go on.
+    put(&head, &format!("__name__=other,i=0,pad={pad}0"), 15, 1.0).unwrap();
+    let wanted = fill("wanted", 100_000, 15).expect("the budget ends for all");
+    assert!(wanted > 100 && watch.len() == wanted, "{wanted} beside {others}");
+    assert!(head.memory_bytes() < budget + budget / 8, "{}", head.memory_bytes());
+    // Short of memory, what no rule selects leaves first, and only that.
+    let left = head.sweep(at(16));
+    assert!(left > 0 && watch.len() == wanted, "{left} left");
+    assert_eq!(head.series_count(), others + wanted - left);
+    assert!(fill("wanted_not", 10, 16).is_some() || head.memory_bytes() < budget);
+    head.leave_out("m", 2);
+    head.leave_out("m", 3);
+    assert_eq!(head.left_out().iter().map(|(m, n)| (&**m, *n)).collect::<Vec<_>>(), [("m", 5)]);
+}
+
+#[test]
+fn samples_that_come_late_are_told_to_whoever_keeps_state() {
+    let head = Head::default();
+    let series = put(&head, "__name__=a", 100, 1.0).unwrap();
+    let check = |secs: i64, v: f64, expect: u32| {
+        drop(put(&head, "__name__=a", secs, v));
+        assert_eq!(series.reordered(), expect, "{v} at {secs}");
+    };
+    check(115, 1.0, 0);
+    check(115, 1.0, 0);
+    check(115, 2.0, 0);
+    check(110, 1.0, 1);
+    check(101, 1.0, 2);
+    check(130, 1.0, 2);
 }

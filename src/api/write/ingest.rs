@@ -47,6 +47,18 @@ impl Verdict {
     }
 }
 
+/// Known samples that are appended together.
+const GROUP: usize = 16;
+
+/// The sample of a known series, and its message for what may go wrong.
+struct Gathered<'m> {
+    slot: u32,
+    sample: RawSample,
+    body: &'m [u8],
+}
+
+type Group<'m> = SmallVec<[Gathered<'m>; GROUP]>;
+
 impl<'a> Ingest<'a> {
     /// `symbols` is memory that is used again from request to request.
     pub fn run(
@@ -72,40 +84,81 @@ impl<'a> Ingest<'a> {
     }
 
     fn v1(&mut self, message: &[u8]) -> Result<(), Malformed> {
-        for item in v1::items(message) {
-            match item? {
-                v1::Item::Series(body) => self.v1_series(body)?,
-                v1::Item::Metadata(metadata) => self.metadata(&metadata, &[], |_| None),
+        let hasher = self.head.hasher();
+        let mut group = Group::new();
+        let mut walk = || {
+            for item in v1::items(message) {
+                match item? {
+                    v1::Item::Series(body) => {
+                        if let Some((span, sample)) = v1::tail_sample(body)
+                            && let Some(key) = hasher.span(span)
+                            && self.gather(key, sample, body, &mut group)
+                        {
+                            if group.len() == GROUP {
+                                self.flush_v1(&mut group)?;
+                            }
+                            continue;
+                        }
+                        self.flush_v1(&mut group)?;
+                        self.v1_series(body)?;
+                    }
+                    v1::Item::Metadata(metadata) => self.metadata(&metadata, &[], |_| None),
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        };
+        let end = walk();
+        // What came before a break is kept.
+        self.flush_v1(&mut group).and(end)
     }
 
-    #[inline]
+    fn flush_v1(&mut self, group: &mut Group<'_>) -> Result<(), Malformed> {
+        let gone = self
+            .append_group(group, |body| v1::tail_sample(body).map_or(Refused::Span(body), |(s, _)| Refused::Span(s)));
+        gone.into_iter().try_for_each(|body| self.v1_series(body))
+    }
+
     fn v1_series(&mut self, body: &[u8]) -> Result<(), Malformed> {
-        let hasher = self.head.hasher();
-        if let Some((span, sample)) = v1::tail_sample(body)
-            && let Some(key) = hasher.span(span)
-            && let Some(result) = self.append_known(key, sample)
-        {
-            self.count_float(result, || Refused::Span(span));
-            return Ok(());
-        }
         let series = v1::TimeSeries::parse(body)?;
         let n = (series.samples().count() + series.histograms().count()) as u64;
         if n == 0 {
             return Ok(());
         }
-        let key = series.label_span().and_then(|span| hasher.span(span));
+        let key = series.label_span().and_then(|span| self.head.hasher().span(span));
         let Some((place, origin)) = self.find(key, &series.labels, n) else { return Ok(()) };
         self.append(place, origin, series.samples(), series.histograms(), series.exemplars as u64)
     }
 
-    /// `None` when this key is not known.
+    /// Puts the sample of a known series beside others; false when the key is not known.
     #[inline]
-    fn append_known(&mut self, key: u128, s: RawSample) -> Option<Result<Appended, AppendError>> {
-        let Self { ha, now, verdict, batch, .. } = self;
-        batch.append_known(key, |origin| verdict.of(ha, origin, *now), s.t_ms, s.bits)
+    fn gather<'m>(&mut self, key: u128, sample: RawSample, body: &'m [u8], group: &mut Group<'m>) -> bool {
+        let Some((slot, origin)) = self.batch.slot_of(key) else { return false };
+        if self.verdict.of(self.ha, origin, self.now) {
+            group.push(Gathered { slot, sample, body });
+        } else {
+            self.report.ha_dropped += 1;
+        }
+        true
+    }
+
+    /// Appends what was gathered; returns the bodies of series that have left in the meantime.
+    #[inline]
+    fn append_group<'m, 's>(
+        &mut self,
+        group: &mut Group<'m>,
+        name: impl Fn(&'m [u8]) -> Refused<'s>,
+    ) -> SmallVec<[&'m [u8]; 1]> {
+        let mut gone = SmallVec::new();
+        let Self { batch, report, .. } = self;
+        let sample = |g: &Gathered<'m>| (g.slot, g.sample.t_ms, g.sample.bits);
+        batch.append_group(group, sample, |g, result| match result {
+            // A sample that was there already counts as written: the sender's second try must succeed.
+            Some(Ok(Appended::Added | Appended::Known)) => report.samples += 1,
+            Some(Err(e)) => report.reject(e.reason(), 1, format_args!("{e}: {}", name(g.body))),
+            None => gone.push(g.body),
+        });
+        group.clear();
+        gone
     }
 
     /// The series that is known by `key`, or else by its labels; then the key is remembered.
@@ -123,18 +176,33 @@ impl<'a> Ingest<'a> {
     fn v2(&mut self, message: &[u8], symbols: &mut Symbols) -> Result<(), Malformed> {
         let hasher = self.head.hasher();
         symbols.read(message, |text| hasher.text(text))?;
-        for body in v2::series(message) {
-            let body = body?;
-            if let Some((refs, sample)) = v2::usual(body, symbols.len())
-                && let Some(key) = row_key(hasher, symbols, refs)
-                && let Some(result) = self.append_known(key, sample)
-            {
-                self.count_float(result, || Refused::Refs(message, symbols, refs));
-                continue;
+        let symbols = &*symbols;
+        let mut group = Group::new();
+        let mut walk = || {
+            for body in v2::series(message) {
+                let body = body?;
+                if let Some((refs, sample)) = v2::usual(body, symbols.len())
+                    && let Some(key) = row_key(hasher, symbols, refs)
+                    && self.gather(key, sample, body, &mut group)
+                {
+                    if group.len() == GROUP {
+                        self.flush_v2(message, symbols, &mut group)?;
+                    }
+                    continue;
+                }
+                self.flush_v2(message, symbols, &mut group)?;
+                self.v2_series(message, symbols, &v2::TimeSeries::parse(body)?)?;
             }
-            self.v2_series(message, symbols, &v2::TimeSeries::parse(body)?)?;
-        }
-        Ok(())
+            Ok(())
+        };
+        let end = walk();
+        self.flush_v2(message, symbols, &mut group).and(end)
+    }
+
+    fn flush_v2(&mut self, message: &[u8], symbols: &Symbols, group: &mut Group<'_>) -> Result<(), Malformed> {
+        let refs = |body| v2::usual(body, symbols.len()).map_or(&[][..], |(refs, _)| refs);
+        let gone = self.append_group(group, |body| Refused::Refs(message, symbols, refs(body)));
+        gone.into_iter().try_for_each(|body| self.v2_series(message, symbols, &v2::TimeSeries::parse(body)?))
     }
 
     fn v2_series(&mut self, message: &[u8], symbols: &Symbols, series: &v2::TimeSeries<'_>) -> Result<(), Malformed> {
@@ -315,16 +383,6 @@ impl<'a> Ingest<'a> {
         }
         let labels = self.batch.labels(place);
         self.report.reject(reason, 1, format_args!("{why}: {}", Refused::Labels(&labels)));
-    }
-
-    #[inline]
-    fn count_float<'s>(&mut self, result: Result<Appended, AppendError>, series: impl FnOnce() -> Refused<'s>) {
-        match result {
-            // A sample that was there already counts as written: the sender's second try must succeed.
-            Ok(Appended::Added | Appended::Known) => self.report.samples += 1,
-            Ok(Appended::NotAdmitted) => self.report.ha_dropped += 1,
-            Err(e) => self.report.reject(e.reason(), 1, format_args!("{e}: {}", series())),
-        }
     }
 
     /// Metadata never fails a write; what is not text is left out.

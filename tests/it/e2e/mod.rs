@@ -9,6 +9,7 @@ mod expressions;
 mod load;
 mod process;
 mod promtool;
+mod samples;
 mod sinks;
 mod story;
 mod world;

@@ -1,0 +1,65 @@
+//! The door in front of a disk that fails.
+//! In: bodies, and faults in the log. Out: 503 whenever the log has not got the body, and everything that heard 2xx after a restart.
+//! Never: a 2xx for what is not written.
+//! Start at [`nothing_is_acknowledged_that_the_log_has_not_got`].
+
+use super::*;
+use crate::clock::ManualClock;
+use crate::model::{Labels, Sample, SampleValue};
+use crate::wal::WalConfig;
+use crate::wal::faults::{Call, EIO, ENOSPC, Faults};
+
+const NOW_MS: i64 = 1_767_323_045_000;
+
+async fn post(door: &WriteDoor, n: i64) -> (u16, bool) {
+    let sample = Sample { t: Timestamp::from_millis(NOW_MS + n), v: n as f64 };
+    let body = remote_write::encode(Version::V1, &[(Labels::from_pairs([("__name__", "m")]), vec![sample])]);
+    let answer = door.handle(&HeaderMap::new(), body.into()).await;
+    (answer.status().as_u16(), answer.headers().contains_key(header::RETRY_AFTER))
+}
+
+/// Times of all samples that a replay brings back.
+fn replayed(dir: &std::path::Path) -> Vec<i64> {
+    let head = Head::default();
+    replay(dir, &head, &HaTracker::default(), Timestamp::MIN).expect("a whole log");
+    let mut points = Vec::new();
+    for series in head.select(&[]) {
+        series.range(Timestamp::MIN, Timestamp::MAX, &mut points);
+    }
+    assert!(points.iter().all(|p| matches!(p.v, SampleValue::Float(v) if v == (p.t.as_millis() - NOW_MS) as f64)));
+    points.iter().map(|p| p.t.as_millis() - NOW_MS).collect()
+}
+
+#[tokio::test]
+async fn nothing_is_acknowledged_that_the_log_has_not_got() {
+    let cases: [&[(Call, i32)]; 6] = [
+        &[(Call::Write, ENOSPC)],
+        &[(Call::Write, EIO), (Call::Cut, EIO)],
+        &[(Call::Short(5), ENOSPC)],
+        &[(Call::Short(25), EIO), (Call::Cut, EIO), (Call::Create, ENOSPC)],
+        &[(Call::Write, ENOSPC), (Call::Write, ENOSPC), (Call::Write, ENOSPC)],
+        // The first sync of a new segment.
+        &[(Call::Sync, EIO)],
+    ];
+    for faults in cases {
+        let dir = tempfile::tempdir().expect("a folder");
+        let plan = Faults::default();
+        let config = WalConfig { segment_bytes: 1, faults: plan.clone(), ..WalConfig::default() };
+        let wal = Some(Arc::new(Wal::open(dir.path(), config, NOW_MS).expect("a log")));
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(NOW_MS)));
+        let door = WriteDoor::new(Arc::default(), wal, Arc::default(), clock, Arc::default());
+        assert_eq!(post(&door, 0).await, (204, false));
+        faults.iter().for_each(|(call, errno)| plan.next(*call, *errno));
+        let (mut accepted, mut refused) = (vec![0], 0);
+        for n in 1..8 {
+            match post(&door, n).await {
+                (204, false) => accepted.push(n),
+                (503, true) => refused += 1,
+                other => panic!("{faults:?}: {other:?}"),
+            }
+        }
+        assert!(refused > 0, "{faults:?}");
+        drop(door);
+        assert_eq!(replayed(dir.path()), accepted, "{faults:?}");
+    }
+}
