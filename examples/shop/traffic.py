@@ -163,16 +163,15 @@ async def chaos(options) -> None:
             if mode == "brute-force":
                 await shop.post("/login", json={"name": "admin", "password": "guess"},
                                 headers={"x-forwarded-for": "203.0.113.9"})
-            elif mode == "queue" and sent < 1500:
-                for _ in range(10):
-                    await shop.post("/memories/extract", json={"user": 1, "text": "one job of many"})
+            elif mode == "queue" and sent < 4:
+                await shop.post("/imports", json={"user": 1, "texts": ["one job of many"] * 400})
 
         await switch(True)
         try:
             end, sent = time.monotonic() + options.seconds, 0
             while time.monotonic() < end and not until.is_set():
                 await pressure()
-                sent += 10
+                sent += 1
                 try:
                     await asyncio.wait_for(until.wait(), 0.15)
                 except TimeoutError:

@@ -1,6 +1,7 @@
 """The command line of `examples/run-local`."""
 
 import argparse
+import os
 import shutil
 import signal
 import sys
@@ -52,6 +53,11 @@ def lint(_) -> None:
     offline()
 
 
+def data_folder() -> Path:
+    """STACK_DATA, or a folder beside the code."""
+    return Path(os.environ.get("STACK_DATA", ROOT / ".stack"))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="run-local", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
@@ -61,7 +67,7 @@ def main() -> int:
         command.set_defaults(work=work)
         if name == "lint":
             continue
-        command.add_argument("--data", type=Path, default=ROOT / ".stack" / name, help="folder; removed at the end")
+        command.add_argument("--data", type=Path, default=data_folder() / name, help="folder; removed at the end")
         command.add_argument("--keep", action="store_true", help="keep the folder")
         command.add_argument("--ha", action="store_true", help="two replicas of Prometheus")
         command.add_argument("--pace", type=float, default=1 if name == "up" else 20, help="how much faster time runs")

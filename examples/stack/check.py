@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from . import lint
 from .host import Host
-from .processes import ROOT, StackError, until
+from .processes import ROOT, StackError, program, until
 from .stack import Stack
 
 ALWAYS = {"Watchdog"}
@@ -105,6 +105,33 @@ class Check:
         except StackError as error:
             raise StackError(f"{error}: {sorted(t for t in self.seen if t[2] != 'up')}") from error
         self.say(f"{len(self.seen)} targets up")
+        self.discovery()
+        self.metrics()
+
+    def discovery(self) -> None:
+        """A target comes and goes with its file, without a restart or a reload."""
+        port, path = self.stack.ports["node-exporter"], self.stack.data / "prometheus/targets/node.yml"
+        before = path.read_text()
+        path.write_text(before + f'- targets: ["localhost:{port}"]\n')
+
+        def there() -> bool:
+            found = self.stack.get("prometheus", "/api/v1/targets", state="active")["data"]["activeTargets"]
+            return any(t["labels"]["instance"] == f"localhost:{port}" and t["health"] == "up" for t in found)
+
+        # The refresh interval of the file, at our pace, and what a new target takes.
+        limit = 30 / self.stack.pace + 5 + 2 * self.stack.interval + 2
+        until("a target comes with its file", there, limit)
+        path.write_text(before)
+        until("a target goes with its file", lambda: not there(), limit)
+        self.say("a target came and went with its file")
+
+    def metrics(self) -> None:
+        """What we and the shop export is well formed, by the rules of promtool."""
+        for service in ("shop", "watchfire"):
+            text = self.stack.text(service, "/metrics")
+            done = subprocess.run([program("promtool"), "check", "metrics"], input=text, capture_output=True, text=True)
+            if done.returncode or done.stdout or done.stderr:
+                raise StackError(f"/metrics of {service}: {done.stdout}{done.stderr}")
 
     def _is_excused(self, name: str) -> bool:
         if name.startswith("Node") and self.host.is_right(name, 4 * 3600 / self.stack.pace):

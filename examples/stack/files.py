@@ -112,6 +112,7 @@ class Layout:
         whole["web"]["listen_address"] = f"127.0.0.1:{self.ports['watchfire']}"
         # Default of `evaluation.interval`, at our pace.
         whole["evaluation"] = {"interval": faster("15s", self.pace)}
+        whole["ingest"]["replica_failover"] = faster("30s", self.pace)
         for rule in whole["correlation"]["rules"]:
             rule["window"] = faster(rule["window"], self.pace)
         for probe in whole["probes"]:

@@ -52,14 +52,17 @@ class Stack:
         return self.ask(service, path + text)
 
     def ask(self, service: str, path: str, body=None, method: str | None = None):
+        text = self.text(service, path, body, method)
+        return json.loads(text) if text.strip() else None
+
+    def text(self, service: str, path: str, body=None, method: str | None = None) -> str:
         headers = {"content-type": "application/json"}
         if service == "watchfire":
             headers["authorization"] = f"Bearer {self.token}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url(service) + path, data, headers, method=method)
         with urllib.request.urlopen(request, timeout=30) as answer:
-            text = answer.read()
-            return json.loads(text) if text.strip() else None
+            return answer.read().decode()
 
     def query(self, expr: str, service: str = "prometheus") -> list[dict]:
         return self.get(service, "/api/v1/query", query=expr)["data"]["result"]

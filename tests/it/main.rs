@@ -21,6 +21,8 @@ mod promql;
 mod remote_write;
 mod rules;
 mod sim;
+#[cfg(feature = "stack")]
+mod stack;
 mod store;
 mod stories;
 mod support;

@@ -8,6 +8,7 @@ import hashlib
 import logging
 import time
 from contextlib import asynccontextmanager, suppress
+from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Request
 from fastapi.responses import JSONResponse
@@ -125,6 +126,9 @@ def maybe_fail() -> None:
         raise RuntimeError("broken on purpose")
 
 
+Text = Annotated[str, Field(min_length=1, max_length=2000)]
+
+
 class Credentials(BaseModel):
     name: str = Field(min_length=1, max_length=64)
     password: str = Field(min_length=1, max_length=128)
@@ -132,7 +136,12 @@ class Credentials(BaseModel):
 
 class Memory(BaseModel):
     user: int
-    text: str = Field(min_length=1, max_length=2000)
+    text: Text
+
+
+class Batch(BaseModel):
+    user: int
+    texts: list[Text] = Field(max_length=500)
 
 
 def scramble(name: str, password: str) -> str:
@@ -289,6 +298,15 @@ async def extract_later(memory: Memory):
     if not await cache.enqueue({"user": memory.user, "text": memory.text}):
         await extract(memory.user, memory.text)  # no queue: at once
     return {"accepted": True}
+
+
+@app.post("/imports", status_code=202)
+async def import_texts(batch: Batch):
+    maybe_fail()
+    for text in batch.texts:
+        if not await cache.enqueue({"user": batch.user, "text": text}):
+            await extract(batch.user, text)
+    return {"accepted": len(batch.texts)}
 
 
 @app.post("/orders", status_code=201)
