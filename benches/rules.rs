@@ -4,10 +4,17 @@
 //! Never: part of the tests.
 //! Start at [`cycles`].
 
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::fmt::Write as _;
-use std::time::{Duration, Instant};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant, UNIX_EPOCH};
+use tokio_util::sync::CancellationToken;
+use watchfire::clock::SystemClock;
+use watchfire::loops::evaluate::{EvaluateLoop, RuleEngine, RuleSink};
 use watchfire::model::{Labels, SampleValue, Timestamp};
-use watchfire::rules::{Evaluation, RuleFile, RuleSet, RuleSetConfig, file};
+use watchfire::rules::{Evaluation, RuleBody, RuleFile, RuleSet, RuleSetConfig, file};
 use watchfire::series::{Head, HeadConfig, Series};
 
 const STEP: Duration = Duration::from_secs(15);
@@ -124,7 +131,7 @@ fn cycles(shape: &Shape) {
     report(shape, &spent);
 }
 
-fn append(head: &Head, body: &[std::sync::Arc<Series>], now: Timestamp, cycle: u32) {
+fn append(head: &Head, body: &[Arc<Series>], now: Timestamp, cycle: u32) {
     let mut batch = head.batch(now);
     for (k, series) in body.iter().enumerate() {
         // The hundred series of an instance carry its scrape's time.
@@ -163,7 +170,103 @@ fn report(shape: &Shape, spent: &Spent) {
     );
 }
 
+/// The real loop, fed by another thread at 100,000 samples a second: how long from an accepted sample to the alert in the
+/// sink's hands.
+fn latency(shape: &Shape) {
+    const SECONDS: usize = 10;
+    const BODY: usize = 2_000;
+    let head = Arc::new(Head::new(HeadConfig::default()));
+    let wall = || Timestamp::from_millis(UNIX_EPOCH.elapsed().map_or(0, |d| d.as_millis() as i64));
+    let start = wall() - Duration::from_secs(60);
+    let append = |i: usize| head.append(&series_labels(shape, i), start, SampleValue::Float(0.0)).expect("in order");
+    let handles: Vec<_> = (0..SERIES).map(append).collect();
+    let begun = Instant::now();
+    let config = RuleSetConfig { stopwatch: Some(Arc::new(move || begun.elapsed())), ..RuleSetConfig::default() };
+    let mut file = rule_file(shape);
+    for rule in file.groups.iter_mut().flat_map(|g| &mut g.rules) {
+        if let RuleBody::Alerting { for_, .. } = &mut rule.body {
+            *for_ = Duration::ZERO;
+        }
+    }
+    let set = RuleSet::new(config, &[file], &head, start);
+    let engine = Arc::new(RuleEngine::new(set, head.clone()));
+    let sink = Arc::new(Clocked { heard: Mutex::default(), begun });
+    let stop = CancellationToken::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+    let looped = EvaluateLoop {
+        engine: engine.clone(),
+        sink: sink.clone(),
+        clock: Arc::new(SystemClock),
+        stop: stop.clone(),
+        observe: Arc::new(|_, _| {}),
+    };
+    let writer = std::thread::spawn(move || {
+        let mut accepted: HashMap<String, Duration> = HashMap::new();
+        let began = Instant::now();
+        for n in 0..SECONDS * SERIES / BODY {
+            let due = Duration::from_secs_f64(n as f64 * BODY as f64 / SERIES as f64);
+            std::thread::sleep(due.saturating_sub(began.elapsed()));
+            let body = &handles[n % (SERIES / BODY) * BODY..][..BODY];
+            let now = wall();
+            let mut batch = head.batch(now);
+            // One series of the first cluster in each body crosses its thresholds, and stays there.
+            let crossing = body.iter().position(|s| s.labels().value("cluster") == "eu-0").unwrap_or(0)
+                + n / 50 * shape.metrics * 2;
+            for (k, series) in body.iter().enumerate() {
+                let v = if k == crossing { 2e9 } else { 1.0 };
+                let _refused = batch.append(series, now.as_millis(), &SampleValue::Float(v));
+            }
+            drop(batch);
+            let series = &body[crossing].labels();
+            let key = format!("{} {}", series.metric_name(), series.value("instance"));
+            accepted.entry(key).or_insert(begun.elapsed());
+            engine.arrivals.notify_one();
+        }
+        std::thread::sleep(Duration::from_millis(200));
+        stop.cancel();
+        accepted
+    });
+    runtime.block_on(looped.run());
+    let accepted = writer.join().expect("the writer ends");
+    let heard = sink.heard.lock();
+    let mut waits: Vec<f64> = accepted
+        .iter()
+        .filter_map(|(key, at)| heard.get(key).map(|heard| heard.saturating_sub(*at).as_secs_f64() * 1e3))
+        .collect();
+    waits.sort_by(f64::total_cmp);
+    let place = |q: f64| waits.get(((waits.len() as f64 * q) as usize).min(waits.len().saturating_sub(1)));
+    println!(
+        "latency at {SERIES} samples/s: {} of {} alerts, p50 {:.2} ms, p99 {:.2} ms, longest {:.2} ms",
+        waits.len(),
+        accepted.len(),
+        place(0.5).copied().unwrap_or(f64::NAN),
+        place(0.99).copied().unwrap_or(f64::NAN),
+        place(1.0).copied().unwrap_or(f64::NAN)
+    );
+}
+
+/// Notes when it first heard of each series.
+struct Clocked {
+    heard: Mutex<HashMap<String, Duration>>,
+    begun: Instant,
+}
+
+impl RuleSink for Clocked {
+    fn submit<'a>(&'a self, news: &'a Evaluation) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+        let now = self.begun.elapsed();
+        let mut heard = self.heard.lock();
+        for alert in &news.alerts {
+            // Rules 0 to 3 of ten look at the level; their names tell the metric.
+            let number: usize = alert.labels.alert_name()[1..].parse().unwrap_or(0);
+            let key = format!("metric_{}_total {}", number / 10 % 100, alert.labels.value("instance"));
+            heard.entry(key).or_insert(now);
+        }
+        Box::pin(std::future::ready(true))
+    }
+}
+
 fn main() {
+    latency(&Shape { name: "latency", metrics: 100, ratio: false, cluster: true });
     // The workload that the peers were measured with.
     cycles(&Shape { name: "100 metrics", metrics: 100, ratio: false, cluster: true });
     // Ten times as many pairs of rule and series, and vector matching.

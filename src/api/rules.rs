@@ -93,6 +93,10 @@ fn rule(rule: &RuleView, with_alerts: bool) -> Json {
         // Ours: whether single series are evaluated as they arrive, or inputs are waited for.
         "arrivalClass": if rule.per_series { "per_series" } else { "joining" },
     });
+    if let Some(latency) = rule.arrival_latency {
+        // Ours: how long the oldest sample of the last arrival waited for this rule.
+        row["arrivalLatency"] = json!(latency.as_secs_f64());
+    }
     if let Some(error) = &rule.last_error {
         row["lastError"] = json!(&**error);
     }

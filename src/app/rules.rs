@@ -5,7 +5,7 @@
 
 use crate::config::{self, Config, Mistakes};
 use crate::model::Timestamp;
-use crate::rules::{RuleFile, RuleSetConfig};
+use crate::rules::{LimitAction, RuleFile, RuleSetConfig};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -32,9 +32,13 @@ pub fn settings(config: &Config, started_at: Timestamp) -> RuleSetConfig {
     let start = Instant::now();
     RuleSetConfig {
         interval: config.evaluation.interval,
+        query_offset: config.evaluation.query_offset,
         external_labels: config.external_labels.clone(),
         external_url: config.external_url(),
         started_at,
+        settle: config.evaluation.settle,
+        limit_action: if config.evaluation.keep_within_limit { LimitAction::Keep } else { LimitAction::Fail },
+        verify: config.evaluation.verify,
         stopwatch: Some(Arc::new(move || start.elapsed())),
         ..RuleSetConfig::default()
     }

@@ -22,6 +22,8 @@ use std::time::Duration;
 pub const LISTEN_ADDRESS: &str = "127.0.0.1:9095";
 /// A token that is shorter can be guessed.
 const TOKEN_MIN_BYTES: usize = 16;
+/// Prometheus' `batch_send_deadline`: a scrape that is not there by then does not come whole.
+const SETTLE: Duration = Duration::from_secs(5);
 /// Prometheus' default for `evaluation_interval` is 1m; ours follows the usual scrape interval.
 pub const EVALUATION_INTERVAL: Duration = Duration::from_secs(15);
 
@@ -173,6 +175,12 @@ pub struct Evaluation {
     pub interval: Duration,
     /// Groups look this far back, unless they set their own.
     pub query_offset: Duration,
+    /// How long a rule that joins series waits at most for the rest of a scrape.
+    pub settle: Duration,
+    /// A group's `limit` keeps as many alerts as it allows, instead of failing the rule as Prometheus does.
+    pub keep_within_limit: bool,
+    /// Every evaluation is made in full as well, and compared: for those who look for a fault in us.
+    pub verify: bool,
 }
 
 /// Reads `storage`.
@@ -398,7 +406,13 @@ pub fn paging(root: &Fields<'_>) -> Paging {
 
 /// Reads `evaluation`.
 pub fn evaluation(root: &Fields<'_>) -> Evaluation {
-    let mut evaluation = Evaluation { interval: EVALUATION_INTERVAL, query_offset: Duration::ZERO };
+    let mut evaluation = Evaluation {
+        interval: EVALUATION_INTERVAL,
+        query_offset: Duration::ZERO,
+        settle: SETTLE,
+        keep_within_limit: false,
+        verify: cfg!(debug_assertions),
+    };
     let Some(f) = root.fields("evaluation") else { return evaluation };
     if let Some(interval) = f.positive_duration("interval") {
         evaluation.interval = interval.value;
@@ -406,6 +420,11 @@ pub fn evaluation(root: &Fields<'_>) -> Evaluation {
     if let Some(offset) = f.duration("query_offset") {
         evaluation.query_offset = offset.value;
     }
+    if let Some(settle) = f.positive_duration("settle") {
+        evaluation.settle = settle.value;
+    }
+    evaluation.keep_within_limit = f.bool("keep_within_limit").unwrap_or(evaluation.keep_within_limit);
+    evaluation.verify = f.bool("verify").unwrap_or(evaluation.verify);
     f.finish();
     evaluation
 }

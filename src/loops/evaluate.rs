@@ -18,8 +18,11 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// Arrivals are gathered this long, so that one request with a thousand series is one evaluation, not a thousand.
+/// After an evaluation arrivals are gathered this long, so that a thousand requests a second are not as many evaluations.
+/// The first one after a pause is evaluated at once.
 const GATHER: Duration = Duration::from_millis(2);
+/// The picture is made anew no more often than this: it costs as much as there are rules, not as what has changed.
+const VIEW_EVERY: Duration = Duration::from_millis(100);
 /// Sleep at most so long, so that a clock that was set forward is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// The first pause after a sink refused; doubles up to the second figure.
@@ -54,12 +57,21 @@ pub struct RuleEngine {
     pub head: Arc<Head>,
     /// News of a reload, handed out by the loop before its own.
     pub pending: Mutex<Evaluation>,
+    /// When the picture was made, and whether something has changed since.
+    pub viewed: Mutex<(Timestamp, bool)>,
 }
 
 impl RuleEngine {
     pub fn new(rules: RuleSet, head: Arc<Head>) -> Self {
         let view = Arc::new(ArcSwap::from_pointee(rules.view()));
-        Self { rules: Mutex::new(rules), view, arrivals: Arc::default(), head, pending: Mutex::default() }
+        Self {
+            rules: Mutex::new(rules),
+            view,
+            arrivals: Arc::default(),
+            head,
+            pending: Mutex::default(),
+            viewed: Mutex::default(),
+        }
     }
 
     /// Changes the rules (a reload); the news it gives go out with the loop's next turn.
@@ -84,15 +96,20 @@ impl RuleEngine {
         if due {
             news.append(rules.evaluate(now, &self.head));
         }
-        if due || !news.is_empty() {
+        let mut viewed = self.viewed.lock();
+        viewed.1 |= due || !news.is_empty();
+        // A clock that went back does not hold it up.
+        if viewed.1 && (viewed.0 > now || viewed.0 + VIEW_EVERY <= now) {
             self.view.store(Arc::new(rules.view()));
+            *viewed = (now, false);
         }
         news
     }
 
     /// How long to sleep unless the bell rings.
     fn pause(&self, now: Timestamp) -> Duration {
-        self.rules.lock().next_due().map_or(SLEEP_MAX, |due| due.since(now).min(SLEEP_MAX))
+        let longest = if self.viewed.lock().1 { VIEW_EVERY } else { SLEEP_MAX };
+        self.rules.lock().next_due().map_or(longest, |due| due.since(now).min(longest))
     }
 }
 
@@ -113,14 +130,15 @@ impl EvaluateLoop {
     /// Runs until stopped; what was found by then has been handed on or is found again after a restart, because state
     /// is stored only together with its news.
     pub async fn run(self) {
+        let mut started = Instant::now() - GATHER;
         loop {
             let pause = self.engine.pause(self.clock.now());
             tokio::select! {
                 () = self.stop.cancelled() => return,
-                () = self.engine.arrivals.notified() => tokio::time::sleep(GATHER).await,
+                () = self.engine.arrivals.notified() => tokio::time::sleep_until(started + GATHER).await,
                 () = tokio::time::sleep(pause) => {}
             }
-            let started = Instant::now();
+            started = Instant::now();
             let news = self.engine.turn(self.clock.now());
             (self.observe)(&news, started.elapsed());
             for error in &news.errors {

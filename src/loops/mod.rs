@@ -12,4 +12,6 @@ pub mod hands;
 pub mod retain;
 
 #[cfg(test)]
+mod evaluate_tests;
+#[cfg(test)]
 mod tests;

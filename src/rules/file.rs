@@ -30,7 +30,8 @@ pub struct GroupSpec {
     pub file: Arc<str>,
     /// `None`: the global evaluation interval.
     pub interval: Option<Duration>,
-    pub query_offset: Duration,
+    /// `None`: the server's.
+    pub query_offset: Option<Duration>,
     /// Most alerts or series one rule may give; 0 = no limit.
     pub limit: usize,
     pub rules: Vec<RuleSpec>,
@@ -203,7 +204,7 @@ impl Checker<'_> {
             parsed
         };
         let interval = span(&raw.interval, "interval").filter(|d| !d.is_zero());
-        let query_offset = span(&raw.query_offset, "query_offset").unwrap_or_default();
+        let query_offset = span(&raw.query_offset, "query_offset");
         let group_labels = raw.labels.unwrap_or_default();
         for label in group_labels.keys().filter(|l| !is_label_name(l)) {
             self.error(at, format!("group {name:?}: invalid label name: {label}"));

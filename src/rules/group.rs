@@ -175,7 +175,7 @@ impl Group {
             name: spec.name.clone(),
             file: spec.file.clone(),
             interval: spec.interval.unwrap_or(config.interval).max(Duration::from_millis(1)),
-            query_offset: spec.query_offset,
+            query_offset: spec.query_offset.unwrap_or(config.query_offset),
             limit: spec.limit,
             rules,
             next_slot: Timestamp::MIN,

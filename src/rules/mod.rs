@@ -9,6 +9,8 @@ pub mod unittest;
 
 mod agree;
 mod alerting;
+#[cfg(test)]
+mod arrival_tests;
 mod expand;
 mod group;
 mod hearing;

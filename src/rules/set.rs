@@ -39,6 +39,8 @@ pub enum LimitAction {
 pub struct RuleSetConfig {
     /// The interval of groups that name none, and the default step of sub-queries.
     pub interval: Duration,
+    /// Groups that set none look this far back.
+    pub query_offset: Duration,
     /// Added to alerts that are handed out, where the alert has no such label; also `$externalLabels`.
     pub external_labels: Labels,
     /// Under which users reach us, without a slash at its end.
@@ -60,6 +62,7 @@ impl Default for RuleSetConfig {
     fn default() -> Self {
         Self {
             interval: Duration::from_secs(15),
+            query_offset: Duration::ZERO,
             external_labels: Labels::empty(),
             external_url: Arc::from(""),
             started_at: Timestamp::MIN,

@@ -54,7 +54,10 @@ fn row(rule: &RuleView, now: Timestamp) -> RuleRow {
             ("alert", if rule.health == Health::Err { "err" } else { state }, hold, active)
         }
     };
-    let class = if rule.per_series { "on arrival" } else { "when its inputs have settled" };
+    let mut class = (if rule.per_series { "on arrival" } else { "when its inputs have settled" }).to_owned();
+    if let Some(latency) = rule.arrival_latency {
+        class.push_str(&format!(", last after {:.1} ms", latency.as_secs_f64() * 1000.0));
+    }
     RuleRow {
         name: rule.name.to_string(),
         kind,

@@ -13,11 +13,11 @@ use watchfire::rules::{RuleBody, RuleFile, RuleSet, RuleSetConfig};
 use watchfire::series::Head;
 
 const STEP: Duration = Duration::from_secs(15);
-const STEPS: u32 = 18;
+const STEPS: u32 = 10;
 /// Label sets per selector; series of one variant share the labels that rules join by.
-const VARIANTS: usize = 10;
-/// Longer ones are shortened: twelve steps are all there is.
-const FOR_MAX: Duration = Duration::from_secs(45);
+const VARIANTS: usize = 6;
+/// Longer ones are shortened: ten steps are all there is.
+const FOR_MAX: Duration = Duration::from_secs(30);
 
 /// What the series of one selector look like.
 struct Wanted {

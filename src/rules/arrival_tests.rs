@@ -1,0 +1,199 @@
+//! What arrivals, gaps and limits do to rules: whole scrapes, lost sources, budgets.
+//! In: samples of made-up targets, moments. Out: the news, compared.
+//! Never: waits.
+//! Start at [`World`].
+
+use super::{Evaluation, LimitAction, RuleSet, RuleSetConfig, file};
+use crate::model::sample::stale_marker;
+use crate::model::{Labels, SampleValue, Timestamp};
+use crate::series::Head;
+use std::time::Duration;
+
+struct World {
+    head: Head,
+    set: RuleSet,
+}
+
+fn at(secs: i64) -> Timestamp {
+    Timestamp::from_millis(secs * 1000)
+}
+
+fn told(news: &Evaluation) -> Vec<String> {
+    let sign = |a: &crate::model::Alert| if a.ends_at.is_none() { '+' } else { '-' };
+    let mut all: Vec<String> = news
+        .alerts
+        .iter()
+        .map(|a| format!("{}{}{}", sign(a), a.labels.alert_name(), a.labels.value("instance")))
+        .collect();
+    all.sort();
+    all
+}
+
+impl World {
+    fn new(body: &str, config: RuleSetConfig) -> Self {
+        let head = Head::default();
+        // A slot far away, so that only arrivals evaluate.
+        let text = format!("groups:\n- name: g\n  interval: 10m\n{body}");
+        let set = RuleSet::new(config, &[file::parse(&text, "f.yml").unwrap()], &head, at(0));
+        Self { head, set }
+    }
+
+    fn sample(&self, name: &str, instance: &str, secs: i64, v: f64) {
+        let labels = Labels::from_pairs([("__name__", name), ("job", "j"), ("instance", instance)]);
+        let series = self.head.find_or_create(&labels).unwrap();
+        self.head.batch(at(secs)).append(&series, secs * 1000, &SampleValue::Float(v)).unwrap();
+    }
+
+    fn arrive(&mut self, secs: i64) -> Vec<String> {
+        let arrived = self.head.take_arrivals();
+        let mut news = self.set.evaluate_arrivals(&arrived, at(secs), &self.head);
+        assert_eq!(news.errors, []);
+        if self.set.next_due().is_some_and(|due| due <= at(secs)) {
+            news.append(self.set.evaluate(at(secs), &self.head));
+        }
+        told(&news)
+    }
+
+    fn slot(&mut self, secs: i64) -> Vec<String> {
+        let news = self.set.evaluate_all(at(secs), &self.head, &[]);
+        assert_eq!(news.errors, []);
+        told(&news)
+    }
+}
+
+fn started(secs: i64) -> RuleSetConfig {
+    RuleSetConfig { started_at: at(secs), ..RuleSetConfig::default() }
+}
+
+#[test]
+fn a_joining_rule_never_sees_half_a_scrape() {
+    let mut w = World::new("  rules: [{alert: S, expr: 'sum(x) < 2'}]\n", RuleSetConfig::default());
+    let first = w.set.next_due().unwrap();
+    let base = first.as_millis() / 1000 + 1;
+    w.set.evaluate(first, &w.head);
+    let scrape = |w: &World, secs: i64, names: &[&str]| {
+        for name in names {
+            let pairs = [("__name__", "x"), ("job", "j"), ("instance", "a"), ("n", name)];
+            let series = w.head.find_or_create(&Labels::from_pairs(pairs)).unwrap();
+            w.head.batch(at(secs)).append(&series, secs * 1000, &SampleValue::Float(1.0)).unwrap();
+        }
+    };
+    // Two scrapes, by which the source is known.
+    for n in 0..2 {
+        scrape(&w, base + 10 * n, &["1", "2"]);
+        w.arrive(base + 10 * n);
+    }
+    // One series of two has moved to the new time; with a stale marker for the other the sum would be 1.
+    let secs = base + 30;
+    scrape(&w, secs, &["1"]);
+    assert_eq!(w.arrive(secs), [""; 0]);
+    assert_eq!(w.set.next_due(), Some(at(secs + 5)), "it waits for the rest, five seconds at most");
+    let pairs = [("__name__", "x"), ("job", "j"), ("instance", "a"), ("n", "2")];
+    let series = w.head.find_or_create(&Labels::from_pairs(pairs)).unwrap();
+    w.head.batch(at(secs)).append(&series, secs * 1000, &SampleValue::Float(stale_marker())).unwrap();
+    assert_eq!(w.arrive(secs + 1), ["+S"], "the scrape is whole: at once, not at a slot");
+    assert!(w.set.view().groups[0].rules[0].arrival_latency.is_some());
+}
+
+#[test]
+fn a_rule_over_what_we_write_waits_for_its_slot() {
+    let body =
+        "  rules:\n  - {record: r, expr: x}\n  - {alert: S, expr: 'sum(r) > 0'}\n  - {alert: P, expr: 'r > 0'}\n";
+    let mut w = World::new(body, RuleSetConfig::default());
+    w.sample("r", "a", 1, 1.0);
+    assert_eq!(w.arrive(1), ["+Pa"]);
+    assert_eq!(w.slot(2), ["+S"]);
+}
+
+#[test]
+fn a_gap_ends_nothing() {
+    let mut w = World::new("  rules: [{alert: H, expr: 'x > 1'}, {alert: A, expr: absent(x)}]\n", started(0));
+    for secs in (15..600).step_by(15) {
+        w.sample("x", "a", secs, 2.0);
+        w.sample("other", "b", secs, 2.0);
+        w.arrive(secs);
+    }
+    assert_eq!(w.slot(600), [""; 0], "an arrival has told of it");
+    assert_eq!(w.set.view().alerts().count(), 1);
+    // Nothing comes from anybody for ten minutes.
+    for secs in (615..1200).step_by(15) {
+        assert_eq!(w.slot(secs), [""; 0], "{secs}");
+    }
+    // Another target is heard again: that says nothing of this one.
+    w.sample("other", "b", 1200, 2.0);
+    assert_eq!(w.slot(1201), [""; 0]);
+    w.sample("x", "a", 1215, 0.0);
+    assert_eq!(w.slot(1216), ["-Ha"]);
+}
+
+#[test]
+fn a_lost_source_is_not_resolved() {
+    let mut w = World::new("  rules: [{alert: H, expr: 'x > 1'}]\n", started(0));
+    for secs in (15..=600).step_by(15) {
+        for instance in ["a", "b", "c"] {
+            w.sample("x", instance, secs, 2.0);
+            w.sample("up", instance, secs, 1.0);
+        }
+        w.arrive(secs);
+    }
+    assert_eq!(w.slot(601), [""; 0]);
+    // From a nothing comes any more; b says that its series has ended; c is heard without it.
+    w.sample("x", "b", 615, stale_marker());
+    assert_eq!(w.slot(616), ["-Hb"]);
+    for secs in (615..=1200).step_by(15) {
+        w.sample("up", "c", secs, 1.0);
+    }
+    assert_eq!(w.slot(1201), ["-Hc"]);
+    let lost: Vec<_> =
+        w.set.view().alerts().map(|a| (a.labels.value("instance").to_owned(), a.source_lost_since)).collect();
+    assert_eq!(lost, [("a".to_owned(), Some(at(1201)))]);
+    // It comes back, and is well.
+    w.sample("x", "a", 1215, 0.0);
+    assert_eq!(w.slot(1216), ["-Ha"]);
+}
+
+#[test]
+fn a_limit_may_keep_what_it_allows() {
+    let config = RuleSetConfig { limit_action: LimitAction::Keep, ..RuleSetConfig::default() };
+    let mut w = World::new("  limit: 2\n  rules: [{alert: H, expr: 'x > 1'}]\n", config);
+    for instance in ["b", "c"] {
+        w.sample("x", instance, 10, 2.0);
+    }
+    assert_eq!(w.slot(11), ["+Hb", "+Hc"]);
+    for instance in ["a", "b", "c", "d"] {
+        w.sample("x", instance, 20, 2.0);
+    }
+    assert_eq!(w.arrive(20), ["+RuleLimitExceeded"], "on arrival too");
+    assert_eq!(w.slot(21), [""; 0], "those that were there stay");
+    let overflow = w.set.view().alerts().find(|a| a.labels.alert_name() == "RuleLimitExceeded").cloned().unwrap();
+    assert_eq!(overflow.annotations.value("summary"), "H has more alerts than its limit of 2: some are left out");
+    w.sample("x", "b", 30, 0.0);
+    w.sample("x", "d", 30, 0.0);
+    assert_eq!(w.slot(31), ["+Ha", "-Hb", "-RuleLimitExceeded"]);
+}
+
+#[test]
+fn a_rule_beyond_its_budget_is_unhealthy_and_alone() {
+    let mut config = RuleSetConfig::default();
+    config.context.samples_max = 3;
+    let mut w = World::new("  rules: [{alert: Many, expr: 'x > 1'}, {alert: Few, expr: 'y > 1'}]\n", config);
+    for instance in ["a", "b", "c", "d"] {
+        w.sample("x", instance, 10, 2.0);
+    }
+    w.sample("y", "a", 10, 2.0);
+    let news = w.set.evaluate_all(at(11), &w.head, &[]);
+    assert_eq!(told(&news), ["+Fewa"]);
+    assert_eq!(news.errors[0].text.as_ref(), "query processing would exceed its budget of 3 samples");
+    let view = w.set.view();
+    assert_eq!(view.groups[0].rules.iter().map(|r| r.health.as_str()).collect::<Vec<_>>(), ["err", "ok"]);
+}
+
+#[test]
+fn a_group_without_an_offset_takes_the_servers() {
+    let config = RuleSetConfig { query_offset: Duration::from_secs(30), ..RuleSetConfig::default() };
+    let mut w = World::new("  rules: [{alert: H, expr: 'x > 1'}]\n", config);
+    w.sample("x", "a", 10, 2.0);
+    assert_eq!(w.arrive(10), [""; 0], "it asked to be late");
+    assert_eq!(w.slot(39), [""; 0]);
+    assert_eq!(w.slot(40), ["+Ha"]);
+}
