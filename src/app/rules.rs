@@ -5,6 +5,7 @@
 
 use crate::config::{self, Config, Mistakes};
 use crate::model::Timestamp;
+use crate::promql::EvalContext;
 use crate::rules::{RuleFile, RuleSetConfig};
 use std::path::Path;
 use std::sync::Arc;
@@ -35,6 +36,11 @@ pub fn settings(config: &Config, started_at: Timestamp) -> RuleSetConfig {
         external_labels: config.external_labels.clone(),
         external_url: config.external_url(),
         started_at,
+        context: EvalContext {
+            subquery_step: config.evaluation.interval,
+            experimental: config.evaluation.experimental,
+            ..EvalContext::default()
+        },
         stopwatch: Some(Arc::new(move || start.elapsed())),
         ..RuleSetConfig::default()
     }

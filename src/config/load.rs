@@ -353,6 +353,8 @@ pub struct Overrides {
     pub listen_address: Option<SocketAddr>,
     pub external_url: Option<Arc<str>>,
     pub storage_path: Option<PathBuf>,
+    /// Experimental functions of the language.
+    pub experimental: bool,
 }
 
 impl Config {
@@ -366,6 +368,7 @@ impl Config {
         if let Some(path) = &flags.storage_path {
             self.storage.path.clone_from(path);
         }
+        self.evaluation.experimental |= flags.experimental;
     }
 
     /// What the engine may know of all this: no address, no secret.

@@ -161,6 +161,8 @@ pub struct Evaluation {
     pub interval: Duration,
     /// Groups look this far back, unless they set their own.
     pub query_offset: Duration,
+    /// Whether rules may use experimental functions; a flag says it, not the file.
+    pub experimental: bool,
 }
 
 /// Reads `storage`.
@@ -379,7 +381,7 @@ pub fn paging(root: &Fields<'_>) -> Paging {
 
 /// Reads `evaluation`.
 pub fn evaluation(root: &Fields<'_>) -> Evaluation {
-    let mut evaluation = Evaluation { interval: EVALUATION_INTERVAL, query_offset: Duration::ZERO };
+    let mut evaluation = Evaluation { interval: EVALUATION_INTERVAL, query_offset: Duration::ZERO, experimental: false };
     let Some(f) = root.fields("evaluation") else { return evaluation };
     if let Some(interval) = f.positive_duration("interval") {
         evaluation.interval = interval.value;

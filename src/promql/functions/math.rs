@@ -79,10 +79,12 @@ fn round(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
 
 /// Go's `math.Max` and `math.Min` keep a NaN, Rust's drop it.
 fn clamp(eval: &Eval<'_>, args: &[Node], at: i64, min: f64, max: f64) -> Result<Val> {
-    if max < min {
-        return Ok(Val::Vector(Vec::new()));
-    }
     let spoiled = min.is_nan() || max.is_nan();
     let change = |v: f64| if spoiled || v.is_nan() { f64::NAN } else { v.min(max).max(min) };
-    each_float(eval, &args[0], at, change).map(Val::Vector)
+    // What is to be said of the elements is said even when none is left.
+    let mut elems = each_float(eval, &args[0], at, change)?;
+    if max < min {
+        elems.clear();
+    }
+    Ok(Val::Vector(elems))
 }

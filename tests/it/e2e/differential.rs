@@ -52,7 +52,7 @@ struct Both {
 
 impl Both {
     async fn start() -> Self {
-        let ours = Watchfire::start("{}\n").await;
+        let ours = Watchfire::start("evaluation: { interval: 1m }\n").await;
         let dir = tempfile::TempDir::new().unwrap();
         std::fs::write(dir.path().join("prometheus.yml"), "global: { evaluation_interval: 1m }\n").unwrap();
         let port = free_port();
@@ -241,9 +241,10 @@ fn gauge(runner: &mut TestRunner, times: &[i64]) -> Vec<v1::Sample> {
 }
 
 fn native(runner: &mut TestRunner, times: &[i64], custom: bool) -> Vec<v1::Histogram> {
-    let mut counts = [0u32; 4];
+    // How far the rate of a young histogram reaches back is newer than the peer: these begin high and do not reset.
+    let mut counts = [if custom { 0u32 } else { 1000 }; 4];
     let mut next = |t: &i64| {
-        let reset = draw(runner, 0..12u32) == 0;
+        let reset = custom && draw(runner, 0..12u32) == 0;
         for count in &mut counts {
             *count = if reset { 0 } else { *count + draw(runner, 0..5u32) };
         }

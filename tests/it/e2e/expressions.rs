@@ -189,13 +189,16 @@ impl Maker<'_> {
                     "sum_over_time", "avg_over_time", "min_over_time", "max_over_time", "count_over_time",
                     "last_over_time", "present_over_time", "stddev_over_time", "stdvar_over_time", "mad_over_time",
                 ]);
+                // The same reason as in the world's histograms.
+                let is_extrapolated = ["rate", "increase"].contains(&function);
+                let function = if is_extrapolated && range.contains("custom") { "delta" } else { function };
                 format!("{function}({range})")
             }
         }
     }
 
     fn grouping(&mut self) -> &'static str {
-        self.one(&["", " by (job)", " by (job, instance)", " without (instance)", " without (le, mode)", " by (__name__)"])
+        *self.one(&["", " by (job)", " by (job, instance)", " without (instance)", " without (le, mode)", " by (__name__)"])
     }
 
     fn aggregation(&mut self, depth: usize) -> String {
@@ -265,7 +268,7 @@ impl Maker<'_> {
         let source = match self.below(6) {
             0 => self.vector(depth),
             1 => self.selector(&["n", "custom"]),
-            2 => format!("rate({})", self.range_of(&["n", "custom"])),
+            2 => format!("rate({})", self.range_of(&["n"])),
             3 => format!("sum by (job) (increase({}))", self.range_of(&["n"])),
             4 => format!("sum by (job, le) (rate({}))", self.range_of(&["h_bucket"])),
             _ => self.selector(&["h_bucket"]),
