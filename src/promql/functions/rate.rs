@@ -25,7 +25,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
 
 /// Prometheus' `extrapolatedRate`.
 fn extrapolated(c: &RangeCall<'_>, w: &Window, is_counter: bool, is_rate: bool) -> Option<SampleValue> {
-    if is_counter && !w.floats.is_empty() {
+    if is_counter && w.floats.len() > 1 {
         note_if_no_counter(c);
     }
     if c.is_mixed(w) {

@@ -22,7 +22,7 @@ const PER_WORLD: usize = 500;
 /// How many answers are waited for at the same time.
 const AT_ONCE: usize = 8;
 /// Seeds that once failed are asked again in each run.
-const KEPT_SEEDS: &[u64] = &[1, 2];
+const KEPT_SEEDS: &[u64] = &[1, 2, 226_353_833, 7_302_277, 7_302_279, 7_302_284, 7_302_286];
 /// How many differences a run prints before it gives up.
 const TOLD_MAX: usize = 25;
 
@@ -104,6 +104,10 @@ impl Both {
 }
 
 fn differs(ours: &Value, theirs: &Value) -> Option<String> {
+    // Where series become equal at different steps when their names are dropped, the peer's successors join them.
+    if ours["status"] == "success" && theirs["error"].as_str() == Some("vector cannot contain metrics with the same labelset") {
+        return None;
+    }
     if ours["status"] != theirs["status"] || ours["errorType"] != theirs["errorType"] {
         return Some(format!("{} instead of {}", cut(ours), cut(theirs)));
     }
@@ -134,7 +138,7 @@ fn differs(ours: &Value, theirs: &Value) -> Option<String> {
 }
 
 fn cut(value: &Value) -> String {
-    value.to_string().chars().take(600).collect()
+    value.to_string().chars().take(1500).collect()
 }
 
 fn sorted(notes: &Value) -> Vec<String> {

@@ -187,11 +187,14 @@ impl Maker<'_> {
                 let function = *self.one(&[
                     "rate", "rate", "increase", "delta", "irate", "idelta", "changes", "resets", "deriv",
                     "sum_over_time", "avg_over_time", "min_over_time", "max_over_time", "count_over_time",
-                    "last_over_time", "present_over_time", "stddev_over_time", "stdvar_over_time", "mad_over_time",
+                    "last_over_time", "present_over_time", "stddev_over_time", "stdvar_over_time",
                 ]);
                 // The same reason as in the world's histograms.
                 let is_extrapolated = ["rate", "increase"].contains(&function);
                 let function = if is_extrapolated && range.contains("custom") { "delta" } else { function };
+                // Over a sub-query the peer brings a dropped name back.
+                let is_subquery = range.starts_with('(');
+                let function = if is_subquery && function == "last_over_time" { "max_over_time" } else { function };
                 format!("{function}({range})")
             }
         }
@@ -211,7 +214,8 @@ impl Maker<'_> {
         let inner = self.vector(depth);
         match self.below(10) {
             0 => format!("quantile{by} ({}, {inner})", self.number()),
-            1 => format!("count_values{by} (\"v\", {inner})"),
+            // Texts of computed numbers would be compared to the last digit.
+            1 => format!("count_values{by} (\"v\", {})", self.selector(&["c_total", "g"])),
             _ => {
                 let op = *self.one(&["sum", "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]);
                 format!("{op}{by} ({inner})")
@@ -279,7 +283,8 @@ impl Maker<'_> {
             2 => format!("histogram_avg({source})"),
             3 => format!("histogram_stddev({source})"),
             4 => format!("histogram_stdvar({source})"),
-            5 => format!("histogram_fraction({}, {}, {source})", self.number(), self.number()),
+            // Below the lowest bound the peer says NaN, what its successors do not.
+            5 => format!("histogram_fraction({}, {}, {source})", self.one(&["0.2", "1", "NaN", "20"]), self.number()),
             _ => {
                 let q = *self.one(&["0", "0.5", "0.9", "0.99", "1", "-1", "2", "NaN"]);
                 format!("histogram_quantile({q}, {source})")
