@@ -34,6 +34,8 @@ pub struct Settings {
     /// Printed for amtool and people, secrets masked.
     pub config_text: Arc<str>,
     pub resolve_timeout: Duration,
+    /// The step of sub-queries that name none.
+    pub evaluation_interval: Duration,
 }
 
 pub struct Context {

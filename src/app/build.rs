@@ -189,6 +189,7 @@ pub fn auth(config: &Config) -> Auth {
 /// What handlers need of the configuration.
 pub fn settings(config: &Config) -> Settings {
     Settings {
+        evaluation_interval: config.evaluation.interval,
         external_url: config.external_url().to_string(),
         config_text: config.print_alertmanager().into(),
         resolve_timeout: config.resolve_timeout,

@@ -5,6 +5,7 @@
 
 use crate::config::{self, Config, Mistakes};
 use crate::model::Timestamp;
+use crate::promql::EvalContext;
 use crate::rules::{LimitAction, RuleFile, RuleSetConfig};
 use std::path::Path;
 use std::sync::Arc;
@@ -39,6 +40,11 @@ pub fn settings(config: &Config, started_at: Timestamp) -> RuleSetConfig {
         settle: config.evaluation.settle,
         limit_action: if config.evaluation.keep_within_limit { LimitAction::Keep } else { LimitAction::Fail },
         verify: config.evaluation.verify,
+        context: EvalContext {
+            subquery_step: config.evaluation.interval,
+            experimental: config.evaluation.experimental,
+            ..EvalContext::default()
+        },
         stopwatch: Some(Arc::new(move || start.elapsed())),
         ..RuleSetConfig::default()
     }

@@ -89,6 +89,15 @@ pub struct ServeArgs {
     /// Listen beyond this machine without authentication
     #[arg(long)]
     pub insecure: bool,
+    /// What rules may use beyond the stable language
+    #[arg(long = "enable-feature", value_enum, value_delimiter = ',', value_name = "NAME")]
+    pub enable_feature: Vec<Feature>,
+}
+
+/// What is off until it is asked for, by Prometheus' names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Feature {
+    PromqlExperimentalFunctions,
 }
 
 impl ServeArgs {
@@ -99,6 +108,7 @@ impl ServeArgs {
             external_url: self.external_url.clone(),
             storage_path: self.storage_path.clone(),
             memory_budget: self.memory_budget,
+            experimental: self.enable_feature.contains(&Feature::PromqlExperimentalFunctions),
         }
     }
 }

@@ -360,6 +360,8 @@ pub struct Overrides {
     pub external_url: Option<Arc<str>>,
     pub storage_path: Option<PathBuf>,
     pub memory_budget: Option<u64>,
+    /// Experimental functions of the language.
+    pub experimental: bool,
 }
 
 impl Config {
@@ -376,6 +378,7 @@ impl Config {
         if flags.memory_budget.is_some() {
             self.ingest.limits.memory_bytes = flags.memory_budget;
         }
+        self.evaluation.experimental |= flags.experimental;
     }
 
     /// What the engine may know of all this: no address, no secret.

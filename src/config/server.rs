@@ -181,6 +181,8 @@ pub struct Evaluation {
     pub keep_within_limit: bool,
     /// Every evaluation is made in full as well, and compared: for those who look for a fault in us.
     pub verify: bool,
+    /// Whether rules may use experimental functions; a flag says it, not the file.
+    pub experimental: bool,
 }
 
 /// Reads `storage`.
@@ -412,6 +414,7 @@ pub fn evaluation(root: &Fields<'_>) -> Evaluation {
         settle: SETTLE,
         keep_within_limit: false,
         verify: cfg!(debug_assertions),
+        experimental: false,
     };
     let Some(f) = root.fields("evaluation") else { return evaluation };
     if let Some(interval) = f.positive_duration("interval") {

@@ -181,7 +181,7 @@ fn count_values(a: &AggregateNode, elems: Vec<Elem>, label: &str) -> Result<Vec<
     // With `by`, the counted label is one of the group's even when it was not named.
     let everything = super::projection::Projection::new(&[], false);
     let mut groups = Groups::new(&everything);
-    let mut counted: Vec<(Labels, bool, f64)> = Vec::new();
+    let mut counted: Vec<(Labels, f64)> = Vec::new();
     for e in elems {
         let text = match &e.value {
             SampleValue::Float(v) => super::print::Number(*v).to_string(),
@@ -190,11 +190,12 @@ fn count_values(a: &AggregateNode, elems: Vec<Elem>, label: &str) -> Result<Vec<
         let labels = a.key.build(&e.labels).with(label, &text);
         let (number, new) = groups.number(&labels);
         if new {
-            counted.push((labels, e.drop_name, 0.0));
+            counted.push((labels, 0.0));
         }
-        counted[number].2 += 1.0;
+        counted[number].1 += 1.0;
     }
-    let value = |(labels, drop_name, v)| Elem { labels, value: SampleValue::Float(v), drop_name };
+    // A name that `by` asks for stays, even one that a function within would have dropped.
+    let value = |(labels, v)| Elem { labels, value: SampleValue::Float(v), drop_name: false };
     Ok(counted.into_iter().map(value).collect())
 }
 

@@ -117,9 +117,7 @@ fn combine(eval: &Eval<'_>, op: BinaryOp, l: &SampleValue, r: &SampleValue) -> O
                 let is_sub = op == BinaryOp::Sub;
                 let combined = if is_sub { native::sub(l, r) } else { native::add(l, r) };
                 let Some(combined) = combined else {
-                    eval.warn(
-                        "vector contains a mix of histograms with exponential and custom buckets schemas".to_owned(),
-                    );
+                    eval.warn(format!("incompatible bucket layout encountered for binary operator {}", op.as_str()));
                     return None;
                 };
                 let deed = if is_sub { "subtraction" } else { "addition" };
@@ -186,8 +184,16 @@ fn match_vectors(eval: &Eval<'_>, b: &BinaryNode, m: &MatchNode, left: &[Elem], 
         }
         by_group.push(e);
     }
-    let mut pairs =
-        Pairs { eval, b, m, swapped, used: vec![false; by_group.len()], seen: HashSet::new(), out: Vec::new() };
+    let mut pairs = Pairs {
+        eval,
+        b,
+        m,
+        swapped,
+        used: vec![false; by_group.len()],
+        kept: vec![false; by_group.len()],
+        seen: HashSet::new(),
+        out: Vec::new(),
+    };
     let mut unmatched = Groups::new(&m.key);
     for e in many {
         match (groups.find(&e.labels), fill_one) {
@@ -222,6 +228,8 @@ struct Pairs<'a> {
     swapped: bool,
     /// Per element of the "one" side: whether it found a partner.
     used: Vec<bool>,
+    /// Whether it has a result.
+    kept: Vec<bool>,
     /// Results of grouped matching, which must differ within a match group.
     seen: HashSet<(usize, Labels)>,
     out: Vec<Elem>,
@@ -236,7 +244,9 @@ impl Pairs<'_> {
         one_value: &SampleValue,
         number: Option<usize>,
     ) -> Result<()> {
-        let first_use = number.is_none_or(|n| !std::mem::replace(&mut self.used[n], true));
+        if let Some(n) = number {
+            self.used[n] = true;
+        }
         let (l, r) = if self.swapped { (one_value, many_value) } else { (many_value, one_value) };
         let Some(outcome) = combine(self.eval, self.b.op, l, r) else { return Ok(()) };
         let value = if self.b.return_bool {
@@ -248,7 +258,8 @@ impl Pairs<'_> {
         };
         let labels = result_labels(self.b.op, self.m, many, one);
         if self.m.card == Cardinality::OneToOne {
-            if !first_use {
+            // What a comparison drops may match as often as it likes.
+            if number.is_some_and(|n| std::mem::replace(&mut self.kept[n], true)) {
                 return Err(many_to_many());
             }
         } else if !self.seen.insert((number.unwrap_or(usize::MAX), labels.clone())) {

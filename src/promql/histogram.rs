@@ -104,7 +104,7 @@ pub fn buckets(h: &Histogram) -> Vec<Bucket> {
         let (lower, upper) = bounds(h, index);
         out.push(Bucket { lower: -upper, upper: -lower, count });
     }
-    if !is_custom(h) && h.zero_count != 0.0 {
+    if !is_custom(h) && h.zero_count > 0.0 {
         out.push(Bucket { lower: -h.zero_threshold, upper: h.zero_threshold, count: h.zero_count });
     }
     for (index, count) in positive(h) {

@@ -373,7 +373,7 @@ impl Planner {
                 {
                     args[4] = Node::Pattern(Box::new(Pattern::anchored(text).map_err(|_| text.to_string())));
                 }
-                let places = call.args.iter().map(Expr::place).collect();
+                let places = call.args.iter().map(note_place).collect();
                 Node::Call(Box::new(CallNode { function, args, places }))
             }
         }
@@ -468,6 +468,14 @@ impl Planner {
             place: a.expr.place(),
             param_place: a.param.as_ref().map_or(a.place, Expr::place),
         }))
+    }
+}
+
+/// Where notes about an argument say that it stands. Prometheus loses the place of sub-queries.
+fn note_place(arg: &Expr) -> Place {
+    match arg.unwrapped() {
+        Expr::Subquery(_) => Place { start: 0, end: 0, line: 1, column: 1 },
+        _ => arg.place(),
     }
 }
 

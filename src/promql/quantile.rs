@@ -146,8 +146,7 @@ fn interpolate(q: f64, buckets: &[Bucket]) -> f64 {
 
 /// The share of observations between two values, from classic buckets.
 pub(super) fn fraction_of_buckets(lower: f64, upper: f64, buckets: Vec<Bucket>) -> f64 {
-    let Some(mut buckets) = ordered(buckets) else { return f64::NAN };
-    make_monotonic(&mut buckets);
+    let Some(buckets) = ordered(buckets) else { return f64::NAN };
     let total = buckets.last().map_or(0.0, |b| b.count);
     if total == 0.0 || lower.is_nan() || upper.is_nan() {
         return f64::NAN;

@@ -273,6 +273,7 @@ fn a_budget_holds_what_rules_select_and_drops_the_rest() {
 fn samples_that_come_late_are_told_to_whoever_keeps_state() {
     let head = Head::default();
     let series = put(&head, "__name__=a", 100, 1.0).unwrap();
+    let _watch = head.watch(&[]);
     let check = |secs: i64, v: f64, expect: u32| {
         drop(put(&head, "__name__=a", secs, v));
         assert_eq!(series.reordered(), expect, "{v} at {secs}");

@@ -46,9 +46,10 @@ fn timeout(params: &Params) -> Result<Duration, ApiError> {
     Ok(Duration::from_secs_f64(seconds.max(0.0)).min(TIMEOUT))
 }
 
-fn wanted(params: &Params, limit: Option<usize>) -> Result<Wanted, ApiError> {
+fn wanted(context: &Context, params: &Params, limit: Option<usize>) -> Result<Wanted, ApiError> {
     let timeout = timeout(params)?;
     let mut context = EvalContext {
+        subquery_step: context.settings.load().evaluation_interval,
         samples_max: SAMPLES_MAX,
         steps_max: POINTS_MAX as usize + 1,
         experimental: true,
@@ -114,7 +115,7 @@ pub async fn query(State(context): Shared, uri: Uri, body: Bytes) -> Result<Resp
     let params = Params::with_form(&uri, &body);
     let limit = limit(&params)?;
     let at = time(&params, "time")?.unwrap_or_else(|| context.clock.now());
-    let wanted = wanted(&params, limit)?;
+    let wanted = wanted(&context, &params, limit)?;
     let work = move |context: &Context, wanted: &Wanted| wanted.plan.eval(&context.head, at, &wanted.context);
     Ok(answer(evaluate(context, wanted, work).await?, at))
 }
@@ -133,7 +134,7 @@ pub async fn query_range(State(context): Shared, uri: Uri, body: Bytes) -> Resul
                 .to_owned(),
         ));
     }
-    let wanted = wanted(&params, limit)?;
+    let wanted = wanted(&context, &params, limit)?;
     let kind = wanted.plan.value_type();
     if !matches!(kind, Type::Scalar | Type::Vector) {
         let kind = kind.as_str();

@@ -45,7 +45,12 @@ struct Date {
 impl Date {
     /// The proleptic Gregorian calendar, by Howard Hinnant's days algorithm: eras of 400 years that begin in March.
     fn from_unix(seconds: i64) -> Self {
-        let days = seconds.div_euclid(86_400);
+        // Go counts seconds from a year far in the past in an unsigned number; what lies before wraps around.
+        let mut seconds = i128::from(seconds);
+        if seconds < -GO_ZERO_BEFORE_EPOCH_SECS {
+            seconds += 1 << 64;
+        }
+        let (days, second_of_day) = (seconds.div_euclid(86_400) as i64, seconds.rem_euclid(86_400) as i64);
         let shifted = days + 719_468;
         let era = shifted.div_euclid(146_097);
         let day_of_era = shifted.rem_euclid(146_097);
@@ -62,7 +67,7 @@ impl Date {
             day: day_from_march - (153 * month_from_march + 2) / 5 + 1,
             weekday: (days + 4).rem_euclid(7),
             day_of_year,
-            second_of_day: seconds.rem_euclid(86_400),
+            second_of_day,
         }
     }
 
@@ -80,8 +85,7 @@ fn is_leap(year: i64) -> bool {
 }
 
 fn of_date(eval: &Eval<'_>, args: &[Node], at: i64, part: impl Fn(&Date) -> i64) -> Result<Val> {
-    // A value beyond the calendar's reach is cut off, so that no sum overflows.
-    let read = |v: f64| part(&Date::from_unix((v as i64).clamp(-LIMIT_SECS, LIMIT_SECS))) as f64;
+    let read = |v: f64| part(&Date::from_unix(to_i64(v))) as f64;
     let Some(node) = args.first() else {
         let value = SampleValue::Float(read(at as f64 / 1000.0));
         return Ok(Val::Vector(vec![Elem { labels: Labels::empty(), value, drop_name: false }]));
@@ -89,8 +93,13 @@ fn of_date(eval: &Eval<'_>, args: &[Node], at: i64, part: impl Fn(&Date) -> i64)
     super::math::each_float(eval, node, at, read).map(Val::Vector)
 }
 
-/// Some three hundred million years.
-const LIMIT_SECS: i64 = 10_000_000_000_000_000;
+/// From the first second that Go's calendar knows, in the year -292,277,022,399, to the epoch.
+const GO_ZERO_BEFORE_EPOCH_SECS: i128 = 9_223_372_028_715_321_600;
+
+/// As Go on x86 converts: what does not fit, NaN as well, becomes the lowest number.
+fn to_i64(v: f64) -> i64 {
+    if (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&v) { v as i64 } else { i64::MIN }
+}
 
 /// The sample's own time for a selector, else the evaluation's.
 fn timestamp(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
@@ -141,6 +150,8 @@ mod tests {
         check(951_868_800, (2000, 3, 1, 3, 61));
         check(1_735_603_200, (2024, 12, 31, 2, 366));
         check(4_107_542_400, (2100, 3, 1, 1, 60));
+        // NaN and the infinities, as Prometheus has them.
+        check(to_i64(f64::NAN), (292_277_026_596, 12, 4, 0, 339));
         assert_eq!(Date::from_unix(951_782_400).days_in_month(), 29);
     }
 }

@@ -77,12 +77,28 @@ fn round(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
     each_float(eval, &args[0], at, |v| (v * inverse + 0.5).floor() / inverse).map(Val::Vector)
 }
 
-/// Go's `math.Max` and `math.Min` keep a NaN, Rust's drop it.
-fn clamp(eval: &Eval<'_>, args: &[Node], at: i64, min: f64, max: f64) -> Result<Val> {
-    if max < min {
-        return Ok(Val::Vector(Vec::new()));
+/// Go's `math.Max`: infinity wins over NaN, NaN over everything else.
+pub(super) fn go_max(a: f64, b: f64) -> f64 {
+    if a == f64::INFINITY || b == f64::INFINITY {
+        f64::INFINITY
+    } else if a.is_nan() || b.is_nan() {
+        f64::NAN
+    } else {
+        a.max(b)
     }
-    let spoiled = min.is_nan() || max.is_nan();
-    let change = |v: f64| if spoiled || v.is_nan() { f64::NAN } else { v.min(max).max(min) };
-    each_float(eval, &args[0], at, change).map(Val::Vector)
+}
+
+/// Go's `math.Min`, likewise.
+pub(super) fn go_min(a: f64, b: f64) -> f64 {
+    -go_max(-a, -b)
+}
+
+fn clamp(eval: &Eval<'_>, args: &[Node], at: i64, min: f64, max: f64) -> Result<Val> {
+    let change = |v: f64| go_max(min, go_min(max, v));
+    // What is to be said of the elements is said even when none is left.
+    let mut elems = each_float(eval, &args[0], at, change)?;
+    if max < min {
+        elems.clear();
+    }
+    Ok(Val::Vector(elems))
 }

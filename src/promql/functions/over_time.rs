@@ -96,11 +96,11 @@ fn variance(c: &RangeCall<'_>, w: &Window) -> Option<f64> {
 
 fn quantile_of(c: &RangeCall<'_>, w: &Window) -> Option<SampleValue> {
     let q = c.scalars.first().copied()?;
-    super::super::quantile::warn_of_quantile(c.eval, q);
-    c.note_ignored_histograms(w);
     if w.floats.is_empty() {
         return None;
     }
+    super::super::quantile::warn_of_quantile(c.eval, q);
+    c.note_ignored_histograms(w);
     float(super::super::quantile::of_values(q, &mut w.floats.iter().map(|p| p.v).collect::<Vec<_>>()))
 }
 

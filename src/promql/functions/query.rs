@@ -6,6 +6,7 @@
 use super::super::ast::Type;
 use super::super::eval::Val;
 use super::Function;
+use super::math::{go_max, go_min};
 
 const TWO: &[Type] = &[Type::Scalar, Type::Scalar];
 
@@ -24,13 +25,13 @@ pub(super) static FUNCTIONS: &[Function] = &[
         .experimental(),
     Function::special("min_of", TWO, |e, args, at| {
         let (a, b) = (e.scalar(&args[0], at)?, e.scalar(&args[1], at)?);
-        Ok(Val::Scalar(if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) }))
+        Ok(Val::Scalar(go_min(a, b)))
     })
     .returns(Type::Scalar)
     .experimental(),
     Function::special("max_of", TWO, |e, args, at| {
         let (a, b) = (e.scalar(&args[0], at)?, e.scalar(&args[1], at)?);
-        Ok(Val::Scalar(if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) }))
+        Ok(Val::Scalar(go_max(a, b)))
     })
     .returns(Type::Scalar)
     .experimental(),

@@ -25,7 +25,7 @@ pub(super) static FUNCTIONS: &[Function] = &[
 
 /// Prometheus' `extrapolatedRate`.
 fn extrapolated(c: &RangeCall<'_>, w: &Window, is_counter: bool, is_rate: bool) -> Option<SampleValue> {
-    if is_counter && !w.floats.is_empty() {
+    if is_counter && w.floats.len() > 1 {
         note_if_no_counter(c);
     }
     if c.is_mixed(w) {
@@ -223,9 +223,6 @@ fn instant(c: &RangeCall<'_>, w: &Window, is_rate: bool) -> Option<SampleValue> 
     let per = if is_rate { seconds } else { 1.0 };
     match (&before.v, &last.v) {
         (SampleValue::Float(a), SampleValue::Float(b)) => {
-            if is_rate {
-                note_if_no_counter(c);
-            }
             let is_new = w.is_new_start(before.t.as_millis(), last.t.as_millis());
             let difference = if is_rate && (b < a || is_new) { *b } else { b - a };
             Some(SampleValue::Float(difference / per))

@@ -80,12 +80,7 @@ fn scalar(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
 /// NaN comes last in both directions.
 fn sort(eval: &Eval<'_>, args: &[Node], at: i64, descending: bool) -> Result<Val> {
     let mut elems = eval.vector(&args[0], at)?;
-    let all = elems.len();
     elems.retain(|e| e.float().is_some());
-    if elems.len() < all {
-        let name = if descending { "sort_desc" } else { "sort" };
-        eval.info(format!("ignored histogram in {name} function"));
-    }
     elems.sort_by(|a, b| {
         let (a, b) = (a.float().unwrap_or(f64::NAN), b.float().unwrap_or(f64::NAN));
         match (a.is_nan(), b.is_nan()) {

@@ -203,15 +203,20 @@ impl Maker<'_> {
                     "present_over_time",
                     "stddev_over_time",
                     "stdvar_over_time",
-                    "mad_over_time",
                 ]);
+                // The same reason as in the world's histograms.
+                let is_extrapolated = ["rate", "increase"].contains(&function);
+                let function = if is_extrapolated && range.contains("custom") { "delta" } else { function };
+                // Over a sub-query the peer brings a dropped name back.
+                let is_subquery = range.starts_with('(');
+                let function = if is_subquery && function == "last_over_time" { "max_over_time" } else { function };
                 format!("{function}({range})")
             }
         }
     }
 
     fn grouping(&mut self) -> &'static str {
-        self.one(&[
+        *self.one(&[
             "",
             " by (job)",
             " by (job, instance)",
@@ -232,7 +237,8 @@ impl Maker<'_> {
         let inner = self.vector(depth);
         match self.below(10) {
             0 => format!("quantile{by} ({}, {inner})", self.number()),
-            1 => format!("count_values{by} (\"v\", {inner})"),
+            // Texts of computed numbers would be compared to the last digit.
+            1 => format!("count_values{by} (\"v\", {})", self.selector(&["c_total", "g"])),
             _ => {
                 let op = *self.one(&["sum", "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]);
                 format!("{op}{by} ({inner})")
@@ -315,7 +321,7 @@ impl Maker<'_> {
         let source = match self.below(6) {
             0 => self.vector(depth),
             1 => self.selector(&["n", "custom"]),
-            2 => format!("rate({})", self.range_of(&["n", "custom"])),
+            2 => format!("rate({})", self.range_of(&["n"])),
             3 => format!("sum by (job) (increase({}))", self.range_of(&["n"])),
             4 => format!("sum by (job, le) (rate({}))", self.range_of(&["h_bucket"])),
             _ => self.selector(&["h_bucket"]),
@@ -326,7 +332,8 @@ impl Maker<'_> {
             2 => format!("histogram_avg({source})"),
             3 => format!("histogram_stddev({source})"),
             4 => format!("histogram_stdvar({source})"),
-            5 => format!("histogram_fraction({}, {}, {source})", self.number(), self.number()),
+            // Below the lowest bound the peer says NaN, what its successors do not.
+            5 => format!("histogram_fraction({}, {}, {source})", self.one(&["0.2", "1", "NaN", "20"]), self.number()),
             _ => {
                 let q = *self.one(&["0", "0.5", "0.9", "0.99", "1", "-1", "2", "NaN"]);
                 format!("histogram_quantile({q}, {source})")

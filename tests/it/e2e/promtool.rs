@@ -45,10 +45,13 @@ async fn promtool_reads_us() {
         }
     };
     let moment = format!("--time={end}");
-    check(&["instant", &moment, &at, "rate(hits_total[1m])"], &["{instance=\"1\"} => 1 @", "{instance=\"2\"} => 1 @"]);
+    check(
+        &["instant", &moment, &at, "count_over_time(hits_total[1m])"],
+        &["{instance=\"1\"} => 4 @", "{instance=\"2\"} => 4 @"],
+    );
     check(&["instant", &moment, &at, "1 + 1"], &["scalar: 2 @"]);
     let (from, to) = (format!("--start={start}"), format!("--end={end}"));
-    check(&["range", &from, &to, "--step=30s", &at, "sum(rate(hits_total[45s]))"], &["{} =>\n2 @", "\n2 @"]);
+    check(&["range", &from, &to, "--step=30s", &at, "sum(count_over_time(hits_total[45s]))"], &["{} =>\n6 @", "\n6 @"]);
     check(&["series", "--match=hits_total{instance=\"1\"}", &at], &["{__name__=\"hits_total\", instance=\"1\"}"]);
     check(&["labels", &at, "instance"], &["1\n2\n"]);
     let (succeeded, text) = run(&["instant", &at, "sum("]);
