@@ -82,6 +82,10 @@ impl<'h> Batch<'h> {
     /// The slot and the tag that were remembered with this key, for [`Self::append_group`].
     #[inline]
     pub fn slot_of(&mut self, key: u128) -> Option<(u32, u32)> {
+        if self.aliases.is_none() {
+            // Whoever writes to the aliases may be waiting for the region that we hold.
+            self.release();
+        }
         let head = self.head;
         let aliases = self.aliases.get_or_insert_with(|| head.aliases());
         aliases.find(key, &mut self.cursor).map(|alias| (alias.slot, alias.tag))

@@ -387,7 +387,9 @@ impl Head {
 
     /// Bytes that series and samples take; handles that rules and queries hold are not in it.
     pub fn memory_bytes(&self) -> usize {
-        self.taken(&self.pool.read(), &self.index.read()) + self.aliases.read().bytes()
+        // One after the other: a request that holds the aliases may be waiting for the pool.
+        let aliases = self.aliases.read().bytes();
+        self.taken(&self.pool.read(), &self.index.read()) + aliases
     }
 
     fn taken(&self, pool: &Pool, index: &Index) -> usize {

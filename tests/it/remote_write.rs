@@ -490,6 +490,43 @@ async fn too_much_in_work_is_turned_away_and_not_kept() {
     assert_eq!(counted, [("2.0", 204, 2), ("2.0", 503, 1)]);
 }
 
+/// A body of which nothing comes.
+struct Silent;
+
+impl hyper::body::Body for Silent {
+    type Data = Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_is_given_up() {
+    let Fixture { door, .. } = fixture();
+    let headers = [("content-type", V1), ("content-length", "30000000")];
+    let (answer, taken) = tokio::join!(post(&door, &headers, Body::new(Silent)), async { door.in_flight_bytes() });
+    // What is only announced takes nothing from others.
+    assert_eq!((answer.status, taken), (408, 0), "{}", answer.text);
+}
+
+#[tokio::test]
+async fn configured_sizes_hold() {
+    let Fixture { head, clock, .. } = fixture();
+    let limits = DoorLimits { body_bytes: 500, decoded_bytes: 2000, ..DoorLimits::default() };
+    let door = WriteDoor::with_limits(head, None, Arc::default(), clock, Arc::default(), limits);
+    let send = async |samples: i64, text: &str| {
+        let list: Vec<Sample> = (0..samples).map(|i| sample(i, i as f64)).collect();
+        let body = encode(Version::V1, &[(Labels::from_pairs([("__name__", "m"), ("text", text)]), list)]);
+        (body.len(), post(&door, &[("content-type", V1)], body).await.status)
+    };
+    assert_eq!(send(1, "short").await.1, 204);
+    assert_eq!(send(2, &"x".repeat(2_500)).await.1, 400);
+    let (len, status) = send(1_000, "long").await;
+    assert_eq!((len > 500, status), (true, 413));
+}
+
 #[tokio::test]
 async fn a_large_message_is_taken_on_another_thread() {
     let Fixture { head, door, .. } = fixture();

@@ -63,3 +63,43 @@ async fn nothing_is_acknowledged_that_the_log_has_not_got() {
         assert_eq!(replayed(dir.path()), accepted, "{faults:?}");
     }
 }
+
+/// Requests with known and new series, sweeps, watches and readers, all at once: nobody waits for ever, nothing is refused.
+#[test]
+fn requests_sweeps_watches_and_readers_at_once() {
+    const ROUNDS: i64 = 120;
+    let config = crate::series::HeadConfig { window: Duration::from_secs(5), ..Default::default() };
+    let (head, ha) = (Head::new(config), HaTracker::default());
+    let (head, ha) = (&head, &ha);
+    std::thread::scope(|scope| {
+        for thread in 0..3_i64 {
+            scope.spawn(move || {
+                for round in 0..ROUNDS {
+                    let t = Timestamp::from_millis(NOW_MS + round * 1000);
+                    let series = |i: i64| {
+                        // Some series come each time, some every few rounds, after they have left.
+                        let texts =
+                            [format!("m{}", i % 7), format!("{thread}-{i}-{}", if i < 20 { 0 } else { round % 20 })];
+                        let labels = Labels::from_pairs([("__name__", &texts[0]), ("i", &texts[1])]);
+                        (labels, vec![Sample { t, v: i as f64 }])
+                    };
+                    let version = if round % 2 == 0 { Version::V1 } else { Version::V2 };
+                    let body = remote_write::encode(version, &(0..40).map(series).collect::<Vec<_>>());
+                    let report = ingest_body(version, &body, head, ha, t).expect("our own body");
+                    assert_eq!((report.samples, report.refusal()), (40, None), "thread {thread}, round {round}");
+                }
+            });
+        }
+        scope.spawn(move || {
+            for round in 0..ROUNDS {
+                head.sweep(Timestamp::from_millis(NOW_MS + round * 1000));
+                let watch = head.watch(&[crate::model::Matcher::equal("__name__", &format!("m{}", round % 7))]);
+                assert!(head.memory_bytes() > 0);
+                let read: usize = head.select(&[]).iter().map(|s| s.labels().len()).sum();
+                assert_eq!((read % 2, watch.len() <= head.series_count()), (0, true));
+                head.take_arrivals();
+            }
+        });
+    });
+    assert!(head.series_count() <= 3 * (20 + 20 * 20));
+}

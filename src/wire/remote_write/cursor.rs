@@ -124,6 +124,21 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(*head))
     }
 
+    /// The next field's bytes if its tag is this one byte; nothing is consumed otherwise. For the one field of which a
+    /// message has thousands.
+    #[inline]
+    pub fn bytes_of(&mut self, tag: u8) -> Option<&'a [u8]> {
+        let [first, rest @ ..] = self.rest else { return None };
+        if *first != tag {
+            return None;
+        }
+        let mut after = Self { rest };
+        let len = after.varint().ok()?;
+        let bytes = after.take(len).ok()?;
+        *self = after;
+        Some(bytes)
+    }
+
     /// The next field, or `None` at the end of the message.
     #[inline]
     pub fn field(&mut self) -> Result<Option<Field<'a>>, Malformed> {

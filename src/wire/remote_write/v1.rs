@@ -38,7 +38,16 @@ pub fn items(message: &[u8]) -> impl Iterator<Item = Result<Item<'_>, Malformed>
     })
 }
 
+#[inline]
 fn next_item<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Item<'a>>, Malformed> {
+    if let Some(series) = cursor.bytes_of(0x0a) {
+        return Ok(Some(Item::Series(series)));
+    }
+    other_item(cursor)
+}
+
+/// Whatever does not look like a series at first sight.
+fn other_item<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Item<'a>>, Malformed> {
     while let Some(field) = cursor.field()? {
         match field.number {
             1 => return Ok(Some(Item::Series(field.bytes()?))),
@@ -55,7 +64,14 @@ fn next_item<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Item<'a>>, Malformed>
 #[inline]
 pub fn tail_sample(series: &[u8]) -> Option<(&[u8], RawSample)> {
     let (labels, tail) = series.split_last_chunk::<18>()?;
-    let [0x12, 0x10, 0x09, v0, v1, v2, v3, v4, v5, v6, v7, 0x10, t @ ..] = tail else { return None };
+    let [0x12, 0x10, message @ ..] = tail else { return None };
+    Some((labels, usual_sample(message)?))
+}
+
+/// A `Sample` of the usual shape: `09 <value> 10 <six-byte time>`.
+#[inline]
+pub(super) fn usual_sample(message: &[u8; 16]) -> Option<RawSample> {
+    let [0x09, v0, v1, v2, v3, v4, v5, v6, v7, 0x10, t @ ..] = message else { return None };
     let mut ms = 0_i64;
     for (i, byte) in t.iter().enumerate() {
         // Five continued bytes and a last one: any other pattern is not a six-byte varint.
@@ -65,7 +81,7 @@ pub fn tail_sample(series: &[u8]) -> Option<(&[u8], RawSample)> {
         ms |= i64::from(byte & 0x7f) << (7 * i);
     }
     let bits = u64::from_le_bytes([*v0, *v1, *v2, *v3, *v4, *v5, *v6, *v7]);
-    Some((labels, RawSample { t_ms: ms, bits }))
+    Some(RawSample { t_ms: ms, bits })
 }
 
 /// Whether a span of label fields holds exactly the `expected` pairs in their order, plus `extra` once, anywhere, if given.

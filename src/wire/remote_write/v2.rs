@@ -6,7 +6,7 @@
 use super::RawSample;
 use super::cursor::{Cursor, Malformed, repeated_varint};
 use super::histogram::RawMetadata;
-use super::v1::{LABELS_MAX, Pairs, fields, sample};
+use super::v1::{LABELS_MAX, Pairs, fields, sample, usual_sample};
 use smallvec::SmallVec;
 
 /// More symbols than this in one request are refused: a usual request has a few thousand, and each costs us 16 bytes.
@@ -25,11 +25,19 @@ impl Symbols {
         self.places.clear();
         self.hashes.clear();
         let mut cursor = Cursor::new(message);
-        while let Some(field) = cursor.field()? {
-            if field.number != 4 {
+        loop {
+            // Series are stepped over; symbols come before them, but nothing says that they must.
+            if cursor.bytes_of(0x2a).is_some() {
                 continue;
             }
-            let symbol = field.bytes()?;
+            let symbol = match cursor.bytes_of(0x22) {
+                Some(symbol) => symbol,
+                None => match cursor.field()? {
+                    None => break,
+                    Some(field) if field.number == 4 => field.bytes()?,
+                    Some(_) => continue,
+                },
+            };
             if self.places.is_empty() && !symbol.is_empty() {
                 return Err(Malformed::FirstSymbol);
             }
@@ -99,6 +107,9 @@ pub fn series(message: &[u8]) -> impl Iterator<Item = Result<&[u8], Malformed>> 
 
 #[inline]
 fn next_series<'a>(cursor: &mut Cursor<'a>) -> Result<Option<&'a [u8]>, Malformed> {
+    if let Some(series) = cursor.bytes_of(0x2a) {
+        return Ok(Some(series));
+    }
     while let Some(field) = cursor.field()? {
         if field.number == 5 {
             return field.bytes().map(Some);
@@ -121,15 +132,30 @@ pub fn usual(body: &[u8], symbols: usize) -> Option<(&[u8], RawSample)> {
         return None;
     }
     let (message, rest) = rest.split_at_checked(usize::from(*len))?;
-    let sample = sample(message).ok()?;
+    let usual = message.try_into().ok().and_then(usual_sample);
+    let sample = usual.map_or_else(|| sample(message).ok(), Some)?;
     if let [0x2a, len, metadata @ ..] = rest
         && usize::from(*len) == metadata.len()
         && *len < 0x80
     {
-        let RawMetadata::V2 { help_ref, unit_ref, .. } = RawMetadata::parse_v2(metadata).ok()? else { return None };
-        return ((help_ref.max(unit_ref) as usize) < symbols).then_some((refs, sample));
+        return metadata_is_within(metadata, symbols).then_some((refs, sample));
     }
     rest.is_empty().then_some((refs, sample))
+}
+
+/// Whether metadata holds its three numbers and nothing else, with both references within the table.
+#[inline]
+fn metadata_is_within(metadata: &[u8], symbols: usize) -> bool {
+    let mut cursor = Cursor::new(metadata);
+    while !cursor.is_empty() {
+        let (Ok(tag), Ok(value)) = (cursor.varint(), cursor.varint()) else { return false };
+        match tag {
+            0x08 => {}
+            0x18 | 0x20 if (value as usize) < symbols => {}
+            _ => return false,
+        }
+    }
+    true
 }
 
 /// A `TimeSeries`, walked once.
