@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 
 from . import lint
+from .files import SLOWER
 from .host import Host
 from .processes import ROOT, StackError, program, until
 from .stack import Stack
@@ -91,7 +92,7 @@ class Check:
 
     def targets(self) -> None:
         """Prometheus hands targets to its scrapers every five seconds; from then on two intervals must do."""
-        limit = 5 + 2 * self.stack.interval + 2
+        limit = 5 + 2 * max(self.stack.interval, max(SLOWER.values()) / 1000) + 2
 
         def all_up():
             found = self.stack.get("prometheus", "/api/v1/targets", state="active")["data"]["activeTargets"]
@@ -268,7 +269,7 @@ class Check:
         if one.stops:
             stack.stop(one.stops)
             # The exporter hears of it at the first scrape, Prometheus stores it; Watchfire gets it at once after that.
-            limit = 2 * stack.interval + 2
+            limit = 2 * max(stack.interval, SLOWER.get(one.stops, 0) / 1000) + 2
             for service in ("prometheus", "watchfire"):
                 until(f"{one.shows} is 0 in {service}", lambda service=service: any(
                     r["value"][1] == "0" for r in stack.query(one.shows, service)), limit)

@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from . import compose
-from .files import Layout, faster_expr
+from .files import SLOWER, Layout, faster_expr
 from .processes import ROOT, StackError, program, watchfire
 from .stack import PORTS, Stack
 
@@ -196,7 +196,7 @@ class Live:
 
     def fill(self, expr: str) -> str:
         """A panel's query as Grafana would send it, at the stack's pace."""
-        window = f"{max(1000, round(self.stack.interval * 4 * 1000))}ms"
+        window = f"{max(4 * max(SLOWER.values()), round(self.stack.interval * 4 * 1000))}ms"
         expr = faster_expr(expr, self.stack.pace)
         for name, value in (("$__rate_interval", window), ("$__interval", window), ("$__range", f"{self.lived}s"),
                             ("$compare", f"{self.lived}s"), ("$service", "shop")):
