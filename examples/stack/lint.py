@@ -282,7 +282,7 @@ def runbooks(stack: Stack) -> str:
 
     def one(command: str) -> str | None:
         done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, env=env, timeout=60)
-        # `head` may close a pipe early; everything else must succeed.
+        # `head` may close a pipe early (SIGPIPE); everything else must succeed.
         return None if done.returncode in (0, 141) else f"{command}\n{done.stdout[-300:]}{done.stderr[-300:]}"
 
     with ThreadPoolExecutor(3) as pool:
