@@ -150,7 +150,8 @@ class Check:
 
     def firing(self) -> tuple[set[str], set[str]]:
         """What fires in Prometheus and in Watchfire, without what always does and without what this machine confirms."""
-        ours = [{n for n in found if n not in ALWAYS and not self._is_excused(n)} for found in (self.in_prometheus(), self.in_watchfire())]
+        both = (self.in_prometheus(), self.in_watchfire())
+        ours = [{n for n in found if n not in ALWAYS and not self._is_excused(n)} for found in both]
         return ours[0], ours[1]
 
     def healthy(self) -> None:
@@ -170,7 +171,8 @@ class Check:
         late = {name for name in fired - ALWAYS if not self._is_excused(name) and name not in self.excused}
         if late:
             raise StackError(f"fired between two looks: {sorted(late)}")
-        self.say(f"nothing fired for {span} under traffic ({self.healthy_seconds * self.stack.pace / 60:.0f} minutes of the rules' time)")
+        minutes = self.healthy_seconds * self.stack.pace / 60
+        self.say(f"nothing fired for {span} under traffic ({minutes:.0f} minutes of the rules' time)")
 
     def quiet(self, when: str, besides: set[str]) -> None:
         def look():
