@@ -221,7 +221,8 @@ class Check:
 
     def cardinality(self) -> None:
         def series() -> int:
-            return int(self.stack.query('count({job="shop"})')[0]["value"][1])
+            # Of the scrape itself: records over it come and go with the traffic.
+            return int(self.stack.query('sum(scrape_samples_scraped{job="shop"})')[0]["value"][1])
 
         def strangers(count: int) -> None:
             done = subprocess.run([sys.executable, str(ROOT / "examples/shop/traffic.py"), "strangers", "--url",
