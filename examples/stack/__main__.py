@@ -24,6 +24,7 @@ def up(options) -> None:
         print(f"Watchfire     {stack.url('watchfire')}   user watchfire, password in {stack.data / 'token'}")
         for name in ("prometheus", "alertmanager", "shop"):
             print(f"{name.capitalize():13} {stack.url(name)}")
+        print(f"Runbooks      their commands work after: . {stack.data / 'env'}")
         print(f"Logs          {stack.data / 'logs'}\nCtrl-C takes everything down.", flush=True)
         stack.wait()
     except KeyboardInterrupt:

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass
 
 from . import lint
+from .files import SLOWER
 from .host import Host
 from .processes import ROOT, StackError, program, until
 from .stack import Stack
@@ -91,7 +92,7 @@ class Check:
 
     def targets(self) -> None:
         """Prometheus hands targets to its scrapers every five seconds; from then on two intervals must do."""
-        limit = 5 + 2 * self.stack.interval + 2
+        limit = 5 + 2 * max(self.stack.interval, max(SLOWER.values()) / 1000) + 2
 
         def all_up():
             found = self.stack.get("prometheus", "/api/v1/targets", state="active")["data"]["activeTargets"]
@@ -149,7 +150,8 @@ class Check:
 
     def firing(self) -> tuple[set[str], set[str]]:
         """What fires in Prometheus and in Watchfire, without what always does and without what this machine confirms."""
-        ours = [{n for n in found if n not in ALWAYS and not self._is_excused(n)} for found in (self.in_prometheus(), self.in_watchfire())]
+        both = (self.in_prometheus(), self.in_watchfire())
+        ours = [{n for n in found if n not in ALWAYS and not self._is_excused(n)} for found in both]
         return ours[0], ours[1]
 
     def healthy(self) -> None:
@@ -169,7 +171,8 @@ class Check:
         late = {name for name in fired - ALWAYS if not self._is_excused(name) and name not in self.excused}
         if late:
             raise StackError(f"fired between two looks: {sorted(late)}")
-        self.say(f"nothing fired for {span} under traffic ({self.healthy_seconds * self.stack.pace / 60:.0f} minutes of the rules' time)")
+        minutes = self.healthy_seconds * self.stack.pace / 60
+        self.say(f"nothing fired for {span} under traffic ({minutes:.0f} minutes of the rules' time)")
 
     def quiet(self, when: str, besides: set[str]) -> None:
         def look():
@@ -218,7 +221,8 @@ class Check:
 
     def cardinality(self) -> None:
         def series() -> int:
-            return int(self.stack.query('count({job="shop"})')[0]["value"][1])
+            # Of the scrape itself: records over it come and go with the traffic.
+            return int(self.stack.query('sum(scrape_samples_scraped{job="shop"})')[0]["value"][1])
 
         def strangers(count: int) -> None:
             done = subprocess.run([sys.executable, str(ROOT / "examples/shop/traffic.py"), "strangers", "--url",
@@ -268,7 +272,7 @@ class Check:
         if one.stops:
             stack.stop(one.stops)
             # The exporter hears of it at the first scrape, Prometheus stores it; Watchfire gets it at once after that.
-            limit = 2 * stack.interval + 2
+            limit = 2 * max(stack.interval, SLOWER.get(one.stops, 0) / 1000) + 2
             for service in ("prometheus", "watchfire"):
                 until(f"{one.shows} is 0 in {service}", lambda service=service: any(
                     r["value"][1] == "0" for r in stack.query(one.shows, service)), limit)

@@ -19,6 +19,8 @@ SPANS = ("scrape_interval", "evaluation_interval", "refresh_interval", "group_wa
          "repeat_after", "interval", "for", "keep_firing_for")
 # cAdvisor needs containers, and Docker's discovery needs Docker.
 NOT_HERE = {"cadvisor"}
+# The least interval of a job, in milliseconds: PostgreSQL's exporter tries for a second before it says that the server is down.
+SLOWER = {"postgres": 2000}
 
 
 def milliseconds(text: str) -> int:
@@ -90,6 +92,9 @@ class Layout:
         whole["scrape_configs"] = [job for job in whole["scrape_configs"] if job["job_name"] not in NOT_HERE]
         interval = milliseconds(whole["global"]["scrape_interval"])
         whole["global"]["scrape_timeout"] = f"{min(interval, 10_000)}ms"
+        for job in whole["scrape_configs"]:
+            if job["job_name"] in SLOWER and interval < SLOWER[job["job_name"]]:
+                job["scrape_interval"] = job["scrape_timeout"] = f"{SLOWER[job['job_name']]}ms"
         # Nothing may wait longer than an interval of ours in the sender's queue.
         whole["remote_write"][0]["queue_config"]["batch_send_deadline"] = f"{min(1000, max(100, interval // 3))}ms"
         prometheus.write_text(yaml.safe_dump(whole, sort_keys=False))

@@ -61,10 +61,10 @@ class Host:
         self.stopped.set()
         self.thread.join()
 
-    def is_right(self, alert: str, interval_factor: float) -> bool:
+    def is_right(self, alert: str, horizon_seconds: float) -> bool:
         """Whether the machine itself confirms an alert about it, from the readings of the last windows.
 
-        `interval_factor` is how far the horizon of a prediction reaches, in seconds.
+        `horizon_seconds` is how far the alerts that predict look ahead.
         """
         recent = [r for r in list(self.readings) if r["at"] > time.monotonic() - 3 * self.window]
         if not recent:
@@ -77,10 +77,11 @@ class Host:
         if alert in ("NodeDiskHigh", "NodeDiskCritical"):
             return worst_disk > (0.9 if alert.endswith("Critical") else 0.85)
         if alert == "NodeDiskFillsUp":
-            first, last = recent[0], recent[-1]
-            span = max(last["at"] - first["at"], 1)
-            return any(free + (free - first["disks"][place][1]) / span * interval_factor < 0.2 * free
-                       for place, (_, free) in last["disks"].items() if place in first["disks"])
+            # Whether some stretch of the window lost space at a pace that ends within the horizon.
+            last = recent[-1]
+            return any(
+                free + (free - r["disks"][place][1]) / (last["at"] - r["at"]) * horizon_seconds < 0.2 * free
+                for place, (_, free) in last["disks"].items() for r in recent[:-10] if place in r["disks"])
         return False
 
 

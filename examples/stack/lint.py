@@ -12,7 +12,7 @@ from pathlib import Path
 import yaml
 
 from . import compose
-from .files import Layout, faster_expr
+from .files import SLOWER, Layout, faster_expr
 from .processes import ROOT, StackError, program, watchfire
 from .stack import PORTS, Stack
 
@@ -196,7 +196,7 @@ class Live:
 
     def fill(self, expr: str) -> str:
         """A panel's query as Grafana would send it, at the stack's pace."""
-        window = f"{max(1000, round(self.stack.interval * 4 * 1000))}ms"
+        window = f"{max(4 * max(SLOWER.values()), round(self.stack.interval * 4 * 1000))}ms"
         expr = faster_expr(expr, self.stack.pace)
         for name, value in (("$__rate_interval", window), ("$__interval", window), ("$__range", f"{self.lived}s"),
                             ("$compare", f"{self.lived}s"), ("$service", "shop")):
@@ -282,7 +282,7 @@ def runbooks(stack: Stack) -> str:
 
     def one(command: str) -> str | None:
         done = subprocess.run(["bash", "-o", "pipefail", "-c", command], capture_output=True, text=True, env=env, timeout=60)
-        # `head` may close a pipe early; everything else must succeed.
+        # `head` may close a pipe early (SIGPIPE); everything else must succeed.
         return None if done.returncode in (0, 141) else f"{command}\n{done.stdout[-300:]}{done.stderr[-300:]}"
 
     with ThreadPoolExecutor(3) as pool:

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -88,6 +89,9 @@ class Stack:
             (self.data / name).touch(0o600)
             (self.data / name).write_text(text)
         self.layout.write(self.replicas)
+        exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in self.environment().items())
+        (self.data / "env").touch(0o600)
+        (self.data / "env").write_text(exports)
         self._databases()
         self._shop()
         self._exporters()

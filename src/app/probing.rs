@@ -5,15 +5,19 @@
 
 use super::build::Parts;
 use crate::model::sample::is_stale;
-use crate::model::{Labels, SampleValue};
+use crate::model::{Labels, SampleValue, Timestamp};
 use crate::probes::{self, Probe, Prober};
 use crate::telemetry::readings;
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// The last samples of each probe, for `/metrics`.
-type Latest = Arc<Mutex<BTreeMap<Arc<str>, Vec<(Labels, f64)>>>>;
+/// The last samples of each probe, for `/metrics`, and when they were taken.
+type ByProbe = BTreeMap<Arc<str>, (Timestamp, Vec<(Labels, f64)>)>;
+type Latest = Arc<Mutex<ByProbe>>;
+/// Two answers within a millisecond are still two.
+const APART: Duration = Duration::from_millis(1);
 
 /// A prober without probes; [`Prober::reload`] gives it some.
 pub fn prober(parts: &Parts) -> Result<Prober, String> {
@@ -30,30 +34,31 @@ pub fn prober(parts: &Parts) -> Result<Prober, String> {
         context.metrics.read(reading, move || rows(&latest.lock(), metric));
     }
     let sink = move |probe: &Probe, samples: Vec<(Labels, f64)>| {
-        let now = clock.now();
+        let mut latest = latest.lock();
+        let before = latest.get(&probe.name).map(|(at, _)| *at + APART);
+        let now = before.map_or_else(|| clock.now(), |before| clock.now().max(before));
         for (labels, value) in &samples {
             if let Err(error) = head.append(labels, now, SampleValue::Float(*value)) {
                 tracing::warn!(probe = %probe.name, %error, "a sample of a probe was not taken");
             }
         }
         arrivals.notify_one();
-        let mut latest = latest.lock();
         if samples.first().is_some_and(|(_, value)| is_stale(*value)) {
             latest.remove(&probe.name);
         } else {
-            latest.insert(probe.name.clone(), samples);
+            latest.insert(probe.name.clone(), (now, samples));
         }
     };
     let client = probes::client().map_err(|error| format!("no client for probes: {error}"))?;
     Ok(Prober::new(client, Arc::new(sink)))
 }
 
-fn rows(latest: &BTreeMap<Arc<str>, Vec<(Labels, f64)>>, metric: &str) -> Vec<(Vec<(&'static str, String)>, f64)> {
+fn rows(latest: &ByProbe, metric: &str) -> Vec<(Vec<(&'static str, String)>, f64)> {
     let row = |(labels, value): &(Labels, f64)| {
         let mut names = vec![("probe", labels.value("probe").to_owned())];
         names.extend(labels.get("check").map(|check| ("check", check.to_owned())));
         (names, *value)
     };
     let kept = |(labels, value): &&(Labels, f64)| labels.metric_name() == metric && !is_stale(*value);
-    latest.values().flatten().filter(kept).map(row).collect()
+    latest.values().flat_map(|(_, samples)| samples).filter(kept).map(row).collect()
 }

@@ -12,9 +12,10 @@ use std::sync::Arc;
 use std::time::Instant;
 
 /// Rules that run when no file is named and the working folder has none.
-const SHIPPED: [(&str, &str); 3] = [
+const SHIPPED: [(&str, &str); 4] = [
     ("rules/watchfire.yml", include_str!("../../rules/watchfire.yml")),
     ("rules/node.yml", include_str!("../../rules/node.yml")),
+    ("rules/probes.yml", include_str!("../../rules/probes.yml")),
     ("rules/prometheus.yml", include_str!("../../rules/prometheus.yml")),
 ];
 

@@ -70,6 +70,11 @@ fn target(f: &Fields<'_>) -> Option<Target> {
                 f.notes().mistake_with(url.at, format!("http: {text}"), advice);
                 return None;
             }
+            if has_credentials(url.value) {
+                let advice = "the URL is a label that everybody sees; let the endpoint answer without authentication";
+                f.notes().mistake_with(url.at, "http: a URL with a user or a password is not supported", advice);
+                return None;
+            }
             Some(Target::Http(url.value.into()))
         }
         (None, Some(address)) => {
@@ -87,6 +92,10 @@ fn target(f: &Fields<'_>) -> Option<Target> {
             None
         }
     }
+}
+
+fn has_credentials(url: &str) -> bool {
+    reqwest::Url::parse(url).is_ok_and(|url| !url.username().is_empty() || url.password().is_some())
 }
 
 fn status(f: &Fields<'_>, text: &At<&str>) -> Option<u16> {

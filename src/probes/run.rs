@@ -17,11 +17,27 @@ use tokio::time::MissedTickBehavior;
 /// Takes what one try found; it must not wait.
 pub type Sink = Arc<dyn Fn(&Probe, Vec<(Labels, f64)>) + Send + Sync>;
 
+/// Open while a probe is in force; whoever hands on samples holds it, so that nothing comes after the end.
+type Door = Arc<Mutex<bool>>;
+
+struct Running {
+    probe: Arc<Probe>,
+    door: Door,
+    task: JoinHandle<()>,
+}
+
+impl Running {
+    fn end(&self) {
+        *self.door.lock() = false;
+        self.task.abort();
+    }
+}
+
 /// All probes of this process.
 pub struct Prober {
     client: reqwest::Client,
     sink: Sink,
-    tasks: Mutex<Vec<(Arc<Probe>, JoinHandle<()>)>>,
+    tasks: Mutex<Vec<Running>>,
 }
 
 impl Prober {
@@ -32,25 +48,25 @@ impl Prober {
     /// From now on these are asked. Probes that did not change go on undisturbed; series of those that are gone end.
     pub fn reload(&self, probes: &[Probe]) {
         let mut tasks = self.tasks.lock();
-        let (kept, gone): (Vec<_>, Vec<_>) = tasks.drain(..).partition(|(probe, _)| probes.contains(probe));
-        for (probe, task) in gone {
-            task.abort();
-            (self.sink)(&probe, stale(&probe));
+        let (kept, gone): (Vec<_>, Vec<_>) = tasks.drain(..).partition(|running| probes.contains(&running.probe));
+        for running in gone {
+            running.end();
+            (self.sink)(&running.probe, stale(&running.probe));
         }
         *tasks = kept;
         for probe in probes {
-            if !tasks.iter().any(|(running, _)| **running == *probe) {
-                let probe = Arc::new(probe.clone());
-                let task = tokio::spawn(for_ever(self.client.clone(), probe.clone(), self.sink.clone()));
-                tasks.push((probe, task));
+            if !tasks.iter().any(|running| *running.probe == *probe) {
+                let (probe, door) = (Arc::new(probe.clone()), Arc::new(Mutex::new(true)));
+                let work = for_ever(self.client.clone(), probe.clone(), self.sink.clone(), door.clone());
+                tasks.push(Running { probe, door, task: tokio::spawn(work) });
             }
         }
     }
 
     /// No further question; the last answers stay as they are.
     pub fn stop(&self) {
-        for (_, task) in self.tasks.lock().drain(..) {
-            task.abort();
+        for running in self.tasks.lock().drain(..) {
+            running.end();
         }
     }
 }
@@ -63,7 +79,7 @@ fn offset(probe: &Probe) -> Duration {
     Duration::from_millis((u128::from(hash) % room) as u64)
 }
 
-async fn for_ever(client: reqwest::Client, probe: Arc<Probe>, sink: Sink) {
+async fn for_ever(client: reqwest::Client, probe: Arc<Probe>, sink: Sink, door: Door) {
     let mut due = tokio::time::interval_at(tokio::time::Instant::now() + offset(&probe), probe.interval);
     due.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut before: Option<Outcome> = None;
@@ -78,7 +94,13 @@ async fn for_ever(client: reqwest::Client, probe: Arc<Probe>, sink: Sink) {
             (Some(_), None) => tracing::info!(probe = %probe.name, "probe succeeds again"),
             _ => {}
         }
-        sink(&probe, samples(&probe, &outcome));
+        {
+            let open = door.lock();
+            if !*open {
+                return;
+            }
+            sink(&probe, samples(&probe, &outcome));
+        }
         before = Some(outcome);
     }
 }

@@ -56,6 +56,7 @@ fn mistakes_have_their_places() {
         ("[{name: a}]", "3:10: a probe needs exactly one of http or tcp"),
         ("[{name: a, http: 'http://a', tcp: 'a:1'}]", "3:10: a probe needs exactly one of http or tcp"),
         ("[{name: a, http: 'ftp://a'}]", "3:26: http: unsupported scheme for URL"),
+        ("[{name: a, http: 'http://u:p@a'}]", "3:26: http: a URL with a user or a password is not supported"),
         ("[{name: a, tcp: a}]", r#"3:25: tcp must be host:port, not "a""#),
         ("[{name: a, tcp: 'a:0'}]", r#"3:25: tcp must be host:port, not "a:0""#),
         ("[{name: a, tcp: ':80'}]", r#"3:25: tcp must be host:port, not ":80""#),

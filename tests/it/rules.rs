@@ -6,7 +6,8 @@
 mod arrival;
 
 use std::path::{Path, PathBuf};
-use watchfire::rules::{RuleFile, file, unittest};
+use std::sync::Arc;
+use watchfire::rules::{RuleBody, RuleFile, file, unittest};
 
 fn yaml_files(dir: &Path, out: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -77,6 +78,29 @@ fn shipped_rules_pass_their_tests() {
             }
         }
     }
+}
+
+/// Severity, category, and words and a runbook for whoever is paged.
+#[test]
+fn every_alert_says_what_to_do() {
+    let mut files = Vec::new();
+    yaml_files(Path::new("rules"), &mut files);
+    let rules = files.iter().filter(|p| !p.to_string_lossy().ends_with(".test.yml"));
+    let mut alerts = 0;
+    for rule in rules.flat_map(|path| load(path).unwrap().groups).flat_map(|group| group.rules) {
+        let RuleBody::Alerting { annotations, .. } = &rule.body else { continue };
+        let name = &rule.name;
+        alerts += 1;
+        let has = |pairs: &[(Arc<str>, Arc<str>)], key: &str| pairs.iter().any(|(k, v)| &**k == key && !v.is_empty());
+        assert!(has(&rule.labels, "severity") && has(&rule.labels, "category"), "{name}");
+        for annotation in ["summary", "description", "impact", "action", "runbook_url"] {
+            assert!(has(annotations, annotation), "{name} has no {annotation}");
+        }
+        let runbook = format!("docs/runbooks/{name}.md");
+        let text = std::fs::read_to_string(&runbook).unwrap_or_else(|error| panic!("{runbook}: {error}"));
+        assert!(text.starts_with(&format!("# {name}\n")) && text.contains("\n## Do\n"), "{runbook}");
+    }
+    assert!(alerts >= 60, "only {alerts}");
 }
 
 #[test]

@@ -18,7 +18,8 @@ CREATE TABLE IF NOT EXISTS memories (
     id bigserial PRIMARY KEY, user_id bigint NOT NULL REFERENCES users, text text NOT NULL, vector float4[] NOT NULL);
 CREATE TABLE IF NOT EXISTS edges (
     a bigint NOT NULL REFERENCES memories, b bigint NOT NULL REFERENCES memories, PRIMARY KEY (a, b));
-CREATE TABLE IF NOT EXISTS sessions (id bigserial PRIMARY KEY, owner bigint NOT NULL REFERENCES users, ended bool NOT NULL DEFAULT false);
+CREATE TABLE IF NOT EXISTS sessions (
+    id bigserial PRIMARY KEY, owner bigint NOT NULL REFERENCES users, ended bool NOT NULL DEFAULT false);
 CREATE INDEX IF NOT EXISTS edges_b ON edges (b);
 """
 

@@ -67,8 +67,8 @@ async def work_off() -> None:
 
 async def break_things() -> None:
     if "disk" in chaos:
-        # Full within half an hour.
-        storage.grow(int(settings.storage_capacity / 1800 * settings.pace * settings.seconds(10)))
+        # Full within a quarter of an hour.
+        storage.grow(int(settings.storage_capacity / 900 * settings.pace * settings.seconds(10)))
 
 
 async def check_health() -> None:
