@@ -231,10 +231,12 @@ impl Head {
             None => self.admit(&pool, &index, metric, value(&self.config.source_label), selected).err().map(Err),
         };
         if let Some(other) = other {
-            ids.into_iter().for_each(|id| pool.release(id));
+            for id in ids {
+                pool.release(id);
+            }
             return other;
         }
-        let slot = index.insert(hash, self.metric_of(&pool, &ids), self.source_of(&pool, &ids));
+        let slot = index.insert(hash, pool.named(&ids, METRIC_NAME), self.source_of(&pool, &ids));
         self.label_count.fetch_add(ids.len(), Ordering::Relaxed);
         let mut data = self.region(slot).data.lock();
         data.create(slot as usize % REGION, &ids, now_ms);
@@ -289,12 +291,8 @@ impl Head {
         Ok(())
     }
 
-    pub(super) fn metric_of(&self, pool: &Pool, ids: &[PairId]) -> Option<PairId> {
-        ids.iter().copied().find(|id| pool.pair(*id).0 == METRIC_NAME)
-    }
-
     pub(super) fn source_of(&self, pool: &Pool, ids: &[PairId]) -> Option<PairId> {
-        ids.iter().copied().find(|id| pool.pair(*id).0 == self.config.source_label)
+        pool.named(ids, &self.config.source_label)
     }
 
     /// Remembers what keys mean, unless the series have left.
