@@ -6,7 +6,7 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use watchfire::api::write::ingest_body;
 use watchfire::model::{Labels, Sample, Timestamp};
 use watchfire::series::ha::HaTracker;
@@ -56,22 +56,20 @@ fn body(version: Version, labels: &[Labels], i: usize) -> (Vec<u8>, Timestamp) {
     (encode(version, &chunk.iter().enumerate().map(sample).collect::<Vec<_>>()), t)
 }
 
-/// CPU time of this thread, which a busy machine disturbs less than wall time; wall time where the kernel does not tell.
-fn cpu_time(since: Instant) -> Duration {
-    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
-    let nanos = stat.as_deref().and_then(|s| s.split(' ').next()).and_then(|n| n.parse().ok());
-    nanos.map_or_else(|| since.elapsed(), Duration::from_nanos)
+/// CPU time of this thread, which a busy machine disturbs less than wall time.
+fn cpu_time() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::new(now.tv_sec as u64, now.tv_nsec as u32)
 }
 
 /// The CPU time of `work` over `count` inputs, each of which is made outside of the measurement.
 fn timed<I>(count: u64, mut input: impl FnMut() -> I, mut work: impl FnMut(&mut I)) -> Duration {
-    let start = Instant::now();
     let mut total = Duration::ZERO;
     for _ in 0..count {
         let mut made = input();
-        let before = cpu_time(start);
+        let before = cpu_time();
         work(&mut made);
-        total += cpu_time(start).saturating_sub(before);
+        total += cpu_time().saturating_sub(before);
     }
     total
 }

@@ -13,7 +13,7 @@ const WORDS: usize = SPAN_BYTES_MAX / 8;
 
 /// NH, the universal hash inside UMAC, on 64-bit words: pairs of words, each added to its own secret word, are multiplied
 /// and summed up in 128 bits. For two texts of one length that were chosen without knowing the secret, the chance that
-/// their sums agree is 2⁻⁶⁴; the length goes in as one more pair. Three times faster than a general hash at this length.
+/// their sums agree is 2⁻⁶⁴; the length goes in as one more pair: one multiplication for sixteen bytes.
 pub struct SpanHasher {
     keys: Box<[u64; WORDS]>,
     /// Secret words for the length, for rows of symbols, and for folding.
@@ -178,7 +178,9 @@ mod tests {
         assert_eq!(texts.iter().collect::<HashSet<_>>().len(), texts.len());
         let row = |pairs: &[(u64, u64)]| {
             let mut row = hasher.row();
-            pairs.iter().for_each(|(n, v)| row.pair(*n, *v));
+            for (n, v) in pairs {
+                row.pair(*n, *v);
+            }
             row.finish()
         };
         let [a, b, c] = [b"a", b"b", b"c"].map(|t| hasher.text(t));

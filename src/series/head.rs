@@ -241,13 +241,20 @@ impl Head {
             self.admit(&pool, &index, metric, value(&self.config.source_label), selected)?;
         }
         let (mut pool, mut index) = (self.pool.write(), self.index.write());
-        if let Some(place) = self.find(&pool, &index, labels) {
-            return Ok(place);
-        }
-        self.admit(&pool, &index, metric, value(&self.config.source_label), selected)?;
         let ids: SmallVec<[PairId; 32]> = labels.iter().map(|(name, value)| pool.intern(name, value)).collect();
         let hash = index.hash(&ids);
-        let slot = index.insert(hash, self.metric_of(&pool, &ids), self.source_of(&pool, &ids));
+        // Between the two locks another request may have brought it, or taken the last room.
+        let other = match self.find_ids(&index, hash, &ids) {
+            Some(place) => Some(Ok(place)),
+            None => self.admit(&pool, &index, metric, value(&self.config.source_label), selected).err().map(Err),
+        };
+        if let Some(other) = other {
+            for id in ids {
+                pool.release(id);
+            }
+            return other;
+        }
+        let slot = index.insert(hash, pool.named(&ids, METRIC_NAME), self.source_of(&pool, &ids));
         self.label_count.fetch_add(ids.len(), Ordering::Relaxed);
         let mut data = self.region(slot).data.lock();
         data.create(slot as usize % REGION, &ids, now_ms);
@@ -263,12 +270,16 @@ impl Head {
     fn find(&self, pool: &Pool, index: &Index, labels: &[(&str, &str)]) -> Option<Place> {
         let ids: SmallVec<[PairId; 32]> =
             labels.iter().map(|(name, value)| pool.find(name, value)).collect::<Option<_>>()?;
+        self.find_ids(index, index.hash(&ids), &ids)
+    }
+
+    fn find_ids(&self, index: &Index, hash: u32, ids: &[PairId]) -> Option<Place> {
         let mut generation = 0;
-        let slot = index.find(index.hash(&ids), |slot| {
+        let slot = index.find(hash, |slot| {
             let data = self.region(slot).data.lock();
             let i = slot as usize % REGION;
             generation = data.generation(i);
-            data.labels(i) == &ids[..]
+            data.labels(i) == ids
         })?;
         Some(Place { slot, generation })
     }
@@ -298,12 +309,8 @@ impl Head {
         Ok(())
     }
 
-    pub(super) fn metric_of(&self, pool: &Pool, ids: &[PairId]) -> Option<PairId> {
-        ids.iter().copied().find(|id| pool.pair(*id).0 == METRIC_NAME)
-    }
-
     pub(super) fn source_of(&self, pool: &Pool, ids: &[PairId]) -> Option<PairId> {
-        ids.iter().copied().find(|id| pool.pair(*id).0 == self.config.source_label)
+        pool.named(ids, &self.config.source_label)
     }
 
     /// Remembers what keys mean, unless the series have left.

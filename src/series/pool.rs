@@ -60,17 +60,14 @@ impl Pool {
         text.push_str(value);
         self.text_bytes += text.len();
         let pair = Pair { text: text.into_boxed_str(), name_len: name.len() as u32, carried: 1 };
-        let id = match self.free.pop() {
-            Some(id) => {
-                if let Some(place) = self.pairs.get_mut(id as usize) {
-                    *place = pair;
-                }
-                id
+        let id = if let Some(id) = self.free.pop() {
+            if let Some(place) = self.pairs.get_mut(id as usize) {
+                *place = pair;
             }
-            None => {
-                self.pairs.push(pair);
-                (self.pairs.len() - 1) as PairId
-            }
+            id
+        } else {
+            self.pairs.push(pair);
+            (self.pairs.len() - 1) as PairId
         };
         let Self { by_text, pairs, state, .. } = self;
         by_text.insert_unique(hash(state, name, value), id, |id| {
@@ -101,6 +98,11 @@ impl Pool {
 
     pub fn pair(&self, id: PairId) -> (&str, &str) {
         self.pairs.get(id as usize).map(Pair::split).unwrap_or_default()
+    }
+
+    /// The pair of this name among `ids`.
+    pub fn named(&self, ids: &[PairId], name: &str) -> Option<PairId> {
+        ids.iter().copied().find(|id| self.pair(*id).0 == name)
     }
 
     /// The label set of sorted pairs.

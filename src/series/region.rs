@@ -629,7 +629,9 @@ mod tests {
     fn data() -> Data {
         let mut data = Region::new(Arc::default()).data.into_inner();
         // A neighbour before and behind, so that blocks of several series lie between each other.
-        (0..3).for_each(|i| data.create(i, &[i as u32], 0));
+        for i in 0..3 {
+            data.create(i, &[i as u32], 0);
+        }
         data
     }
 

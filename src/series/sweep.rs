@@ -8,6 +8,7 @@ use super::index::Slot;
 use super::pool::PairId;
 use super::region::{REGION, ms};
 use crate::model::Timestamp;
+use crate::model::labels::METRIC_NAME;
 use std::collections::HashSet;
 use std::sync::atomic::Ordering;
 
@@ -84,9 +85,11 @@ impl Head {
                 self.samples.fetch_sub(held as i64, Ordering::Relaxed);
                 self.label_count.fetch_sub(ids.len(), Ordering::Relaxed);
                 let hash = index.hash(&ids);
-                metrics.extend(self.metric_of(&pool, &ids));
+                metrics.extend(pool.named(&ids, METRIC_NAME));
                 index.remove(*slot, hash, self.source_of(&pool, &ids));
-                ids.into_iter().for_each(|id| pool.release(id));
+                for id in ids {
+                    pool.release(id);
+                }
             }
             let metrics: Vec<PairId> = metrics.into_iter().collect();
             index.forget(&metrics, |slot| gone.contains(&slot));

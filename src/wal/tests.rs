@@ -143,7 +143,9 @@ async fn a_disk_that_fails_is_never_answered_with_written() {
         let wal = Wal::open(dir.path(), config.clone(), 0).unwrap();
         let body = |n: u8| Bytes::from(vec![n; 100]);
         wal.append(1, 0, body(0)).await.unwrap();
-        faults.iter().for_each(|(call, errno)| config.faults.next(*call, *errno));
+        for (call, errno) in faults {
+            config.faults.next(*call, *errno);
+        }
         let mut expect = vec![vec![0; 100]];
         let mut refused = 0;
         for n in 1..5_u8 {
