@@ -381,7 +381,8 @@ pub fn paging(root: &Fields<'_>) -> Paging {
 
 /// Reads `evaluation`.
 pub fn evaluation(root: &Fields<'_>) -> Evaluation {
-    let mut evaluation = Evaluation { interval: EVALUATION_INTERVAL, query_offset: Duration::ZERO, experimental: false };
+    let mut evaluation =
+        Evaluation { interval: EVALUATION_INTERVAL, query_offset: Duration::ZERO, experimental: false };
     let Some(f) = root.fields("evaluation") else { return evaluation };
     if let Some(interval) = f.positive_duration("interval") {
         evaluation.interval = interval.value;

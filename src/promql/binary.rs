@@ -182,8 +182,16 @@ fn match_vectors(eval: &Eval<'_>, b: &BinaryNode, m: &MatchNode, left: &[Elem], 
         }
         by_group.push(e);
     }
-    let mut pairs =
-        Pairs { eval, b, m, swapped, used: vec![false; by_group.len()], kept: vec![false; by_group.len()], seen: HashSet::new(), out: Vec::new() };
+    let mut pairs = Pairs {
+        eval,
+        b,
+        m,
+        swapped,
+        used: vec![false; by_group.len()],
+        kept: vec![false; by_group.len()],
+        seen: HashSet::new(),
+        out: Vec::new(),
+    };
     let mut unmatched = Groups::new(&m.key);
     for e in many {
         match (groups.find(&e.labels), fill_one) {

@@ -15,7 +15,7 @@ use crate::series::{Head, Point, Series};
 use foldhash::fast::FixedState;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -47,24 +47,23 @@ pub(super) enum Val {
 /// What is to be said about a result.
 #[derive(Default)]
 pub(super) struct Notes {
-    warnings: BTreeSet<String>,
-    infos: BTreeSet<String>,
+    /// By text; of the places where the same is to be said the last one counts, as in Prometheus.
+    warnings: BTreeMap<String, Place>,
+    infos: BTreeMap<String, Place>,
 }
 
 /// How many different notes one evaluation keeps: they repeat, and a hostile label set must not fill memory.
 const NOTES_MAX: usize = 64;
 
 impl Notes {
-    pub fn warn(&mut self, text: String) {
-        if self.warnings.len() < NOTES_MAX {
-            self.warnings.insert(format!("PromQL warning: {text}"));
+    fn put(notes: &mut BTreeMap<String, Place>, text: String, place: Place) {
+        if notes.len() < NOTES_MAX || notes.contains_key(&text) {
+            notes.insert(text, place);
         }
     }
 
-    pub fn info(&mut self, text: String) {
-        if self.infos.len() < NOTES_MAX {
-            self.infos.insert(format!("PromQL info: {text}"));
-        }
+    fn listed(notes: &BTreeMap<String, Place>, kind: &str) -> Vec<String> {
+        notes.iter().map(|(text, place)| format!("PromQL {kind}: {text} ({place})")).collect()
     }
 }
 
@@ -109,7 +108,20 @@ impl<'a> Eval<'a> {
     ) -> Self {
         let at = bounded(at.as_millis());
         let samples_left = Cell::new(ctx.samples_max);
-        Self { plan, head, only, ctx, at, start: at, end: at, step: 0, samples_left, notes: RefCell::default(), place: Cell::default(), arg_places: Cell::default() }
+        Self {
+            plan,
+            head,
+            only,
+            ctx,
+            at,
+            start: at,
+            end: at,
+            step: 0,
+            samples_left,
+            notes: RefCell::default(),
+            place: Cell::default(),
+            arg_places: Cell::default(),
+        }
     }
 
     /// Evaluates the whole plan at its moment.
@@ -124,7 +136,7 @@ impl<'a> Eval<'a> {
 
     pub fn into_notes(self) -> (Vec<String>, Vec<String>) {
         let notes = self.notes.into_inner();
-        (notes.warnings.into_iter().collect(), notes.infos.into_iter().collect())
+        (Notes::listed(&notes.warnings, "warning"), Notes::listed(&notes.infos, "info"))
     }
 
     /// One step of a range query: drops the names that are to be dropped.
@@ -174,11 +186,11 @@ impl<'a> Eval<'a> {
     }
 
     pub fn warn(&self, text: String) {
-        self.notes.borrow_mut().warn(format!("{text} ({})", self.place.get()));
+        Notes::put(&mut self.notes.borrow_mut().warnings, text, self.place.get());
     }
 
     pub fn info(&self, text: String) {
-        self.notes.borrow_mut().info(format!("{text} ({})", self.place.get()));
+        Notes::put(&mut self.notes.borrow_mut().infos, text, self.place.get());
     }
 
     /// Range and offset of a selector or sub-query in milliseconds, and the step that a sub-query has by expression.
@@ -410,7 +422,9 @@ impl<'a> Eval<'a> {
                 let (after, until) = match s.boundary {
                     Boundary::Plain => (start, end),
                     Boundary::Anchored => (bounded(start.saturating_sub(lookback)), end),
-                    Boundary::Smoothed => (bounded(start.saturating_sub(lookback)), bounded(end.saturating_add(lookback))),
+                    Boundary::Smoothed => {
+                        (bounded(start.saturating_sub(lookback)), bounded(end.saturating_add(lookback)))
+                    }
                 };
                 let (after, until) = (Timestamp::from_millis(after), Timestamp::from_millis(until));
                 let mut points = Vec::new();

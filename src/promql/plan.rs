@@ -328,13 +328,7 @@ impl Planner {
         }
     }
 
-    fn selector(
-        &mut self,
-        s: &Selector,
-        range_ms: i64,
-        range: Option<&DurationExpr>,
-        outer_ms: i64,
-    ) -> SelectorNode {
+    fn selector(&mut self, s: &Selector, range_ms: i64, range: Option<&DurationExpr>, outer_ms: i64) -> SelectorNode {
         let lengths = lengths(range, s.offset_expr.as_ref(), None);
         let (reach_ms, offset_ms) = reach(range_ms, s.offset_ms, lengths.as_deref());
         let lookback = if reach_ms == 0 || s.boundary != Boundary::Plain { millis(LOOKBACK_DEFAULT) } else { 0 };

@@ -64,12 +64,13 @@ mod tests {
         let check = |text: &str, expected: &str| {
             let expr = parse(text).unwrap();
             assert_eq!(expr.pretty(), expected);
-            assert_eq!(parse(expected).unwrap(), expr);
+            assert_eq!(parse(expected).unwrap().to_string(), expr.to_string());
         };
         check("sum (a)  / b", "sum(a) / b");
         let long = "a_rather_long_name_of_a_metric_with_many_words_in_it";
         check(
-            &format!("sum by (x) (rate({long}[5m])) / -on(x) group_left topk(5, max_over_time({long}[1h:1m]))").replace("/ -on", "/ on"),
+            &format!("sum by (x) (rate({long}[5m])) / -on(x) group_left topk(5, max_over_time({long}[1h:1m]))")
+                .replace("/ -on", "/ on"),
             &format!(
                 "  sum by (x) (rate({long}[5m]))\n/ on (x) group_left ()\n  topk(5, max_over_time({long}[1h:1m]))"
             ),

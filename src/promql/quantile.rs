@@ -253,7 +253,7 @@ pub(super) fn of_histogram(eval: &Eval<'_>, q: f64, h: &Histogram, name: &str) -
     if h.sum.is_nan() {
         eval.info(format!(
             "input to histogram_quantile has NaN observations, result is skewed higher for metric name {}",
-                super::print::Quoted(name)
+            super::print::Quoted(name)
         ));
     }
     rank = if forward { rank - (count - found.count) } else { count - rank };

@@ -158,8 +158,7 @@ impl Window {
         };
         points.truncate(last);
         points.drain(..first.min(last));
-        points.first().is_some_and(|p| p.t.as_millis() <= end)
-            && points.last().is_some_and(|p| p.t.as_millis() > start)
+        points.first().is_some_and(|p| p.t.as_millis() <= end) && points.last().is_some_and(|p| p.t.as_millis() > start)
     }
 
     /// The length of the range in seconds.

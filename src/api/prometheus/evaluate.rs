@@ -141,8 +141,9 @@ pub async fn query_range(State(context): Shared, uri: Uri, body: Bytes) -> Resul
         let why = format!("invalid expression type \"{kind}\" for range query, must be Scalar or instant Vector");
         return Err(invalid("query", why));
     }
-    let work =
-        move |context: &Context, wanted: &Wanted| wanted.plan.eval_range(&context.head, start, end, step, &wanted.context);
+    let work = move |context: &Context, wanted: &Wanted| {
+        wanted.plan.eval_range(&context.head, start, end, step, &wanted.context)
+    };
     Ok(answer(evaluate(context, wanted, work).await?, end))
 }
 

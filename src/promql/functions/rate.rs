@@ -67,11 +67,8 @@ fn is_float_reset(w: &Window, before: &FloatPoint, now: &FloatPoint) -> bool {
 fn extrapolated_histogram(c: &RangeCall<'_>, w: &Window, is_counter: bool, is_rate: bool) -> Option<SampleValue> {
     let (first, last) = (w.histograms.first()?, w.histograms.last()?);
     let ends = Ends::new(w, is_counter, first.t, last.t, w.histograms.len())?;
-    let mut increase = if w.histograms.len() > 1 {
-        histogram_increase(c, w, is_counter)?
-    } else {
-        native::empty_like(&first.h)
-    };
+    let mut increase =
+        if w.histograms.len() > 1 { histogram_increase(c, w, is_counter)? } else { native::empty_like(&first.h) };
     if ends.counts_first {
         increase = native::add(&increase, &first.h)?.histogram;
         increase.reset_hint = ResetHint::Gauge;
@@ -136,8 +133,10 @@ fn note_if_no_counter(c: &RangeCall<'_>) {
     let name = c.labels.metric_name();
     let looks_like_one = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix));
     if !name.is_empty() && !looks_like_one {
-        c.eval
-            .info(format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}", Quoted(name)));
+        c.eval.info(format!(
+            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
+            Quoted(name)
+        ));
     }
 }
 
@@ -207,7 +206,8 @@ fn instant(c: &RangeCall<'_>, w: &Window, is_rate: bool) -> Option<SampleValue> 
         (SampleValue::Histogram(a), SampleValue::Histogram(b)) => {
             let gauges = [a, b].iter().filter(|h| h.reset_hint == ResetHint::Gauge).count();
             if is_rate && gauges > 0 {
-                c.eval.warn(format!("this native histogram metric is not a counter: {}", Quoted(c.labels.metric_name())));
+                c.eval
+                    .warn(format!("this native histogram metric is not a counter: {}", Quoted(c.labels.metric_name())));
             } else if !is_rate && gauges < 2 {
                 c.eval.warn(format!("this native histogram metric is not a gauge: {}", Quoted(c.labels.metric_name())));
             }

@@ -276,7 +276,8 @@ impl<'a> Lexer<'a> {
             }
             '(' => self.open_paren(),
             ')' => self.close_paren()?,
-            ',' => Kind::Comma,
+            // Between what `max_of` is given.
+            ',' if self.seen_number => Kind::Comma,
             '+' | '-' | '*' | '/' | '%' | '^' => arithmetic(c),
             '0'..='9' => self.first_number()?,
             '.' if self.peek().is_some_and(|c| c.is_ascii_digit()) => self.first_number()?,

@@ -119,9 +119,6 @@ impl Parser<'_> {
     fn range(&mut self, expr: Expr) -> Result<Expr> {
         const BOTH: &str = "subquery or range";
         let bracket = self.next()?;
-        if !self.is_duration_start()? {
-            return Err(self.unexpected("subquery or range selector", "duration"));
-        }
         let range = self.positive_duration()?;
         match self.peek()?.kind {
             Kind::RightBracket => {
@@ -133,9 +130,6 @@ impl Parser<'_> {
         };
         let step = match self.peek()?.kind {
             Kind::RightBracket => None,
-            _ if !self.is_duration_start()? => {
-                return Err(self.unexpected("subquery selector", "duration or \"]\""));
-            }
             _ => Some(self.positive_duration()?),
         };
         self.expect(Kind::RightBracket, "subquery selector", "\"]\"")?;
@@ -202,7 +196,6 @@ impl Parser<'_> {
                 let (value, ..) = self.number()?;
                 let value = if sign == Some(true) { -value } else { value };
                 if !value.is_finite() || value >= i64::MAX as f64 || value <= i64::MIN as f64 {
-                    check_modifiable(expr, place)?;
                     let text = if value.is_finite() {
                         format!("{value:.6}")
                     } else {

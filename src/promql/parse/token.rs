@@ -116,10 +116,9 @@ impl Kind {
         match self {
             Self::Identifier | Self::MetricIdentifier | Self::Aggregator(_) => true,
             Self::Op(op) => op.is_set(),
-            Self::Keyword(k) => !matches!(
-                k,
-                Keyword::Bool | Keyword::On | Keyword::Ignoring | Keyword::GroupLeft | Keyword::GroupRight
-            ),
+            Self::Keyword(k) => {
+                !matches!(k, Keyword::Bool | Keyword::On | Keyword::Ignoring | Keyword::GroupLeft | Keyword::GroupRight)
+            }
             _ => false,
         }
     }

@@ -56,7 +56,8 @@ impl Both {
         let dir = tempfile::TempDir::new().unwrap();
         std::fs::write(dir.path().join("prometheus.yml"), "global: { evaluation_interval: 1m }\n").unwrap();
         let port = free_port();
-        let features = "promql-experimental-functions,promql-duration-expr,promql-delayed-name-removal,native-histograms";
+        let features =
+            "promql-experimental-functions,promql-duration-expr,promql-delayed-name-removal,native-histograms";
         let arguments = [
             "--config.file=prometheus.yml".to_owned(),
             "--storage.tsdb.path=data".to_owned(),
@@ -105,7 +106,9 @@ impl Both {
 
 fn differs(ours: &Value, theirs: &Value) -> Option<String> {
     // Where series become equal at different steps when their names are dropped, the peer's successors join them.
-    if ours["status"] == "success" && theirs["error"].as_str() == Some("vector cannot contain metrics with the same labelset") {
+    if ours["status"] == "success"
+        && theirs["error"].as_str() == Some("vector cannot contain metrics with the same labelset")
+    {
         return None;
     }
     if ours["status"] != theirs["status"] || ours["errorType"] != theirs["errorType"] {
@@ -114,7 +117,8 @@ fn differs(ours: &Value, theirs: &Value) -> Option<String> {
     if ours["status"] == "error" {
         // Which of several failures is told depends on the order in which series come.
         let is_parse_error = theirs["error"].as_str().unwrap().contains("parse error");
-        return (is_parse_error && ours["error"] != theirs["error"]).then(|| format!("{} {}", ours["error"], theirs["error"]));
+        return (is_parse_error && ours["error"] != theirs["error"])
+            .then(|| format!("{} {}", ours["error"], theirs["error"]));
     }
     for notes in ["warnings", "infos"] {
         if sorted(&ours[notes]) != sorted(&theirs[notes]) {
@@ -126,7 +130,8 @@ fn differs(ours: &Value, theirs: &Value) -> Option<String> {
         return Some(format!("{} instead of {}", cut(ours), cut(theirs)));
     }
     if matches!(ours["resultType"].as_str(), Some("scalar" | "string")) {
-        return (!same(&ours["result"], &theirs["result"])).then(|| format!("{} instead of {}", cut(ours), cut(theirs)));
+        return (!same(&ours["result"], &theirs["result"]))
+            .then(|| format!("{} instead of {}", cut(ours), cut(theirs)));
     }
     let (ours, theirs) = (by_metric(&ours["result"]), by_metric(&theirs["result"]));
     let keys = |all: &BTreeMap<String, &Value>| all.keys().cloned().collect::<Vec<_>>();
@@ -142,8 +147,7 @@ fn cut(value: &Value) -> String {
 }
 
 fn sorted(notes: &Value) -> Vec<String> {
-    let mut all: Vec<String> =
-        notes.as_array().into_iter().flatten().map(|n| n.as_str().unwrap().to_owned()).collect();
+    let mut all: Vec<String> = notes.as_array().into_iter().flatten().map(|n| n.as_str().unwrap().to_owned()).collect();
     all.sort();
     // Prometheus shows ten of a kind and counts the rest.
     all.retain(|note| !note.contains("more ") || !note.contains("annotation"));

@@ -185,9 +185,24 @@ impl Maker<'_> {
             3 => format!("absent_over_time({range})"),
             _ => {
                 let function = *self.one(&[
-                    "rate", "rate", "increase", "delta", "irate", "idelta", "changes", "resets", "deriv",
-                    "sum_over_time", "avg_over_time", "min_over_time", "max_over_time", "count_over_time",
-                    "last_over_time", "present_over_time", "stddev_over_time", "stdvar_over_time",
+                    "rate",
+                    "rate",
+                    "increase",
+                    "delta",
+                    "irate",
+                    "idelta",
+                    "changes",
+                    "resets",
+                    "deriv",
+                    "sum_over_time",
+                    "avg_over_time",
+                    "min_over_time",
+                    "max_over_time",
+                    "count_over_time",
+                    "last_over_time",
+                    "present_over_time",
+                    "stddev_over_time",
+                    "stdvar_over_time",
                 ]);
                 // The same reason as in the world's histograms.
                 let is_extrapolated = ["rate", "increase"].contains(&function);
@@ -201,7 +216,14 @@ impl Maker<'_> {
     }
 
     fn grouping(&mut self) -> &'static str {
-        *self.one(&["", " by (job)", " by (job, instance)", " without (instance)", " without (le, mode)", " by (__name__)"])
+        *self.one(&[
+            "",
+            " by (job)",
+            " by (job, instance)",
+            " without (instance)",
+            " without (le, mode)",
+            " by (__name__)",
+        ])
     }
 
     fn aggregation(&mut self, depth: usize) -> String {
@@ -209,7 +231,8 @@ impl Maker<'_> {
         if self.below(10) == 0 {
             // Counters have equal values, and which of them is taken is nobody's business.
             let op = *self.one(&["topk", "bottomk"]);
-            return format!("{op}{by} (2, {} == {0} and {0} < 1e6)", "g{mode=\"x\"}").replace("g{", &format!("g{{world=\"{}\",", self.world));
+            return format!("{op}{by} (2, {} == {0} and {0} < 1e6)", "g{mode=\"x\"}")
+                .replace("g{", &format!("g{{world=\"{}\",", self.world));
         }
         let inner = self.vector(depth);
         match self.below(10) {
@@ -226,22 +249,30 @@ impl Maker<'_> {
     fn binary(&mut self, depth: usize) -> String {
         let (left, right) = (self.vector(depth), self.vector(depth));
         let matching = *self.one(&[
-            "", "", " on (job, instance)", " ignoring (mode)", " on (job, instance) group_left ()",
-            " on (job, instance) group_right (mode)", " on (job) group_left (mode)", " ignoring (le, mode) group_left ()",
+            "",
+            "",
+            " on (job, instance)",
+            " ignoring (mode)",
+            " on (job, instance) group_left ()",
+            " on (job, instance) group_right (mode)",
+            " on (job) group_left (mode)",
+            " ignoring (le, mode) group_left ()",
         ]);
         let op = if matching.contains("group") {
             *self.one(&["+", "-", "*", "/", ">", "<= bool", "!="])
         } else {
-            *self.one(&[
-                "+", "-", "*", "/", "%", "^", "atan2", "==", "!=", ">", "<", ">=", "<= bool", "and", "or", "unless",
-            ])
+            *self.one(&["+", "-", "*", "/", "%", "atan2", "==", "!=", ">", "<", ">=", "<= bool", "and", "or", "unless"])
         };
         format!("({left}) {op}{matching} ({right})")
     }
 
     fn with_scalar(&mut self, depth: usize) -> String {
         let op = *self.one(&["+", "-", "*", "/", "%", "^", "==", "!=", ">", "<", ">= bool", "<="]);
-        let (vector, scalar) = (self.vector(depth), self.scalar(1));
+        let (vector, mut scalar) = (self.vector(depth), self.scalar(1));
+        if op == "^" {
+            // Of numbers with ninety digits, differences are noise.
+            (*self.one(&["2", "0.5", "-1", "3", "NaN"])).clone_into(&mut scalar);
+        }
         if self.below(3) == 0 { format!("{scalar} {op} ({vector})") } else { format!("({vector}) {op} {scalar}") }
     }
 
@@ -259,9 +290,29 @@ impl Maker<'_> {
             8 => format!("vector(scalar({inner}))"),
             _ => {
                 let function = *self.one(&[
-                    "abs", "ceil", "floor", "exp", "sqrt", "ln", "log2", "log10", "sgn", "sin", "cosh", "atan", "deg",
-                    "rad", "round", "minute", "hour", "day_of_week", "day_of_month", "day_of_year", "days_in_month",
-                    "month", "year",
+                    "abs",
+                    "ceil",
+                    "floor",
+                    "exp",
+                    "sqrt",
+                    "ln",
+                    "log2",
+                    "log10",
+                    "sgn",
+                    "sin",
+                    "cosh",
+                    "atan",
+                    "deg",
+                    "rad",
+                    "round",
+                    "minute",
+                    "hour",
+                    "day_of_week",
+                    "day_of_month",
+                    "day_of_year",
+                    "days_in_month",
+                    "month",
+                    "year",
                 ]);
                 format!("{function}({inner})")
             }

@@ -24,10 +24,8 @@ async fn promtool_reads_us() {
     let series: Vec<(Labels, Vec<Sample>)> = ["1", "2"]
         .into_iter()
         .map(|instance| {
-            let samples = (0..10).map(|k| Sample {
-                t: Timestamp::from_millis((now as i64 - 150 + 15 * k) * 1000),
-                v: 15.0 * k as f64,
-            });
+            let samples = (0..10)
+                .map(|k| Sample { t: Timestamp::from_millis((now as i64 - 150 + 15 * k) * 1000), v: 15.0 * k as f64 });
             (Labels::from_pairs([("__name__", "hits_total"), ("instance", instance)]), samples.collect())
         })
         .collect();

@@ -332,9 +332,7 @@ fn run_case(head: &Head, case: &Case) -> Result<(), String> {
     if case.fail {
         return match (result, &case.message) {
             (Ok(_), _) => Err("did not fail".to_owned()),
-            (Err(e), Some((is_regex, expected)))
-                if !fits(&e, *is_regex, expected) =>
-            {
+            (Err(e), Some((is_regex, expected))) if !fits(&e, *is_regex, expected) => {
                 Err(format!("failed with {e:?}, expected {expected:?}"))
             }
             (Err(_), _) => Ok(()),
