@@ -366,23 +366,21 @@ impl Planner {
         if matchers.iter().all(|m| m.name != METRIC_NAME) {
             matchers.push(Matcher::equal(METRIC_NAME, "target_info"));
         }
-        match args.get(1) {
-            Some(Node::Selector(s)) => self.selectors[s.index].matchers = matchers,
-            _ => {
-                let reach = self.selectors.iter().map(|s| s.reach).max().unwrap_or_default();
-                self.selectors.push(PlanSelector { matchers, reach });
-                let index = self.selectors.len() - 1;
-                args.push(Node::Selector(SelectorNode {
-                    index,
-                    at: None,
-                    offset_ms: 0,
-                    range_ms: 0,
-                    lengths: None,
-                    boundary: Boundary::Plain,
-                    stats_only: false,
-                }));
-            }
+        if let Some(Node::Selector(s)) = args.get(1) {
+            self.selectors[s.index].matchers = matchers;
+            return;
         }
+        let reach = self.selectors.iter().map(|s| s.reach).max().unwrap_or_default();
+        self.selectors.push(PlanSelector { matchers, reach });
+        args.push(Node::Selector(SelectorNode {
+            index: self.selectors.len() - 1,
+            at: None,
+            offset_ms: 0,
+            range_ms: 0,
+            lengths: None,
+            boundary: Boundary::Plain,
+            stats_only: false,
+        }));
     }
 
     fn binary(&mut self, b: &Binary, outer_ms: i64) -> Node {

@@ -38,9 +38,13 @@ pub struct Series {
 struct Data {
     chunks: Chunks,
     /// Times of samples and their start timestamps, oldest first; nearly no sender gives them.
-    starts: Option<Box<Vec<(i64, i64)>>>,
+    starts: Option<Box<Starts>>,
     gone: bool,
 }
+
+/// Times of samples and since when each counts. Boxed as a whole, since nearly all series do without.
+#[derive(Debug, Default)]
+struct Starts(Vec<(i64, i64)>);
 
 /// Below so many start timestamps none is dropped: an hour at one sample in fifteen seconds.
 const STARTS_KEPT: usize = 256;
@@ -91,7 +95,7 @@ impl Series {
     pub(super) fn started_at(&self, t: Timestamp, start: Timestamp) {
         let mut data = self.data.lock();
         let oldest = data.chunks.oldest().unwrap_or(i64::MIN);
-        let starts = data.starts.get_or_insert_default();
+        let starts = &mut data.starts.get_or_insert_default().0;
         let place = starts.partition_point(|(at, _)| *at < ms(t));
         if starts.get(place).is_some_and(|(at, _)| *at == ms(t)) {
             starts[place].1 = ms(start);
@@ -111,7 +115,7 @@ impl Series {
             return;
         }
         let data = self.data.lock();
-        let starts = data.starts.iter().flat_map(|starts| starts.iter());
+        let starts = data.starts.iter().flat_map(|starts| starts.0.iter());
         let within = starts.filter(|(at, _)| (ms(after) + 1..=ms(until)).contains(at));
         out.extend(within.map(|(at, start)| (Timestamp::from_millis(*at), Timestamp::from_millis(*start))));
     }
