@@ -216,7 +216,7 @@ impl Maker<'_> {
     }
 
     fn grouping(&mut self) -> &'static str {
-        *self.one(&[
+        self.one::<&str>(&[
             "",
             " by (job)",
             " by (job, instance)",
