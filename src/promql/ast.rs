@@ -59,6 +59,7 @@ impl PartialEq for Place {
 
 impl Place {
     /// From the start of this to the end of the other.
+    #[must_use]
     pub fn to(self, other: Self) -> Self {
         Self { end: other.end, ..self }
     }

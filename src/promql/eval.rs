@@ -15,7 +15,7 @@ use crate::model::{Labels, SampleValue, Timestamp};
 use crate::series::{Head, Point, Series};
 use foldhash::fast::FixedState;
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -47,24 +47,23 @@ pub(super) enum Val {
 /// What is to be said about a result.
 #[derive(Default)]
 pub(super) struct Notes {
-    warnings: BTreeSet<String>,
-    infos: BTreeSet<String>,
+    /// By text; of the places where the same is to be said the last one counts, as in Prometheus.
+    warnings: BTreeMap<String, Place>,
+    infos: BTreeMap<String, Place>,
 }
 
 /// How many different notes one evaluation keeps: they repeat, and a hostile label set must not fill memory.
 const NOTES_MAX: usize = 64;
 
 impl Notes {
-    pub fn warn(&mut self, text: String) {
-        if self.warnings.len() < NOTES_MAX {
-            self.warnings.insert(format!("PromQL warning: {text}"));
+    fn put(notes: &mut BTreeMap<String, Place>, text: String, place: Place) {
+        if notes.len() < NOTES_MAX || notes.contains_key(&text) {
+            notes.insert(text, place);
         }
     }
 
-    pub fn info(&mut self, text: String) {
-        if self.infos.len() < NOTES_MAX {
-            self.infos.insert(format!("PromQL info: {text}"));
-        }
+    fn listed(notes: &BTreeMap<String, Place>, kind: &str) -> Vec<String> {
+        notes.iter().map(|(text, place)| format!("PromQL {kind}: {text} ({place})")).collect()
     }
 }
 
@@ -140,7 +139,7 @@ impl<'a> Eval<'a> {
 
     pub fn into_notes(self) -> (Vec<String>, Vec<String>) {
         let notes = self.notes.into_inner();
-        (notes.warnings.into_iter().collect(), notes.infos.into_iter().collect())
+        (Notes::listed(&notes.warnings, "warning"), Notes::listed(&notes.infos, "info"))
     }
 
     /// One step of a range query: drops the names that are to be dropped.
@@ -190,11 +189,11 @@ impl<'a> Eval<'a> {
     }
 
     pub fn warn(&self, text: String) {
-        self.notes.borrow_mut().warn(format!("{text} ({})", self.place.get()));
+        Notes::put(&mut self.notes.borrow_mut().warnings, text, self.place.get());
     }
 
     pub fn info(&self, text: String) {
-        self.notes.borrow_mut().info(format!("{text} ({})", self.place.get()));
+        Notes::put(&mut self.notes.borrow_mut().infos, text, self.place.get());
     }
 
     /// Range and offset of a selector or sub-query in milliseconds, and the step that a sub-query has by expression.

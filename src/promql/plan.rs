@@ -193,7 +193,7 @@ impl Plan {
         self.root_type
     }
 
-    /// The first experimental function that the expression uses.
+    /// The first experimental function, or form of the language, that the expression uses.
     pub fn experimental(&self) -> Option<&'static str> {
         self.experimental
     }
@@ -277,9 +277,10 @@ impl Plan {
 
     fn permit(&self, ctx: &EvalContext) -> Result<(), EvalError> {
         match self.experimental {
-            Some(name) if !ctx.experimental => {
-                Err(EvalError::Unsupported(format!("{name}() is experimental and not enabled")))
-            }
+            Some(name) if !ctx.experimental => Err(EvalError::Unsupported(format!(
+                "{name}{} is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+                if name.contains(' ') { "" } else { "()" }
+            ))),
             _ => self.refusal.clone().map_or(Ok(()), |why| Err(EvalError::Data(why))),
         }
     }
@@ -338,6 +339,7 @@ impl Planner {
             }
             Expr::Subquery(s) => {
                 let lengths = lengths(s.range_expr.as_ref(), s.offset_expr.as_ref(), s.step_expr.as_ref());
+                self.uses(lengths.is_some(), "duration expression");
                 let (range_ms, offset_ms) = reach(millis(s.range), s.offset_ms, lengths.as_deref());
                 let need = std::mem::replace(&mut self.need, HistogramNeed::Buckets);
                 let inner = self.node(&s.expr, outer_ms.saturating_add(range_ms).saturating_add(offset_ms.max(0)));
@@ -355,7 +357,7 @@ impl Planner {
             Expr::Call(call) => {
                 let function = call.function;
                 if function.experimental {
-                    self.experimental = self.experimental.or(Some(function.name));
+                    self.uses(true, function.name);
                 }
                 if let Kind::Constant(v) = function.kind {
                     return Node::Number(v);
@@ -381,6 +383,11 @@ impl Planner {
 
     fn selector(&mut self, s: &Selector, range_ms: i64, range: Option<&DurationExpr>, outer_ms: i64) -> SelectorNode {
         let lengths = lengths(range, s.offset_expr.as_ref(), None);
+        match s.boundary {
+            Boundary::Plain => self.uses(lengths.is_some(), "duration expression"),
+            Boundary::Anchored => self.uses(true, "anchored modifier"),
+            Boundary::Smoothed => self.uses(true, "smoothed modifier"),
+        }
         let (reach_ms, offset_ms) = reach(range_ms, s.offset_ms, lengths.as_deref());
         let lookback = if reach_ms == 0 || s.boundary != Boundary::Plain { millis(LOOKBACK_DEFAULT) } else { 0 };
         let reach_ms = reach_ms.saturating_add(lookback).saturating_add(offset_ms.max(0)).saturating_add(outer_ms);
@@ -389,6 +396,13 @@ impl Planner {
         let (index, boundary) = (self.selectors.len() - 1, s.boundary);
         let stats_only = self.need == HistogramNeed::Stats;
         SelectorNode { index, at: s.at, offset_ms: s.offset_ms, range_ms, lengths, boundary, stats_only }
+    }
+
+    /// Remembers the first experimental thing.
+    fn uses(&mut self, used: bool, name: &'static str) {
+        if used {
+            self.experimental.get_or_insert(name);
+        }
     }
 
     /// `anchored` and `smoothed` change what few functions see; the others refuse them.
@@ -417,23 +431,21 @@ impl Planner {
         if matchers.iter().all(|m| m.name != METRIC_NAME) {
             matchers.push(Matcher::equal(METRIC_NAME, "target_info"));
         }
-        match args.get(1) {
-            Some(Node::Selector(s)) => self.selectors[s.index].matchers = matchers,
-            _ => {
-                let reach = self.selectors.iter().map(|s| s.reach).max().unwrap_or_default();
-                self.selectors.push(PlanSelector { matchers, reach });
-                let index = self.selectors.len() - 1;
-                args.push(Node::Selector(SelectorNode {
-                    index,
-                    at: None,
-                    offset_ms: 0,
-                    range_ms: 0,
-                    lengths: None,
-                    boundary: Boundary::Plain,
-                    stats_only: false,
-                }));
-            }
+        if let Some(Node::Selector(s)) = args.get(1) {
+            self.selectors[s.index].matchers = matchers;
+            return;
         }
+        let reach = self.selectors.iter().map(|s| s.reach).max().unwrap_or_default();
+        self.selectors.push(PlanSelector { matchers, reach });
+        args.push(Node::Selector(SelectorNode {
+            index: self.selectors.len() - 1,
+            at: None,
+            offset_ms: 0,
+            range_ms: 0,
+            lengths: None,
+            boundary: Boundary::Plain,
+            stats_only: false,
+        }));
     }
 
     fn binary(&mut self, b: &Binary, outer_ms: i64) -> Node {
@@ -443,6 +455,8 @@ impl Planner {
         if let (Node::Number(l), Node::Number(r)) = (&left, &right) {
             return Node::Number(scalar_op(b.op, *l, *r));
         }
+        let fills = b.matching.as_ref().is_some_and(|m| m.fill_left.is_some() || m.fill_right.is_some());
+        self.uses(fills, "fill modifier");
         let matching = b.matching.as_ref().map(|m: &Matching| MatchNode {
             key: Projection::new(&m.labels, m.on),
             card: m.card,
@@ -456,7 +470,7 @@ impl Planner {
 
     fn aggregate(&mut self, a: &Aggregate, outer_ms: i64) -> Node {
         if matches!(a.op, AggregateOp::Limitk | AggregateOp::LimitRatio) {
-            self.experimental = self.experimental.or(Some(a.op.as_str()));
+            self.uses(true, a.op.as_str());
         }
         let param = a.param.as_ref().map(|p| self.node(p, outer_ms));
         let inner = self.node(&a.expr, outer_ms);

@@ -64,7 +64,7 @@ mod tests {
         let check = |text: &str, expected: &str| {
             let expr = parse(text).unwrap();
             assert_eq!(expr.pretty(), expected);
-            assert_eq!(parse(expected).unwrap(), expr);
+            assert_eq!(parse(expected).unwrap().to_string(), expr.to_string());
         };
         check("sum (a)  / b", "sum(a) / b");
         let long = "a_rather_long_name_of_a_metric_with_many_words_in_it";

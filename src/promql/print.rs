@@ -103,10 +103,6 @@ impl Display for Names<'_> {
     }
 }
 
-fn print_matcher(m: &Matcher, f: &mut Formatter<'_>) -> fmt::Result {
-    write!(f, "{}{}{}", Name(&m.name), m.op.as_str(), Quoted(&m.value))
-}
-
 /// Seconds as they were written.
 fn print_seconds(v: f64, form: NumberForm, f: &mut Formatter<'_>) -> fmt::Result {
     if form == NumberForm::Plain {
@@ -176,17 +172,14 @@ fn print_matchers(s: &Selector, f: &mut Formatter<'_>) -> fmt::Result {
     if let Some(name) = &s.name {
         f.write_str(name)?;
     }
-    if !s.matchers.is_empty() {
-        f.write_char('{')?;
-        for (i, m) in s.matchers.iter().enumerate() {
-            if i > 0 {
-                f.write_char(',')?;
-            }
-            print_matcher(m, f)?;
-        }
-        f.write_char('}')?;
+    if s.matchers.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    // In order of their texts, however they were written.
+    let mut texts: Vec<String> =
+        s.matchers.iter().map(|m| format!("{}{}{}", Name(&m.name), m.op.as_str(), Quoted(&m.value))).collect();
+    texts.sort_unstable();
+    write!(f, "{{{}}}", texts.join(","))
 }
 
 /// What follows an aggregation's or sub-query's expression.

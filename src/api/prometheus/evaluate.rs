@@ -91,13 +91,11 @@ async fn evaluate(
         });
         done.await.map_err(|e| ApiError::Internal(format!("the query failed: {e}")))
     };
-    let mut evaluated = match tokio::time::timeout(timeout, run).await {
-        Ok(result) => result?.map_err(|e| refused(&e))?,
-        Err(_) => {
-            stop.store(true, Ordering::Relaxed);
-            return Err(refused(&EvalError::Stopped));
-        }
+    let Ok(result) = tokio::time::timeout(timeout, run).await else {
+        stop.store(true, Ordering::Relaxed);
+        return Err(refused(&EvalError::Stopped));
     };
+    let mut evaluated = result?.map_err(|e| refused(&e))?;
     match &mut evaluated.value {
         Value::Vector(list) => truncated(list, limit, &mut evaluated.warnings),
         Value::Matrix(list) => truncated(list, limit, &mut evaluated.warnings),

@@ -79,7 +79,7 @@ fn histogram_increase(c: &RangeCall<'_>, w: &Window, is_counter: bool) -> Option
     let is_gauge = |p: &HistogramPoint| p.h.reset_hint == ResetHint::Gauge;
     if is_counter && points.iter().any(is_gauge) {
         c.eval.warn(format!("this native histogram metric is not a counter: {name}"));
-    } else if !is_counter && !(is_gauge(first) && is_gauge(last)) {
+    } else if !is_counter && [first, last].into_iter().any(|p| !is_gauge(p)) {
         c.eval.warn(format!("this native histogram metric is not a gauge: {name}"));
     }
     if points.iter().any(|p| native::is_custom(&p.h) != native::is_custom(&first.h)) {

@@ -16,6 +16,11 @@ pub(super) enum Span {
     Expr(DurationExpr),
 }
 
+/// Where messages say that a duration stands, and what they say is wanted there.
+const BRACKETS: &str = "subquery selector";
+const OFFSET: &str = "offset";
+const EXPECTED: &str = "number, duration, step(), or range()";
+
 /// What Go's `time.Duration` holds, in seconds.
 const SECONDS_MAX: f64 = 9_223_372_036.854_776;
 
@@ -30,17 +35,9 @@ fn span(expr: DurationExpr) -> Result<Span> {
 }
 
 impl Parser<'_> {
-    /// Whether a duration can begin here.
-    pub fn is_duration_start(&mut self) -> Result<bool> {
-        let kind = self.peek()?.kind;
-        Ok(is_sign(kind).is_some()
-            || matches!(kind, Kind::Number | Kind::Duration | Kind::LeftParen | Kind::MinOf | Kind::MaxOf)
-            || matches!(kind, Kind::Keyword(Keyword::Step | Keyword::Range)))
-    }
-
     /// Within brackets: more than nothing, as far as that can be known now.
     pub fn positive_duration(&mut self) -> Result<Span> {
-        let expr = self.duration(0)?;
+        let expr = self.duration(0, BRACKETS)?;
         if let DurationExpr::Number(v, ..) = expr
             && v.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater)
         {
@@ -51,20 +48,20 @@ impl Parser<'_> {
 
     /// After `offset`: no operators but signs, unless in parentheses.
     pub fn offset_duration(&mut self) -> Result<Span> {
-        let expr = self.duration_operand("offset", "number, duration, step(), or range()", true)?;
+        let expr = self.duration_operand(OFFSET, true)?;
         span(expr)
     }
 
-    fn duration(&mut self, min: u8) -> Result<DurationExpr> {
+    fn duration(&mut self, min: u8, context: &str) -> Result<DurationExpr> {
         self.nested(|parser| {
-            let mut left = parser.duration_operand("", "", false)?;
+            let mut left = parser.duration_operand(context, false)?;
             while let Kind::Op(op) = parser.peek()?.kind
                 && is_arithmetic(op)
                 && power(op) >= min
             {
                 let op_place = parser.next()?.place;
                 parser.count_operator()?;
-                let right = parser.duration(right_power(op))?;
+                let right = parser.duration(right_power(op), context)?;
                 if let DurationExpr::Number(v, ..) = right
                     && v == 0.0
                     && matches!(op, BinaryOp::Div | BinaryOp::Mod)
@@ -78,15 +75,15 @@ impl Parser<'_> {
         })
     }
 
-    fn duration_operand(&mut self, context: &str, expected: &str, in_offset: bool) -> Result<DurationExpr> {
+    fn duration_operand(&mut self, context: &str, in_offset: bool) -> Result<DurationExpr> {
         let token = self.peek()?;
         if let Some(is_minus) = is_sign(token.kind) {
             self.next()?;
             self.count_operator()?;
             let inner = if in_offset {
-                self.nested(|parser| parser.duration_operand(context, expected, true))?
+                self.nested(|parser| parser.duration_operand(context, true))?
             } else {
-                self.duration(UNARY)?
+                self.duration(UNARY, context)?
             };
             return Ok(match inner {
                 DurationExpr::Number(v, form, place) if is_minus => {
@@ -106,20 +103,20 @@ impl Parser<'_> {
             }
             Kind::LeftParen => {
                 self.next()?;
-                let inner = self.duration(0)?;
-                self.expect(Kind::RightParen, "", "")?;
+                let inner = self.duration(0, context)?;
+                self.expect(Kind::RightParen, context, EXPECTED)?;
                 Ok(DurationExpr::Paren(Box::new(inner), token.place.to(self.last)))
             }
             Kind::Keyword(keyword @ (Keyword::Step | Keyword::Range)) => {
                 self.next()?;
-                self.expect(Kind::LeftParen, context, expected)?;
-                self.expect(Kind::RightParen, context, expected)?;
+                self.expect(Kind::LeftParen, context, EXPECTED)?;
+                self.expect(Kind::RightParen, context, EXPECTED)?;
                 let place = token.place.to(self.last);
                 Ok(if keyword == Keyword::Step { DurationExpr::Step(place) } else { DurationExpr::Range(place) })
             }
             _ => match self.extreme(token) {
-                Some(is_min) => self.extreme_of(token, is_min),
-                None => Err(self.unexpected(context, expected)),
+                Some(is_min) => self.extreme_of(token, is_min, context),
+                None => Err(self.unexpected(context, EXPECTED)),
             },
         }
     }
@@ -135,13 +132,13 @@ impl Parser<'_> {
         }
     }
 
-    fn extreme_of(&mut self, token: Token, is_min: bool) -> Result<DurationExpr> {
+    fn extreme_of(&mut self, token: Token, is_min: bool, context: &str) -> Result<DurationExpr> {
         self.next()?;
-        self.expect(Kind::LeftParen, "", "")?;
-        let left = self.duration(0)?;
-        self.expect(Kind::Comma, "", "")?;
-        let right = self.duration(0)?;
-        self.expect(Kind::RightParen, "", "")?;
+        self.expect(Kind::LeftParen, context, EXPECTED)?;
+        let left = self.duration(0, context)?;
+        self.expect(Kind::Comma, context, EXPECTED)?;
+        let right = self.duration(0, context)?;
+        self.expect(Kind::RightParen, context, EXPECTED)?;
         let (sides, place) = (Box::new((left, right)), token.place.to(self.last));
         Ok(if is_min { DurationExpr::Min(sides, place) } else { DurationExpr::Max(sides, place) })
     }

@@ -276,20 +276,19 @@ impl<'a> Lexer<'a> {
             }
             '(' => self.open_paren(),
             ')' => self.close_paren()?,
-            ',' => Kind::Comma,
+            // Between what `max_of` is given.
+            ',' if self.seen_number => Kind::Comma,
             '+' | '-' | '*' | '/' | '%' | '^' => arithmetic(c),
             '0'..='9' => self.first_number()?,
             '.' if self.peek().is_some_and(|c| c.is_ascii_digit()) => self.first_number()?,
-            c => match is_letter(c).then(|| self.duration_word()).flatten() {
-                Some(kind) => {
-                    self.seen_number = true;
-                    kind
-                }
-                None => {
+            c => {
+                let Some(kind) = is_letter(c).then(|| self.duration_word()).flatten() else {
                     let text = format!("unexpected character in duration expression: {}", quoted_char(c));
                     return Err(self.error(text));
-                }
-            },
+                };
+                self.seen_number = true;
+                kind
+            }
         })
     }
 

@@ -60,7 +60,7 @@ impl Lexer<'_> {
                 }
                 '.' => {
                     self.bump();
-                    if dot || hex || self.accept(|c| matches!(c, '.' | '_')) {
+                    if dot || self.accept(|c| matches!(c, '.' | '_')) || hex {
                         return false;
                     }
                     dot = true;

@@ -36,16 +36,10 @@ pub fn parse_selector(text: &str) -> Result<Selector> {
     }
     let selector = parser.selector()?;
     parser.end()?;
-    let mut expr = Expr::Selector(selector);
-    check(&mut expr)?;
-    match expr {
-        Expr::Selector(selector) if !selector.all_matchers().iter().all(Matcher::matches_empty) => Ok(selector),
-        _ => refuse(expr_start(), "match[] must contain at least one non-empty matcher"),
+    if selector.all_matchers().iter().all(Matcher::matches_empty) {
+        return Err(ParseError::Syntax("match[] must contain at least one non-empty matcher".to_owned()));
     }
-}
-
-fn expr_start() -> Place {
-    Place { start: 0, end: 0, line: 1, column: 1 }
+    Ok(selector)
 }
 
 pub(super) struct Parser<'a> {

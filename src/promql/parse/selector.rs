@@ -4,7 +4,7 @@
 //! Start at [`Parser::selector`] and [`Parser::postfix`].
 
 use super::super::ast::{At, BinaryOp, Boundary, DurationExpr, Expr, Place, RangeSelector, Selector, Subquery};
-use super::super::print::Quoted;
+use super::super::print::{Quoted, print_number};
 use super::duration::Span;
 use super::error::{Result, error_at, refuse};
 use super::literal::string_value;
@@ -119,9 +119,6 @@ impl Parser<'_> {
     fn range(&mut self, expr: Expr) -> Result<Expr> {
         const BOTH: &str = "subquery or range";
         let bracket = self.next()?;
-        if !self.is_duration_start()? {
-            return Err(self.unexpected("subquery or range selector", "duration"));
-        }
         let range = self.positive_duration()?;
         match self.peek()?.kind {
             Kind::RightBracket => {
@@ -133,9 +130,6 @@ impl Parser<'_> {
         };
         let step = match self.peek()?.kind {
             Kind::RightBracket => None,
-            _ if !self.is_duration_start()? => {
-                return Err(self.unexpected("subquery selector", "duration or \"]\""));
-            }
             _ => Some(self.positive_duration()?),
         };
         self.expect(Kind::RightBracket, "subquery selector", "\"]\"")?;
@@ -184,34 +178,26 @@ impl Parser<'_> {
         self.next()?;
         let token = self.peek()?;
         let place = expr.place();
-        let at = match token.kind {
-            Kind::Keyword(keyword @ (Keyword::Start | Keyword::End)) => {
+        let at = if let Kind::Keyword(keyword @ (Keyword::Start | Keyword::End)) = token.kind {
+            self.next()?;
+            self.expect(Kind::LeftParen, "@", EXPECTED)?;
+            self.expect(Kind::RightParen, "@", EXPECTED)?;
+            if keyword == Keyword::Start { At::Start } else { At::End }
+        } else {
+            let sign = is_sign(token.kind);
+            if sign.is_some() {
                 self.next()?;
-                self.expect(Kind::LeftParen, "@", EXPECTED)?;
-                self.expect(Kind::RightParen, "@", EXPECTED)?;
-                if keyword == Keyword::Start { At::Start } else { At::End }
             }
-            _ => {
-                let sign = is_sign(token.kind);
-                if sign.is_some() {
-                    self.next()?;
-                }
-                if !matches!(self.peek()?.kind, Kind::Number | Kind::Duration) {
-                    return Err(self.unexpected("@", EXPECTED));
-                }
-                let (value, ..) = self.number()?;
-                let value = if sign == Some(true) { -value } else { value };
-                if !value.is_finite() || value >= i64::MAX as f64 || value <= i64::MIN as f64 {
-                    check_modifiable(expr, place)?;
-                    let text = if value.is_finite() {
-                        format!("{value:.6}")
-                    } else {
-                        super::super::print::Number(value).to_string()
-                    };
-                    return refuse(place, format!("timestamp out of bounds for @ modifier: {text}"));
-                }
-                At::Time(Timestamp::from_millis((value * 1000.0).round() as i64))
+            if !matches!(self.peek()?.kind, Kind::Number | Kind::Duration) {
+                return Err(self.unexpected("@", EXPECTED));
             }
+            let (value, ..) = self.number()?;
+            let value = if sign == Some(true) { -value } else { value };
+            if !value.is_finite() || value >= i64::MAX as f64 || value <= i64::MIN as f64 {
+                let text = if value.is_finite() { format!("{value:.6}") } else { print_number(value) };
+                return refuse(place, format!("timestamp out of bounds for @ modifier: {text}"));
+            }
+            At::Time(Timestamp::from_millis((value * 1000.0).round() as i64))
         };
         check_modifiable(expr, place)?;
         let end = self.last;

@@ -8,7 +8,7 @@ use super::parse;
 fn check(text: &str, printed: &str) {
     let expr = parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
     assert_eq!(expr.to_string(), printed, "{text}");
-    assert_eq!(parse(printed).unwrap(), expr, "{text}: does not go round");
+    assert_eq!(parse(printed).unwrap().to_string(), printed, "{text}: does not go round");
 }
 
 #[test]
@@ -19,6 +19,7 @@ fn prints_canonically() {
         ("topk(5,a) by (x, \"a b\",)", "topk by (x, \"a b\") (5, a)"),
         ("a - ignoring() group_left(m) c", "a - ignoring () group_left (m) c"),
         ("a==bool on(b)c", "a == bool on (b) c"),
+        ("a{c=\"1\",b!=\"2\"}", "a{b!=\"2\",c=\"1\"}"),
         (r#"{"a.b", c=~`\d+`}[5m] offset -7m"#, r#"{__name__="a.b",c=~"\\d+"}[5m] offset -7m"#),
         ("rate(a[1h:5m]@10 offset 1m)", "rate(a[1h:5m] @ 10.000 offset 1m)"),
         ("a offset 1m @ end()", "a @ end() offset 1m"),
@@ -58,6 +59,12 @@ fn refuses_as_prometheus_does() {
         ("a[0s]", "1:3: parse error: duration must be greater than 0"),
         ("a[:5m]", "1:4: parse error: unexpected colon before duration in duration expression"),
         ("a[5m:3 4]", "1:8: parse error: unexpected number \"4\" in subquery selector, expected \"]\""),
+        ("a[,]", "1:3: parse error: unexpected character in duration expression: ','"),
+        (
+            "a[(5m 3)]",
+            "1:7: parse error: unexpected number \"3\" in subquery selector, expected number, duration, step(), or range()",
+        ),
+        ("-1 @ NaN", "1:2: parse error: timestamp out of bounds for @ modifier: NaN"),
         ("1__0", "1:1: parse error: bad number or duration syntax: \"1__\""),
         ("1e400", "1:1: parse error: error parsing number: strconv.ParseFloat: parsing \"1e400\": value out of range"),
         ("((1)", "1:5: parse error: unclosed left parenthesis"),
