@@ -54,13 +54,14 @@ impl Rows {
         }
     }
 
-    /// How many rows at the beginning are those of the stamp before.
-    fn kept(&self) -> usize {
+    /// How many rows at the beginning are those of an earlier stamp.
+    fn kept(&self, since: u64) -> usize {
         match self {
-            Self::Leaf(leaf) => leaf.kept,
-            Self::Chain(chain) => chain.inner.kept(),
-            Self::Set(set) => set.left.kept(),
-            Self::Group(_) | Self::Pair(_) => 0,
+            Self::Leaf(leaf) if leaf.before == since => leaf.kept,
+            Self::Chain(chain) => chain.inner.kept(since),
+            Self::Set(set) => set.left.kept(since),
+            // A change that was not seen lies between, or nothing is known.
+            Self::Leaf(_) | Self::Group(_) | Self::Pair(_) => 0,
         }
     }
 
@@ -119,6 +120,8 @@ pub(super) struct Leaf {
     drops_name: bool,
     series: SeriesSet,
     stamp: u64,
+    /// The stamp before, and how many series at the beginning are the same.
+    before: u64,
     kept: usize,
     column: Option<Arc<Column>>,
 }
@@ -126,7 +129,7 @@ pub(super) struct Leaf {
 impl Leaf {
     pub fn new(index: usize, reading: Reading) -> Self {
         let series = SeriesSet::default();
-        Self { index, reading, function: None, drops_name: false, series, stamp: 0, kept: 0, column: None }
+        Self { index, reading, function: None, drops_name: false, series, stamp: 0, before: 0, kept: 0, column: None }
     }
 
     pub fn over_range(index: usize, reading: Reading, function: &'static Function, keeps_name: bool) -> Self {
@@ -139,7 +142,7 @@ impl Leaf {
         if !Arc::ptr_eq(&series, &self.series) || self.stamp == 0 {
             self.kept = self.series.iter().zip(series.iter()).take_while(|(a, b)| Arc::ptr_eq(a, b)).count();
             if self.stamp == 0 || self.kept < self.series.len() || self.kept < series.len() {
-                self.stamp = columns.next_stamp();
+                (self.before, self.stamp) = (self.stamp, columns.next_stamp());
             }
             self.series = series;
         }
@@ -246,7 +249,7 @@ impl Group {
         }
         let stamp = self.inner.stamp();
         if stamp != self.seen {
-            if self.seen == 0 || self.inner.kept() < self.group_of.len() {
+            if self.seen == 0 || self.inner.kept(self.seen) < self.group_of.len() {
                 self.group_of.clear();
                 self.numbers = Numbers::default();
             }

@@ -267,8 +267,13 @@ impl RuleSet {
         if started == Timestamp::MIN {
             return started;
         }
-        self.hearing.hear(head.newest_sample_time());
+        self.listen(at, head);
         self.hearing.since(at, started)
+    }
+
+    /// Takes note of whether samples come at all; to be called about once a second.
+    pub fn listen(&mut self, now: Timestamp, head: &Head) {
+        self.hearing.hear(head.newest_sample_time(), now);
     }
 
     /// Evaluates every group at exactly `at`, whatever its slots: for unit tests and replay. `order` names the groups
