@@ -41,7 +41,7 @@ impl Hearing {
                 self.deaf_until = Some(newest);
             } else {
                 // A longest pause that fades.
-                self.usual = pause.max(self.usual - self.usual / 64);
+                self.usual = pause.max(self.usual * 63 / 64);
                 self.pauses = self.pauses.saturating_add(1);
             }
         }

@@ -251,7 +251,7 @@ impl RuleSet {
             if slot.is_none() && !group.has_settled(now, &mut self.sources, self.config.settle) {
                 continue;
             }
-            self.columns.turn();
+            self.columns.turn(now);
             let stage = Stage { head, config: &self.config, columns: &self.columns, since };
             if let Some(slot) = slot {
                 group.evaluate(slot, &stage, &mut news);
@@ -285,7 +285,7 @@ impl RuleSet {
         indexes.sort_by_key(rank);
         let since = self.since(at, head);
         for i in indexes {
-            self.columns.turn();
+            self.columns.turn(at);
             let stage = Stage { head, config: &self.config, columns: &self.columns, since };
             self.groups[i].evaluate(at, &stage, &mut news);
         }
@@ -310,7 +310,7 @@ impl RuleSet {
         let at = now.max(newest.unwrap_or(now).min(now + CLOCK_SKEW_MAX));
         let mut news = Evaluation::default();
         let since = self.since(now, head);
-        self.columns.turn();
+        self.columns.turn(now);
         let stage = Stage { head, config: &self.config, columns: &self.columns, since };
         let mut joining = Vec::new();
         for (watch, touched) in touched {

@@ -140,7 +140,7 @@ fn run(deeds: &[Deed]) {
                 continue;
             }
             Deed::Pass(secs) => {
-                now = now + Duration::from_secs(u64::from(*secs));
+                now += Duration::from_secs(u64::from(*secs));
                 continue;
             }
             Deed::Sweep => {
