@@ -200,6 +200,7 @@ fn latency(shape: &Shape) {
         stop: stop.clone(),
         observe: Arc::new(|_, _| {}),
     };
+    let stride = shape.metrics * 2;
     let writer = std::thread::spawn(move || {
         let mut accepted: HashMap<String, Duration> = HashMap::new();
         let began = Instant::now();
@@ -210,8 +211,8 @@ fn latency(shape: &Shape) {
             let now = wall();
             let mut batch = head.batch(now);
             // One series of the first cluster in each body crosses its thresholds, and stays there.
-            let crossing = body.iter().position(|s| s.labels().value("cluster") == "eu-0").unwrap_or(0)
-                + n / 50 * shape.metrics * 2;
+            let crossing =
+                body.iter().position(|s| s.labels().value("cluster") == "eu-0").unwrap_or(0) + n / 50 * stride;
             for (k, series) in body.iter().enumerate() {
                 let v = if k == crossing { 2e9 } else { 1.0 };
                 let _refused = batch.append(series, now.as_millis(), &SampleValue::Float(v));

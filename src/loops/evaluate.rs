@@ -89,6 +89,7 @@ impl RuleEngine {
         let mut news = std::mem::take(&mut *self.pending.lock());
         let arrived = self.head.take_arrivals();
         let mut rules = self.rules.lock();
+        rules.listen(now, &self.head);
         if !arrived.is_empty() {
             news.append(rules.evaluate_arrivals(&arrived, now, &self.head));
         }

@@ -142,8 +142,9 @@ async fn what_was_refused_is_offered_again_before_anything_new() {
     scene.sample(0.0);
     scene.start();
     scene.offered(1).await;
-    scene.clock.set(START + Duration::from_secs(60));
+    scene.clock.set(START + Duration::from_secs(30));
     scene.sample(1.0);
+    scene.clock.set(START + Duration::from_secs(60));
     assert_eq!(scene.offered(5).await, ["+D", "+D", "+D", "+D", "-D"]);
     scene.stopped().await;
 }

@@ -73,9 +73,9 @@ impl Columns {
     }
 
     /// A new turn begins: samples may have come.
-    pub fn turn(&mut self) {
+    pub fn turn(&mut self, now: Timestamp) {
         self.refresh();
-        self.recents.get_mut().turn();
+        self.recents.get_mut().turn(now.as_millis());
         let turn = self.turn.get();
         if turn.is_multiple_of(IDLE_TURNS_MAX) {
             let oldest = turn - IDLE_TURNS_MAX;
@@ -154,13 +154,11 @@ impl Column {
         let until = eval.moment(None, offset_ms, eval.at);
         let after = until.saturating_sub(eval.lookback_ms());
         for one in self.series.iter() {
-            match recents.latest(one, after, until) {
-                Ok(v) => self.values.push(v.unwrap_or(ABSENT)),
-                Err(_) => {
-                    self.has_histograms = true;
-                    return;
-                }
-            }
+            let Ok(newest) = recents.latest(one, after, until) else {
+                self.has_histograms = true;
+                return;
+            };
+            self.values.push(newest.unwrap_or(ABSENT));
         }
         self.samples = self.values.iter().filter(|v| !is_absent(**v)).count();
     }

@@ -14,10 +14,15 @@ const SLACK_MS: i64 = 20_000;
 const POINTS_PER_SERIES_MAX: usize = 1024;
 /// All points together take at most 512 MB.
 const POINTS_MAX: usize = 32 << 20;
-/// After so many turns without a question a series is forgotten; checked as often.
-const IDLE_TURNS: u64 = 4096;
+/// A series that nobody asked for in so long is forgotten: groups with an interval of minutes keep theirs.
+const IDLE_MS: i64 = 600_000;
+/// How often that is looked for.
+const SWEEP_MS: i64 = 60_000;
 /// In the table of places: nothing is known of this series.
 const UNKNOWN: u32 = u32::MAX;
+
+/// The id of no series.
+const FREE: SeriesId = SeriesId(u64::MAX);
 
 /// What is known of one series.
 struct Recent {
@@ -28,7 +33,8 @@ struct Recent {
     newest: Newest,
     /// The newest histogram that was seen; [`i64::MIN`] for none.
     histogram_ms: i64,
-    asked: u64,
+    /// When somebody asked last.
+    asked_ms: i64,
     ring: Ring,
 }
 
@@ -77,7 +83,8 @@ pub(super) struct Recents {
     rows: Vec<Recent>,
     free: Vec<u32>,
     points: usize,
-    turn: u64,
+    now_ms: i64,
+    swept_ms: i64,
     /// Windows as long as what the head keeps are read from the series, which may have given up the oldest samples.
     longest_ms: i64,
 }
@@ -89,25 +96,25 @@ impl Recents {
     }
 
     /// A new turn begins.
-    pub fn turn(&mut self) {
-        self.turn += 1;
-        if self.turn.is_multiple_of(IDLE_TURNS) {
-            let oldest = self.turn.saturating_sub(IDLE_TURNS);
-            for (n, row) in self.rows.iter_mut().enumerate() {
-                if row.asked < oldest && row.asked > 0 {
-                    self.points -= row.ring.points.len();
-                    row.ring = Ring::empty();
-                    row.asked = 0;
-                    row.id = SeriesId(u64::MAX);
-                    self.free.push(n as u32);
-                }
+    pub fn turn(&mut self, now_ms: i64) {
+        self.now_ms = self.now_ms.max(now_ms);
+        if self.now_ms.saturating_sub(self.swept_ms) < SWEEP_MS {
+            return;
+        }
+        self.swept_ms = self.now_ms;
+        let oldest = self.now_ms.saturating_sub(IDLE_MS);
+        for (n, row) in self.rows.iter_mut().enumerate() {
+            if row.asked_ms < oldest && row.id != FREE {
+                self.points -= row.ring.points.len();
+                (row.ring, row.id) = (Ring::empty(), FREE);
+                self.free.push(n as u32);
             }
         }
     }
 
     /// Forgets everything: other rules ask for other windows.
     pub fn clear(&mut self) {
-        *self = Self { turn: self.turn, longest_ms: self.longest_ms, ..Self::default() };
+        *self = Self { now_ms: self.now_ms, longest_ms: self.longest_ms, ..Self::default() };
     }
 
     fn row(&mut self, series: &Series) -> usize {
@@ -126,7 +133,7 @@ impl Recents {
             reordered: series.reordered(),
             newest: Newest::Nothing,
             histogram_ms: i64::MIN,
-            asked: self.turn.max(1),
+            asked_ms: self.now_ms,
             ring: Ring::empty(),
         };
         let number = if let Some(free) = self.free.pop() {
@@ -145,7 +152,7 @@ impl Recents {
     fn sync(&mut self, series: &Series) -> usize {
         let number = self.row(series);
         let row = &mut self.rows[number];
-        row.asked = self.turn.max(1);
+        row.asked_ms = self.now_ms;
         if series.appended() != row.appended || series.reordered() != row.reordered {
             let before = row.ring.points.len();
             row.catch_up(series);

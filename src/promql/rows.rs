@@ -54,12 +54,13 @@ impl Rows {
         }
     }
 
-    /// How many rows at the beginning are those that somebody saw who has seen this stamp last.
-    fn kept_since(&self, seen: u64) -> usize {
+    /// How many rows at the beginning are those of an earlier stamp.
+    fn kept(&self, since: u64) -> usize {
         match self {
-            Self::Leaf(leaf) if leaf.before == seen => leaf.kept,
-            Self::Chain(chain) => chain.inner.kept_since(seen),
-            Self::Set(set) => set.left.kept_since(seen),
+            Self::Leaf(leaf) if leaf.before == since => leaf.kept,
+            Self::Chain(chain) => chain.inner.kept(since),
+            Self::Set(set) => set.left.kept(since),
+            // A change that was not seen lies between, or nothing is known.
             Self::Leaf(_) | Self::Group(_) | Self::Pair(_) => 0,
         }
     }
@@ -119,7 +120,7 @@ pub(super) struct Leaf {
     drops_name: bool,
     series: SeriesSet,
     stamp: u64,
-    /// The stamp before this one, and how many rows at the beginning both have in common.
+    /// The stamp before, and how many series at the beginning are the same.
     before: u64,
     kept: usize,
     column: Option<Arc<Column>>,
@@ -141,9 +142,7 @@ impl Leaf {
         if !Arc::ptr_eq(&series, &self.series) || self.stamp == 0 {
             let kept = self.series.iter().zip(series.iter()).take_while(|(a, b)| Arc::ptr_eq(a, b)).count();
             if self.stamp == 0 || kept < self.series.len() || kept < series.len() {
-                self.kept = kept;
-                self.before = self.stamp;
-                self.stamp = columns.next_stamp();
+                (self.kept, self.before, self.stamp) = (kept, self.stamp, columns.next_stamp());
             }
             self.series = series;
         }
@@ -233,7 +232,7 @@ pub(super) struct Group {
     seen: u64,
     stamp: u64,
     /// The number of the group of each inner row.
-    group_of: Vec<u32>,
+    number_of: Vec<u32>,
     numbers: Numbers,
 }
 
@@ -241,7 +240,7 @@ impl Group {
     /// `None` for an aggregation that is more than a fold.
     pub fn new(op: AggregateOp, key: Projection, inner: Rows) -> Option<Self> {
         let fold = Fold::new(op)?;
-        Some(Self { key, inner, fold, seen: 0, stamp: 0, group_of: Vec::new(), numbers: Numbers::default() })
+        Some(Self { key, inner, fold, seen: 0, stamp: 0, number_of: Vec::new(), numbers: Numbers::default() })
     }
 
     fn prepare(&mut self, eval: &Eval<'_>) -> Result<bool> {
@@ -250,14 +249,14 @@ impl Group {
         }
         let stamp = self.inner.stamp();
         if stamp != self.seen {
-            if self.inner.kept_since(self.seen) < self.group_of.len() {
-                self.group_of.clear();
+            if self.seen == 0 || self.inner.kept(self.seen) < self.number_of.len() {
+                self.number_of.clear();
                 self.numbers = Numbers::default();
             }
-            for row in self.group_of.len()..self.inner.len() {
+            for row in self.number_of.len()..self.inner.len() {
                 let labels = self.inner.labels(row);
                 let number = labels.map(|labels| self.numbers.number(&self.key, &labels).0);
-                self.group_of.push(number.map_or(NONE, |n| n as u32));
+                self.number_of.push(number.map_or(NONE, |n| n as u32));
             }
             self.seen = stamp;
             self.stamp = eval.columns.map_or(0, super::columns::Columns::next_stamp);
@@ -267,8 +266,8 @@ impl Group {
 
     fn each(&mut self, visit: &mut dyn FnMut(usize, f64)) {
         self.fold.begin(self.numbers.len());
-        let (fold, group_of) = (&mut self.fold, &self.group_of);
-        self.inner.each(&mut |row, v| fold.add(group_of[row] as usize, v));
+        let (fold, number_of) = (&mut self.fold, &self.number_of);
+        self.inner.each(&mut |row, v| fold.add(number_of[row] as usize, v));
         self.fold.each(visit);
     }
 }

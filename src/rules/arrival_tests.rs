@@ -119,6 +119,7 @@ fn a_gap_ends_nothing() {
     for secs in (615..1200).step_by(15) {
         assert_eq!(w.slot(secs), [""; 0], "{secs}");
     }
+    assert_eq!(w.set.view().alerts().count(), 1);
     // Another target is heard again: that says nothing of this one.
     w.sample("other", "b", 1200, 2.0);
     assert_eq!(w.slot(1201), [""; 0]);
@@ -142,6 +143,7 @@ fn a_lost_source_is_not_resolved() {
     assert_eq!(w.slot(616), ["-Hb"]);
     for secs in (615..=1200).step_by(15) {
         w.sample("up", "c", secs, 1.0);
+        w.arrive(secs);
     }
     assert_eq!(w.slot(1201), ["-Hc"]);
     let lost: Vec<_> =

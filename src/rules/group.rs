@@ -29,7 +29,7 @@ pub(super) struct WatchBook<'a> {
 
 impl WatchBook<'_> {
     fn watch(&mut self, matchers: &[Matcher]) -> Arc<Watch> {
-        let key: String = matchers.iter().map(|m| format!("{m:?};")).collect();
+        let key = format!("{matchers:?}");
         if let Some(known) = self.known.get(&key).and_then(Weak::upgrade) {
             return known;
         }

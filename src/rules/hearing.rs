@@ -19,6 +19,7 @@ const GAP_MAX: Duration = Duration::from_secs(150);
 #[derive(Clone, Debug, Default)]
 pub(super) struct Hearing {
     newest: Option<Timestamp>,
+    listened: Option<Timestamp>,
     usual: Duration,
     pauses: u32,
     /// When the latest gap ended, or the latest evaluation within one.
@@ -26,19 +27,21 @@ pub(super) struct Hearing {
 }
 
 impl Hearing {
-    /// Takes note of the newest sample that a sender brought.
-    pub(super) fn hear(&mut self, newest: Option<Timestamp>) {
+    /// Takes note at `at` of the newest sample that a sender brought.
+    pub(super) fn hear(&mut self, newest: Option<Timestamp>, at: Timestamp) {
+        // Who listens seldom cannot tell a pause.
+        let listened = self.listened.replace(at).is_some_and(|before| at.since(before) <= GAP_MIN);
         let (Some(newest), before) = (newest, self.newest) else { return };
         if before.is_some_and(|b| newest <= b) {
             return;
         }
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|_| listened) {
             let pause = newest.since(before);
             if pause > self.gap() {
                 self.deaf_until = Some(newest);
             } else {
                 // A longest pause that fades.
-                self.usual = pause.max(self.usual - self.usual / 64);
+                self.usual = pause.max(self.usual * 63 / 64);
                 self.pauses = self.pauses.saturating_add(1);
             }
         }
@@ -76,27 +79,39 @@ mod tests {
         let mut hearing = Hearing::default();
         assert!(!hearing.is_deaf(at(1000)), "nothing was heard yet: that is the start's concern");
         for n in 0..20 {
-            hearing.hear(Some(at(n * 15)));
+            hearing.hear(Some(at(n * 15)), at(n * 15));
         }
         assert!(!hearing.is_deaf(at(285 + 60)));
         assert!(hearing.is_deaf(at(285 + 61)));
         assert_eq!(hearing.since(at(285 + 60), at(0)), at(0));
         assert_eq!(hearing.since(at(285 + 90), at(0)), at(285 + 90));
-        hearing.hear(Some(at(500)));
+        for secs in (300..500).step_by(20) {
+            hearing.hear(Some(at(285)), at(secs));
+        }
+        hearing.hear(Some(at(500)), at(500));
         assert!(!hearing.is_deaf(at(505)));
         assert_eq!(hearing.since(at(505), at(0)), at(500));
         // What is usual has not changed by it.
-        hearing.hear(Some(at(515)));
+        hearing.hear(Some(at(515)), at(515));
         assert!(hearing.is_deaf(at(515 + 61)));
     }
 
     #[test]
     fn a_slow_sender_is_given_time() {
         let mut hearing = Hearing::default();
-        for n in 0..20 {
-            hearing.hear(Some(at(n * 60)));
+        for secs in 0..1160 {
+            hearing.hear(Some(at(secs / 60 * 60)), at(secs));
         }
         assert!(!hearing.is_deaf(at(1140 + 149)));
         assert!(hearing.is_deaf(at(1140 + 151)));
+    }
+
+    #[test]
+    fn who_listens_seldom_calls_nothing_a_gap() {
+        let mut hearing = Hearing::default();
+        for n in 0..20 {
+            hearing.hear(Some(at(n * 600)), at(n * 600));
+            assert_eq!(hearing.since(at(n * 600), at(0)), at(0));
+        }
     }
 }

@@ -55,7 +55,9 @@ impl Outputs {
             }
             *last == turn
         });
-        ended.iter().for_each(|series| self.note(series));
+        for series in &ended {
+            self.note(series);
+        }
         self.turn += 1;
     }
 

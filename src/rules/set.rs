@@ -260,7 +260,7 @@ impl RuleSet {
             if slot.is_none() && !group.has_settled(now, &mut self.sources, self.config.settle) {
                 continue;
             }
-            self.columns.turn();
+            self.columns.turn(now);
             let stage = Stage { head, config: &self.config, columns: &self.columns, since };
             if let Some(slot) = slot {
                 group.evaluate(slot, &stage, &mut news);
@@ -276,8 +276,13 @@ impl RuleSet {
         if started == Timestamp::MIN {
             return started;
         }
-        self.hearing.hear(head.newest_sample_time());
+        self.listen(at, head);
         self.hearing.since(at, started)
+    }
+
+    /// Takes note of whether samples come at all; to be called about once a second.
+    pub fn listen(&mut self, now: Timestamp, head: &Head) {
+        self.hearing.hear(head.newest_sample_time(), now);
     }
 
     /// Evaluates every group at exactly `at`, whatever its slots: for unit tests and replay. `order` names the groups
@@ -289,7 +294,7 @@ impl RuleSet {
         indexes.sort_by_key(rank);
         let since = self.since(at, head);
         for i in indexes {
-            self.columns.turn();
+            self.columns.turn(at);
             let stage = Stage { head, config: &self.config, columns: &self.columns, since };
             self.groups[i].evaluate(at, &stage, &mut news);
         }
@@ -314,7 +319,7 @@ impl RuleSet {
         let at = now.max(newest.unwrap_or(now).min(now + CLOCK_SKEW_MAX));
         let mut news = Evaluation::default();
         let since = self.since(now, head);
-        self.columns.turn();
+        self.columns.turn(now);
         let stage = Stage { head, config: &self.config, columns: &self.columns, since };
         let mut joining = Vec::new();
         for (watch, touched) in touched {

@@ -54,10 +54,9 @@ fn row(rule: &RuleView, now: Timestamp) -> RuleRow {
             ("alert", if rule.health == Health::Err { "err" } else { state }, hold, active)
         }
     };
-    let mut class = (if rule.per_series { "on arrival" } else { "when its inputs have settled" }).to_owned();
-    if let Some(latency) = rule.arrival_latency {
-        class.push_str(&format!(", last after {:.1} ms", latency.as_secs_f64() * 1000.0));
-    }
+    let class = if rule.per_series { "on arrival" } else { "when its inputs have settled" };
+    let latency =
+        rule.arrival_latency.map_or(String::new(), |l| format!(", last after {:.1} ms", l.as_secs_f64() * 1e3));
     RuleRow {
         name: rule.name.to_string(),
         kind,
@@ -66,7 +65,7 @@ fn row(rule: &RuleView, now: Timestamp) -> RuleRow {
         query: rule.query.to_string(),
         error: rule.last_error.as_deref().unwrap_or("").to_owned(),
         evaluated: match rule.last_evaluation {
-            Some(at) => format!("{}, {class}", text::ago(at, now)),
+            Some(at) => format!("{}, {class}{latency}", text::ago(at, now)),
             None => "not yet".to_owned(),
         },
         active,
