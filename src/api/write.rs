@@ -26,7 +26,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use std::cell::RefCell;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -34,6 +34,9 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 pub const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 /// Time for a body to come in whole: a sender that needs longer is broken or hostile, and its next try is cheap.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Decoded bytes of whole bodies that wait for their turn, at most: about a hundred usual requests, a tenth of a second of
+/// work. Whoever comes later hears 503 at once, so that what is accepted is answered soon and memory stays flat.
+const WAITING_BYTES_MAX: usize = 64 << 20;
 /// The unit in which they are counted.
 const PERMIT_BYTES: usize = 1024;
 /// A message longer than this is decoded on a blocking thread: it would hold up other connections for milliseconds.
@@ -81,6 +84,8 @@ struct Shared {
     counters: WriteCounters,
     in_flight: Arc<Semaphore>,
     in_flight_max: usize,
+    /// Decoded bytes of bodies that are here and not yet in the head.
+    waiting: AtomicUsize,
     limits: DoorLimits,
 }
 
@@ -142,6 +147,7 @@ impl WriteDoor {
             counters: WriteCounters::default(),
             in_flight: Arc::new(Semaphore::new(permits)),
             in_flight_max: permits,
+            waiting: AtomicUsize::new(0),
             limits,
         };
         Self { shared: Arc::new(shared) }
@@ -188,6 +194,9 @@ impl WriteDoor {
         shared.counters.wire_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
         let decoded = remote_write::declared_length_within(&body, shared.limits.decoded_bytes)?;
         permits.cover(body.len() + decoded)?;
+        let turn = Turn::take(&shared.waiting, decoded)?;
+        // Others' bodies come in first; under overload that shows how many there are.
+        tokio::task::yield_now().await;
         let now = shared.clock.now();
         let report = if decoded <= INLINE_BYTES_MAX {
             shared.ingest(version, &body, now)?
@@ -196,6 +205,7 @@ impl WriteDoor {
             let work = tokio::task::spawn_blocking(move || shared.ingest(version, &body, now));
             work.await.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))??
         };
+        drop(turn);
         shared.counters.decoded_bytes.fetch_add(decoded as u64, Ordering::Relaxed);
         if let Some(wal) = shared.wal.as_ref().filter(|_| report.kept_something()) {
             // The head has the samples already; a sender that hears 503 sends them again, and the same samples are fine.
@@ -268,6 +278,30 @@ pub fn replay(dir: &std::path::Path, head: &Head, ha: &HaTracker, since: Timesta
     })?;
     (restored.samples, restored.histograms) = (samples, histograms);
     Ok(restored)
+}
+
+/// A whole body's place among those that wait for their turn, given back when it is dropped.
+struct Turn<'s> {
+    waiting: &'s AtomicUsize,
+    bytes: usize,
+}
+
+impl<'s> Turn<'s> {
+    /// Fails when too much waits already; a body that would be alone always gets its turn.
+    fn take(waiting: &'s AtomicUsize, bytes: usize) -> Result<Self, Refusal> {
+        let before = waiting.fetch_add(bytes, Ordering::Relaxed);
+        let turn = Self { waiting, bytes };
+        if before > 0 && before + bytes > WAITING_BYTES_MAX {
+            return Err(Refusal::busy("too many requests are waiting; send it again later"));
+        }
+        Ok(turn)
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// A body's share of the bytes in flight, given back when it is dropped.

@@ -66,6 +66,18 @@ async fn nothing_is_acknowledged_that_the_log_has_not_got() {
     }
 }
 
+#[test]
+fn what_waits_is_bounded_and_a_lone_body_is_always_taken() {
+    let waiting = AtomicUsize::new(0);
+    let alone = Turn::take(&waiting, 2 * WAITING_BYTES_MAX).ok().expect("a lone body");
+    assert_eq!(Turn::take(&waiting, 1).err().map(|r| r.status), Some(StatusCode::SERVICE_UNAVAILABLE));
+    drop(alone);
+    let held: Vec<_> = (0..65).map_while(|_| Turn::take(&waiting, 1 << 20).ok()).collect();
+    assert_eq!(held.len(), 64);
+    drop(held);
+    assert_eq!(waiting.load(Ordering::Relaxed), 0);
+}
+
 /// Requests with known and new series, sweeps, watches and readers, all at once: nobody waits for ever, nothing is refused.
 #[test]
 fn requests_sweeps_watches_and_readers_at_once() {
