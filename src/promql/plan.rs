@@ -479,17 +479,17 @@ impl Planner {
             inner,
             param,
             key: Projection::new(&a.grouping, !a.without),
-            place: a.expr.place(),
-            param_place: a.param.as_ref().map_or(a.place, Expr::place),
+            place: a.expr.unwrapped().place(),
+            param_place: a.param.as_ref().map_or(a.place, |p| p.unwrapped().place()),
         }))
     }
 }
 
-/// Where notes about an argument say that it stands. Prometheus loses the place of sub-queries.
+/// Where notes about an argument say that it stands: without its parentheses. Prometheus loses the place of sub-queries.
 fn note_place(arg: &Expr) -> Place {
     match arg.unwrapped() {
         Expr::Subquery(_) => Place { start: 0, end: 0, line: 1, column: 1 },
-        _ => arg.place(),
+        arg => arg.place(),
     }
 }
 

@@ -216,14 +216,7 @@ impl Maker<'_> {
     }
 
     fn grouping(&mut self) -> &'static str {
-        self.one::<&str>(&[
-            "",
-            " by (job)",
-            " by (job, instance)",
-            " without (instance)",
-            " without (le, mode)",
-            " by (__name__)",
-        ])
+        self.one::<&str>(&["", " by (job)", " by (job, instance)", " without (instance)", " without (le, mode)"])
     }
 
     fn aggregation(&mut self, depth: usize) -> String {
@@ -285,7 +278,8 @@ impl Maker<'_> {
             3 => format!("label_replace({inner}, \"job\", \"$1-x\", \"instance\", \"([12])\")"),
             4 => format!("label_join({inner}, \"joined\", \"/\", \"job\", \"instance\")"),
             5 => format!("absent({inner})"),
-            6 => format!("timestamp({inner})"),
+            // Spreads of numbers with ten equal leading digits would be noise.
+            6 => format!("(timestamp({inner}) - {})", self.now_ms / 1000),
             7 => format!("sort_desc({inner})"),
             8 => format!("vector(scalar({inner}))"),
             _ => {
