@@ -95,7 +95,7 @@ async fn killed_under_load_no_accepted_sample_is_lost() {
         let senders: Vec<_> =
             (0..SENDERS).map(|sender| tokio::spawn(send(client.clone(), port, round, sender, stop.clone()))).collect();
         // At another moment each time: the low bits of the clock are as good as a die.
-        let life = 5 + SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_nanos() / 1000 % 150;
+        let life = 5 + SystemTime::now().duration_since(UNIX_EPOCH).unwrap().subsec_micros() % 150;
         for _ in 0..life {
             clock.tick().await;
         }
