@@ -27,7 +27,7 @@ const KEPT_SEEDS: &[u64] = &[1, 2, 226_353_833, 7_302_277, 7_302_279, 7_302_284,
 const TOLD_MAX: usize = 25;
 
 /// What the peer's successors say more often: they know more of reset hints.
-const NEWER_NOTES: &[&str] = &["conflicting counter resets", "this native histogram metric is not a counter"];
+const NEWER_NOTES: &[&str] = &["conflicting counter resets", "this native histogram metric is not a"];
 
 const SECOND: i64 = 1000;
 /// The samples of a world span so much time up to now.
