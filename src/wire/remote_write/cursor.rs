@@ -73,10 +73,6 @@ impl<'a> Cursor<'a> {
         self.rest.len()
     }
 
-    pub fn rest(&self) -> &'a [u8] {
-        self.rest
-    }
-
     #[inline]
     pub fn varint(&mut self) -> Result<u64, Malformed> {
         // Nearly every length and tag is one byte.

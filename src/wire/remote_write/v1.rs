@@ -60,7 +60,7 @@ fn other_item<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Item<'a>>, Malformed
 
 /// The usual series ends in exactly one sample of 18 bytes: `12 10 09 <value> 10 <six-byte time>`. Cuts it off without a
 /// walk and returns what comes before. This is a guess: it holds only if those bytes prove to be labels and nothing else,
-/// which a byte-for-byte comparison with a known series shows.
+/// which they do when they are known from a series that was parsed.
 #[inline]
 pub fn tail_sample(series: &[u8]) -> Option<(&[u8], RawSample)> {
     let (labels, tail) = series.split_last_chunk::<18>()?;
@@ -82,59 +82,6 @@ pub(super) fn usual_sample(message: &[u8; 16]) -> Option<RawSample> {
     }
     let bits = u64::from_le_bytes([*v0, *v1, *v2, *v3, *v4, *v5, *v6, *v7]);
     Some(RawSample { t_ms: ms, bits })
-}
-
-/// Whether a span of label fields holds exactly the `expected` pairs in their order, plus `extra` once, anywhere, if given.
-/// A span that is written in another order is not "equal": the slow path finds its series.
-#[inline]
-pub fn span_equals<'l>(
-    span: &[u8],
-    expected: impl Iterator<Item = (&'l str, &'l str)>,
-    mut extra: Option<(&str, &str)>,
-) -> bool {
-    let mut rest = span;
-    for (name, value) in expected {
-        if let Some(after) = strip_label(rest, name, value) {
-            rest = after;
-            continue;
-        }
-        let Some(skipped) = extra.take().and_then(|(n, v)| strip_label(rest, n, v)) else { return false };
-        let Some(after) = strip_label(skipped, name, value) else { return false };
-        rest = after;
-    }
-    if let Some((name, value)) = extra {
-        return strip_label(rest, name, value).is_some_and(<[u8]>::is_empty);
-    }
-    rest.is_empty()
-}
-
-/// What follows the label field `name="value"` at the start of `span`.
-#[inline]
-fn strip_label<'a>(span: &'a [u8], name: &str, value: &str) -> Option<&'a [u8]> {
-    // The shape that every sender writes: 0a L 0a n <name> 12 v <value>, each length in one byte.
-    let (n, v) = (name.len(), value.len());
-    if n + v + 4 >= 0x80 {
-        return strip_long_label(span, name, value);
-    }
-    let ([0x0a, whole, 0x0a, name_len], after) = span.split_first_chunk::<4>()? else { return None };
-    if *whole as usize != n + v + 4 || *name_len as usize != n {
-        return None;
-    }
-    let (sent_name, after) = after.split_at_checked(n)?;
-    let ([0x12, value_len], after) = after.split_first_chunk::<2>()? else { return None };
-    if *value_len as usize != v {
-        return None;
-    }
-    let (sent_value, after) = after.split_at_checked(v)?;
-    (sent_name == name.as_bytes() && sent_value == value.as_bytes()).then_some(after)
-}
-
-#[cold]
-fn strip_long_label<'a>(span: &'a [u8], name: &str, value: &str) -> Option<&'a [u8]> {
-    let mut cursor = Cursor::new(span);
-    let field = cursor.field().ok()??;
-    let (sent_name, sent_value) = pair(field.bytes().ok()?).ok()?;
-    (field.number == 1 && sent_name == name.as_bytes() && sent_value == value.as_bytes()).then(|| cursor.rest())
 }
 
 /// A `TimeSeries`, walked once: its labels, and the fields that hold its data.
@@ -250,33 +197,11 @@ fn check_exemplar(message: &[u8]) -> Result<(), Malformed> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::Labels;
 
     fn label(name: &str, value: &str) -> Vec<u8> {
         let message = crate::wire::remote_write::proto::v1::Label { name: name.into(), value: value.into() };
         let request = crate::wire::remote_write::proto::v1::TimeSeries { labels: vec![message], ..Default::default() };
         prost::Message::encode_to_vec(&request)
-    }
-
-    #[test]
-    fn a_span_is_compared_label_by_label() {
-        let long = "x".repeat(300);
-        let labels = Labels::from_pairs([("a", "1"), ("bb", long.as_str()), ("c", "3")]);
-        let check = |pairs: &[(&str, &str)], extra, expect: bool| {
-            let span: Vec<u8> = pairs.iter().flat_map(|(n, v)| label(n, v)).collect();
-            assert_eq!(span_equals(&span, labels.iter(), extra), expect, "{pairs:?} {extra:?}");
-        };
-        let all = [("a", "1"), ("bb", long.as_str()), ("c", "3")];
-        check(&all, None, true);
-        check(&all, Some(("r", "x")), false);
-        check(&all[..2], None, false);
-        check(&[all[0], all[1], all[2], ("d", "4")], None, false);
-        check(&[("a", "2"), all[1], all[2]], None, false);
-        check(&[all[1], all[0], all[2]], None, false);
-        check(&[("A", "r"), all[0], all[1], all[2]], Some(("A", "r")), true);
-        check(&[all[0], ("b", "r"), all[1], all[2]], Some(("b", "r")), true);
-        check(&[all[0], all[1], all[2], ("r", "r")], Some(("r", "r")), true);
-        check(&[all[0], all[1], all[2], ("r", "other")], Some(("r", "r")), false);
     }
 
     #[test]
