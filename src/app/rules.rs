@@ -47,6 +47,5 @@ pub fn settings(config: &Config, started_at: Timestamp) -> RuleSetConfig {
             ..EvalContext::default()
         },
         stopwatch: Some(Arc::new(move || start.elapsed())),
-        ..RuleSetConfig::default()
     }
 }

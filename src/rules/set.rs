@@ -19,8 +19,8 @@ use std::time::Duration;
 /// Tells how much time has passed since some fixed moment; only differences are used.
 pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
 
-/// How many series joining rules look at on arrivals, all rules together: 2 % of a core.
-const JOINED_PER_SECOND: f64 = 400_000.0;
+/// How many series joining rules look at on arrivals, all rules together: below 1 % of a core.
+const JOINED_PER_SECOND: f64 = 100_000.0;
 
 /// How far ahead of our clock a sample that just came may be evaluated at.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(10);
