@@ -4,6 +4,8 @@
 //! Never: part of the tests.
 //! Start at [`cycles`].
 
+#![allow(clippy::disallowed_methods)] // The latency bench paces its writer by the real clock.
+
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt::Write as _;
