@@ -22,7 +22,10 @@ const PER_WORLD: usize = 500;
 /// How many answers are waited for at the same time.
 const AT_ONCE: usize = 8;
 /// Seeds that once failed are asked again in each run.
-const KEPT_SEEDS: &[u64] = &[1, 2, 226_353_833, 7_302_277, 7_302_279, 7_302_284, 7_302_286, 592_795_961];
+const KEPT_SEEDS: &[u64] =
+    &[1, 2, 226_353_833, 7_302_277, 7_302_279, 7_302_284, 7_302_286, 592_795_961, 302_905_485, 63_482_157, 63_482_160];
+/// Where a run goes on from, unless `WATCHFIRE_SEED` names another: a check that anybody can repeat.
+const FIRST_SEED: u64 = 20_261_123;
 /// How many differences a run prints before it gives up.
 const TOLD_MAX: usize = 25;
 
@@ -102,12 +105,16 @@ impl Both {
         let ours = self.ours.send(self.ours.request(reqwest::Method::POST, path).form(&form)).await;
         let theirs = self.client.post(format!("{}{path}", self.theirs)).form(&form).send().await.unwrap();
         let theirs: Value = serde_json::from_str(&theirs.text().await.unwrap()).unwrap();
-        let why = differs(&ours.json(), &theirs)?;
+        // Over a range the peer walks a sub-query's steps between the windows too, and notes what nobody asked for.
+        let has_subquery =
+            |text: &str| text.split('[').skip(1).any(|rest| rest.split(']').next().unwrap().contains(':'));
+        let has_same_notes = path != "/api/v1/query_range" || !form.iter().any(|(_, text)| has_subquery(text));
+        let why = differs(&ours.json(), &theirs, has_same_notes)?;
         Some(format!("{form:?}: {why}"))
     }
 }
 
-fn differs(ours: &Value, theirs: &Value) -> Option<String> {
+fn differs(ours: &Value, theirs: &Value, has_same_notes: bool) -> Option<String> {
     // Where series become equal at different steps when their names are dropped, the peer's successors join them.
     if ours["status"] == "success"
         && theirs["error"].as_str() == Some("vector cannot contain metrics with the same labelset")
@@ -124,7 +131,7 @@ fn differs(ours: &Value, theirs: &Value) -> Option<String> {
             .then(|| format!("{} {}", ours["error"], theirs["error"]));
     }
     for notes in ["warnings", "infos"] {
-        if sorted(&ours[notes]) != sorted(&theirs[notes]) {
+        if has_same_notes && sorted(&ours[notes]) != sorted(&theirs[notes]) {
             return Some(format!("{notes}: {} instead of {}", ours[notes], theirs[notes]));
         }
     }
@@ -300,7 +307,9 @@ async fn ten_thousand_expressions_give_the_same() {
     let both = Arc::new(Both::start().await);
     let fresh = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     let now_ms = i64::try_from(fresh.as_millis()).unwrap();
-    let seeds = KEPT_SEEDS.iter().copied().chain(u64::from(fresh.subsec_nanos())..);
+    let first =
+        std::env::var("WATCHFIRE_SEED").map_or(FIRST_SEED, |text| text.parse().expect("WATCHFIRE_SEED is a number"));
+    let seeds = KEPT_SEEDS.iter().copied().chain(first..);
     let (mut asked, mut told) = (0, 0);
     for (number, seed) in seeds.enumerate() {
         let mut runner = runner(seed);

@@ -150,7 +150,10 @@ impl Maker<'_> {
             2 => "pi()".to_owned(),
             3 if depth > 0 => {
                 let op = *self.one(&["+", "-", "*", "/", "%", "^", "== bool", "> bool", "atan2"]);
-                format!("({} {op} {})", self.scalar(depth - 1), self.scalar(depth - 1))
+                let (left, right) = (self.scalar(depth - 1), self.scalar(depth - 1));
+                // Go's powers differ from the C library's in the last bit; a remainder would make that large.
+                let op = if op == "%" && left.contains('^') { "/" } else { op };
+                format!("({left} {op} {right})")
             }
             _ => self.number(),
         }
