@@ -50,7 +50,7 @@ field() { sed -E "s/.*\"server_settled\":\{[^}]*\"$1\":([0-9.]+).*/\1/"; }
 show() { grep -oE '"(alerts_per_s|samples_per_s|status|latency_ms)":(\{[^}]*\}|[0-9.]+)|"server_settled":\{[^}]*\}' | tr '\n' ' '; echo; }
 say() { printf '\n== %s\n' "$1"; }
 alerts() { on 1 "$loadgen" alerts --url "http://127.0.0.1:$port/api/v2/alerts" --alerts 100000 --batch 64 --connections 4 --pid "$server" --settle-seconds 2 "$@" | show; }
-write() { on 1 "$loadgen" remote-write --url "$write_url" --connections 4 --pid "$server" --settle-seconds 2 "$@"; }
+write() { on 1 "$loadgen" remote-write --url "$write_url" --connections "${connections:-4}" --pid "$server" --settle-seconds 2 "$@"; }
 hour_ago() { echo $(($(date +%s) * 1000 - 3600000)); }
 median() { sort -n | sed -n 2p; }
 
@@ -110,13 +110,14 @@ run_million() {
 # Every core of the server is asked for ten times what it can take: four hundred connections, each with the next body in hand.
 run_overload() {
   fresh
-  local now; now=$(hour_ago)
+  # Hours ago, because a minute of this brings an hour of rounds.
+  local now; now=$(($(hour_ago) - 7200000))
   say "overload for 60 s"
   local base; base=$(rss_kb)
-  write --series 1000000 --start-ms "$now" --connections 400 --seconds 60 --prepare-mb 500 | show
+  connections=400 write --series 1000000 --start-ms "$now" --seconds 60 --prepare-mb 500 | show
   echo "RSS before $base kB, after $(rss_kb) kB, peak $(awk '/^VmHWM/ { print $2 }' "/proc/$server/status") kB"
   say "and at once thereafter"
-  write --series 1000000 --start-ms "$now" --first-round 200 --requests 500 --prepare-mb 50 | show
+  write --series 1000000 --start-ms "$now" --first-round 300 --requests 500 --prepare-mb 50 | show
 }
 
 run_cardinality() {

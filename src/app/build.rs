@@ -35,12 +35,17 @@ use tokio::sync::mpsc;
 /// Ended alerts that leave the door's map in one sweep.
 pub const GC_MAX: usize = 100_000;
 
+/// Where the write-ahead log lies in the data folder.
+const WAL_DIR: &str = "wal";
+
 /// Everything that runs, put together.
 pub struct Parts {
     pub context: Arc<Context>,
     pub deliver: SharedDispatch,
     pub rules: Arc<RuleEngine>,
     pub rule_sink: Arc<RuleDoor>,
+    /// Whether the data folder was made by this start.
+    pub is_first_start: bool,
     store: Arc<SqliteStore>,
     start: Mutex<Option<(InboxReceiver, Outcome)>>,
 }
@@ -77,6 +82,7 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     let rule_alerts = snapshot.rule_alerts.clone();
     let sent = snapshot.sent.clone();
     let (engine, first) = restore(config, &book, snapshot, now);
+    let is_first_start = !config.storage.path.join(WAL_DIR).exists();
     let (head, write, arrivals) = samples(config, &clock)?;
     let files = rules::files(config).map_err(|m| AppError::Start(m.to_string()))?;
     let mut rule_set = RuleSet::new(rules::settings(config, now), &files, &head, now);
@@ -106,7 +112,8 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
         started_at: now,
     });
     let rule_sink = Arc::new(RuleDoor { book, inbox, clock, metrics });
-    Ok(Parts { context, deliver, rules, rule_sink, store, start: Mutex::new(Some((receiver, first))) })
+    let start = Mutex::new(Some((receiver, first)));
+    Ok(Parts { context, deliver, rules, rule_sink, is_first_start, store, start })
 }
 
 /// The engine and the door's map as they were when the last commit returned.
@@ -134,7 +141,7 @@ fn samples(
     let ingest = &config.ingest;
     let head = Arc::new(Head::new(ingest.head()));
     let ha = Arc::new(HaTracker::new(ingest.ha()));
-    let dir = config.storage.path.join("wal");
+    let dir = config.storage.path.join(WAL_DIR);
     let now = clock.now();
     let wal = open_wal(&dir, config, &head, &ha, now).map_err(|e| AppError::Start(e.to_string()))?;
     let arrivals = Arc::new(tokio::sync::Notify::new());

@@ -143,6 +143,7 @@ fn start_loops(parts: &Parts, retention: Duration) -> Loops {
         sink: parts.rule_sink.clone(),
         clock: context.clock.clone(),
         stop: evaluate_stop.clone(),
+        is_first_start: parts.is_first_start,
     };
     tokio::spawn(watched(failed.clone(), gap.run()));
     let (book, head) = (context.book.clone(), context.head.clone());

@@ -1,6 +1,6 @@
 //! Says so when rules cannot be believed yet: their ranges reach back to before we had samples without a pause.
 //! In: the rules, the head, the clock. Out: the alert `IngestGap`, through the same door as the alerts of rules.
-//! Never: speaks before any sender was heard, or goes on once every range is covered.
+//! Never: speaks before any sender was heard, of the time before a first start, or once every range is covered.
 //! Start at [`GapLoop::run`].
 
 use super::evaluate::{RuleEngine, RuleSink};
@@ -23,24 +23,48 @@ pub struct GapLoop {
     pub sink: Arc<dyn RuleSink>,
     pub clock: Arc<dyn Clock>,
     pub stop: CancellationToken,
+    /// Nothing was held before it, so nothing can have been missed until samples pause.
+    pub is_first_start: bool,
 }
 
 impl GapLoop {
     /// Runs until stopped.
     pub async fn run(self) {
-        let mut since = None;
+        let (mut since, mut beginning) = (None, Beginning::new(self.is_first_start));
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = tokio::time::sleep(EVERY) => {}
             }
             let now = self.clock.now();
-            let groups = self.engine.rules.lock().uncovered(&self.engine.head, now);
+            let mut groups = Vec::new();
+            if !beginning.is_now(self.engine.head.coverage_start()) {
+                groups = self.engine.rules.lock().uncovered(&self.engine.head, now);
+            }
             if let Some(alert) = news(&groups, &mut since, now) {
                 // Not taken now, it is said again in fifteen seconds.
                 self.sink.submit(&Evaluation { alerts: vec![alert], ..Evaluation::default() }).await;
             }
         }
+    }
+}
+
+/// The time after a first start in which samples have not paused yet.
+struct Beginning {
+    is_on: bool,
+    first: Option<Timestamp>,
+}
+
+impl Beginning {
+    fn new(is_first_start: bool) -> Self {
+        Self { is_on: is_first_start, first: None }
+    }
+
+    /// `covered_since`: since when samples came without a pause, as the head knows it.
+    fn is_now(&mut self, covered_since: Option<Timestamp>) -> bool {
+        self.first = self.first.or(covered_since);
+        self.is_on &= self.first == covered_since;
+        self.is_on
     }
 }
 
@@ -74,6 +98,15 @@ fn news(groups: &[Arc<str>], since: &mut Option<Timestamp>, now: Timestamp) -> O
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_first_start_lasts_until_samples_pause() {
+        let at = |secs: i64| Some(Timestamp::from_millis(secs * 1000));
+        let mut first = Beginning::new(true);
+        assert!(first.is_now(None) && first.is_now(at(5)) && first.is_now(at(5)));
+        assert!(!first.is_now(at(900)) && !first.is_now(at(900)));
+        assert!(!Beginning::new(false).is_now(at(5)));
+    }
 
     #[test]
     fn it_begins_is_renewed_and_ends_once() {

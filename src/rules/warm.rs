@@ -34,7 +34,9 @@ impl Warmth {
     }
 
     fn covered(&self, head: &Head, at: Timestamp) -> bool {
-        head.coverage_start().is_some_and(|start| start <= at - self.reach)
+        // Further back than the head holds samples nothing can be waited for.
+        let reach = self.reach.min(head.window());
+        head.coverage_start().is_some_and(|start| start <= at - reach)
     }
 
     /// Whether the rule's silence cannot be believed yet: senders were heard, but not for as long as it looks back.

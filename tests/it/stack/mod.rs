@@ -27,5 +27,5 @@ fn lint() {
 /// Healthy and quiet, counted to the request, then broken in every way; two replicas of Prometheus.
 #[test]
 fn whole() {
-    run_local(&["check", "--ha"]);
+    run_local(&["check", "--ha", "--pace", "30"]);
 }
