@@ -225,9 +225,9 @@ impl Maker<'_> {
     fn aggregation(&mut self, depth: usize) -> String {
         let by = self.grouping();
         if self.below(10) == 0 {
-            // Counters have equal values, and which of them is taken is nobody's business.
+            // Counters, and zeros, have equal values, and which of them is taken is nobody's business.
             let op = *self.one(&["topk", "bottomk"]);
-            return format!("{op}{by} (2, {} == {0} and {0} < 1e6)", "g{mode=\"x\"}")
+            return format!("{op}{by} (2, {} == {0} and {0} < 1e6 and {0} != 0)", "g{mode=\"x\"}")
                 .replace("g{", &format!("g{{world=\"{}\",", self.world));
         }
         let inner = self.vector(depth);
