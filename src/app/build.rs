@@ -4,8 +4,9 @@
 //! Start at [`build`].
 
 use super::doors::RuleDoor;
+use super::options::AppError;
+use super::parts::Parts;
 use super::rules;
-use super::system::{AppError, SharedDispatch};
 use crate::alerts::Book;
 use crate::api::auth::Auth;
 use crate::api::context::{Context, ReloadOrder, Settings};
@@ -13,7 +14,7 @@ use crate::api::write::{DoorLimits, WriteDoor, replay};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::{Engine, Outcome, Restored};
-use crate::inbox::{InboxReceiver, inbox};
+use crate::inbox::inbox;
 use crate::loops::decide::ROUND_ALERTS_MAX;
 use crate::loops::deliver::{Deliver, into_inbox};
 use crate::loops::evaluate::RuleEngine;
@@ -23,7 +24,7 @@ use crate::notify::{self, Notifiers, Renderer, Templates};
 use crate::rules::RuleSet;
 use crate::series::Head;
 use crate::series::ha::HaTracker;
-use crate::store::{SharedStore, Snapshot, SqliteStore, Store, StoreError};
+use crate::store::{SharedStore, Snapshot, SqliteStore, Store};
 use crate::telemetry::{Health, Metrics};
 use crate::wal::{Wal, WalConfig};
 use arc_swap::ArcSwap;
@@ -37,29 +38,6 @@ pub const GC_MAX: usize = 100_000;
 
 /// Where the write-ahead log lies in the data folder.
 const WAL_DIR: &str = "wal";
-
-/// Everything that runs, put together.
-pub struct Parts {
-    pub context: Arc<Context>,
-    pub deliver: SharedDispatch,
-    pub rules: Arc<RuleEngine>,
-    pub rule_sink: Arc<RuleDoor>,
-    /// Whether the data folder was made by this start.
-    pub is_first_start: bool,
-    store: Arc<SqliteStore>,
-    start: Mutex<Option<(InboxReceiver, Outcome)>>,
-}
-
-impl Parts {
-    /// What the single writer begins with; taken once.
-    pub fn take_start(&self) -> (InboxReceiver, Outcome) {
-        self.start.lock().take().expect("loops are started once")
-    }
-
-    pub async fn close(self) -> Result<(), StoreError> {
-        self.store.close().await
-    }
-}
 
 /// Loads state and builds every part.
 pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result<Parts, AppError> {

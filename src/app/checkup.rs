@@ -3,8 +3,7 @@
 //! Never: judges; `telemetry::checkup` does.
 //! Start at [`run`].
 
-use super::build::Parts;
-use super::system::SharedDispatch;
+use super::parts::{Parts, SharedDispatch};
 use crate::api::context::Context;
 use crate::model::Timestamp;
 use crate::rules;

@@ -3,7 +3,7 @@
 //! Never: counts twice; each figure has one owner.
 //! Start at [`register`].
 
-use super::build::Parts;
+use super::parts::Parts;
 use crate::api::context::Context;
 use crate::loops::deliver::{AttemptSeen, Observer};
 use crate::loops::evaluate::TurnObserver;

@@ -8,6 +8,8 @@ mod checkup;
 mod demo;
 mod doors;
 mod gauges;
+mod options;
+mod parts;
 mod probing;
 mod reload;
 pub mod replay;
@@ -16,4 +18,5 @@ mod server;
 mod system;
 
 pub use demo::config as demo_config;
-pub use system::{AppError, Options, run};
+pub use options::{AppError, Options};
+pub use system::run;

@@ -3,7 +3,7 @@
 //! Never: writes probes to the log of bodies; after a restart the next answers say how things are.
 //! Start at [`prober`].
 
-use super::build::Parts;
+use super::parts::Parts;
 use crate::model::sample::is_stale;
 use crate::model::{Labels, SampleValue, Timestamp};
 use crate::probes::{self, Probe, Prober};

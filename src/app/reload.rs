@@ -3,9 +3,10 @@
 //! Never: changes the listen address, the storage path or the limits of the window: those need a restart, and it says so.
 //! Start at [`Reloader::reload`].
 
-use super::build::{self, Parts};
+use super::build;
+use super::options::Options;
+use super::parts::{Parts, SharedDispatch};
 use super::rules;
-use super::system::{Options, SharedDispatch};
 use crate::api::context::{Context, ReloadOrder};
 use crate::config::{self, Config, Overrides};
 use crate::loops::evaluate::RuleEngine;

@@ -3,19 +3,18 @@
 //! Never: opens a door before the state behind it is loaded; closes it before what was taken is on disk.
 //! Start at [`run`].
 
-use super::build::{self, Parts};
+use super::build;
+use super::options::{AppError, Options};
+use super::parts::Parts;
 use super::reload::{self, Reloader};
 use super::server::{self, Gate};
 use super::{demo, gauges, probing};
 use crate::api::router::router;
-use crate::config::{Config, Overrides};
 use crate::loops::decide::Decide;
 use crate::loops::evaluate::EvaluateLoop;
 use crate::loops::gap::GapLoop;
 use crate::loops::retain::{KEEP, KeepFor, Retain};
 use crate::store::StoreError;
-use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -25,31 +24,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How long messages may still go out once we stop; what is left goes out after the next start.
 const DELIVER_DRAIN: Duration = Duration::from_secs(5);
-
-/// What the command line said, and the configuration it led to.
-pub struct Options {
-    pub config: Config,
-    /// Read again at each reload.
-    pub config_file: Option<PathBuf>,
-    /// Flags, which win over the file, now and at each reload.
-    pub overrides: Overrides,
-    pub insecure: bool,
-    /// A simulated fleet writes to us, breaks, and heals; lines for people go here.
-    pub demo: Option<fn(&str)>,
-}
-
-/// Why the process ends with a failure.
-#[derive(Debug, thiserror::Error)]
-pub enum AppError {
-    #[error("cannot listen on {address}: {error}; is another program there? choose another with --web.listen-address")]
-    Listen { address: SocketAddr, error: std::io::Error },
-    #[error(transparent)]
-    Store(#[from] StoreError),
-    #[error("{0}")]
-    Start(String),
-    #[error("{0}")]
-    Failed(String),
-}
 
 /// Runs until SIGTERM or SIGINT; needs to be called once, outside of any runtime.
 pub fn run(options: Options) -> Result<(), AppError> {
@@ -209,6 +183,3 @@ async fn stop_signal() -> &'static str {
         }
     }
 }
-
-/// Kept with the parts: shared handles that outlive the loops.
-pub(super) type SharedDispatch = Arc<crate::loops::deliver::Deliver>;
