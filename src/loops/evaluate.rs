@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 /// After an evaluation arrivals are gathered this long, so that a thousand requests a second are not as many evaluations.
 /// The first one after a pause is evaluated at once.
 const GATHER: Duration = Duration::from_millis(2);
+/// A slot goes on so long before arrivals are looked at again.
+const SLICE: Duration = Duration::from_millis(1);
 /// The picture is made anew no more often than this: it costs as much as there are rules, not as what has changed.
 const VIEW_EVERY: Duration = Duration::from_millis(100);
 /// Sleep at most so long, so that a clock that was set forward is noticed.
@@ -84,27 +86,35 @@ impl RuleEngine {
         self.arrivals.notify_one();
     }
 
-    /// Everything that is to be done at `now`.
-    fn turn(&self, now: Timestamp) -> Evaluation {
+    /// What samples that came since the last time start at once.
+    fn arrivals(&self, now: Timestamp) -> Evaluation {
         let mut news = std::mem::take(&mut *self.pending.lock());
         let arrived = self.head.take_arrivals();
         let mut rules = self.rules.lock();
         rules.listen(now, &self.head);
         if !arrived.is_empty() {
-            news.append(rules.evaluate_arrivals(&arrived, now, &self.head));
+            news.append(rules.start_by(&arrived, now, &self.head));
         }
-        let due = rules.next_due().is_some_and(|due| due <= now);
-        if due {
-            news.append(rules.evaluate(now, &self.head));
-        }
+        self.viewed.lock().1 |= !news.is_empty();
+        news
+    }
+
+    /// A part of what slots and settled scrapes have made due, if anything is, and whether there is more.
+    fn advance(&self, now: Timestamp) -> (Option<Evaluation>, bool) {
+        let mut rules = self.rules.lock();
+        rules.note_arrivals(now);
+        let due = rules.is_busy() || rules.next_due().is_some_and(|due| due <= now);
+        let news = due.then(|| rules.advance(now, &self.head, SLICE));
+        let busy = rules.is_busy();
         let mut viewed = self.viewed.lock();
-        viewed.1 |= due || !news.is_empty();
+        viewed.1 |= due;
+        let every = if busy { VIEW_EVERY * 10 } else { VIEW_EVERY };
         // A clock that went back does not hold it up.
-        if viewed.1 && (viewed.0 > now || viewed.0 + VIEW_EVERY <= now) {
+        if viewed.1 && (viewed.0 > now || viewed.0 + every <= now) {
             self.view.store(Arc::new(rules.view()));
             *viewed = (now, false);
         }
-        news
+        (news, busy)
     }
 
     /// How long to sleep unless the bell rings.
@@ -123,7 +133,7 @@ pub struct EvaluateLoop {
     pub sink: Arc<dyn RuleSink>,
     pub clock: Arc<dyn Clock>,
     pub stop: CancellationToken,
-    /// Told after every turn: evaluations, failures, and how long it took.
+    /// Told of the evaluations of arrivals, and of each part of a slot: how many, failures, and how long they took.
     pub observe: TurnObserver,
 }
 
@@ -131,24 +141,43 @@ impl EvaluateLoop {
     /// Runs until stopped; what was found by then has been handed on or is found again after a restart, because state
     /// is stored only together with its news.
     pub async fn run(self) {
-        let mut started = Instant::now() - GATHER;
+        let (mut gathered, mut busy) = (Instant::now() - GATHER, false);
         loop {
-            let pause = self.engine.pause(self.clock.now());
-            tokio::select! {
-                () = self.stop.cancelled() => return,
-                () = self.engine.arrivals.notified() => tokio::time::sleep_until(started + GATHER).await,
-                () = tokio::time::sleep(pause) => {}
+            if busy {
+                tokio::task::yield_now().await;
+            } else {
+                let pause = self.engine.pause(self.clock.now());
+                tokio::select! {
+                    () = self.stop.cancelled() => return,
+                    () = self.engine.arrivals.notified() => tokio::time::sleep_until(gathered + GATHER).await,
+                    () = tokio::time::sleep(pause) => {}
+                }
             }
-            started = Instant::now();
-            let news = self.engine.turn(self.clock.now());
-            (self.observe)(&news, started.elapsed());
-            for error in &news.errors {
-                tracing::warn!(group = %error.group, rule = %error.rule, error = %error.text, "rule evaluation failed");
+            if !busy || gathered.elapsed() >= GATHER {
+                gathered = Instant::now();
+                let news = self.engine.arrivals(self.clock.now());
+                if !self.finish(&news, gathered.elapsed()).await {
+                    return;
+                }
             }
-            if !news.is_empty() && !self.hand_on(&news).await {
+            let began = Instant::now();
+            let (news, more) = self.engine.advance(self.clock.now());
+            busy = more;
+            if let Some(news) = news
+                && !self.finish(&news, began.elapsed()).await
+            {
                 return;
             }
         }
+    }
+
+    /// Tells of an evaluation and hands its news on; `false` when stopped before they were taken.
+    async fn finish(&self, news: &Evaluation, took: Duration) -> bool {
+        (self.observe)(news, took);
+        for error in &news.errors {
+            tracing::warn!(group = %error.group, rule = %error.rule, error = %error.text, "rule evaluation failed");
+        }
+        if news.is_empty() { !self.stop.is_cancelled() } else { self.hand_on(news).await }
     }
 
     /// Offers the news until they are taken; `false` when stopped before that.

@@ -1,6 +1,7 @@
 //! What selectors and range functions give for each series of a set, computed once for all rules that ask alike.
 //! In: a watch's series, a moment. Out: [`Column`], one float per series, in the set's order.
-//! Never: outlives its turn: what was computed before [`Columns::turn`] or [`Columns::forget`] is computed anew.
+//! Never: outlives its turn: what was computed before [`Columns::turn`], [`Columns::arrive`] or [`Columns::forget`] is
+//! computed anew.
 //! Start at [`Columns::get`].
 
 use super::eval::Eval;
@@ -54,7 +55,6 @@ pub(super) struct Column {
 /// The columns of one turn; buffers live on from turn to turn, and so do the recent samples from which they are made.
 #[derive(Default)]
 pub struct Columns {
-    turn: Cell<u64>,
     stamps: Cell<u64>,
     /// Over whole watches.
     whole: RefCell<Table>,
@@ -63,37 +63,51 @@ pub struct Columns {
     recents: RefCell<Recents>,
 }
 
-type Table = HashMap<(u32, Reading), Arc<Column>, foldhash::fast::FixedState>;
+#[derive(Default)]
+struct Table {
+    turn: u64,
+    columns: HashMap<(u32, Reading), Arc<Column>, foldhash::fast::FixedState>,
+}
+
+impl Table {
+    fn turn(&mut self) {
+        self.turn += 1;
+        if self.turn.is_multiple_of(IDLE_TURNS_MAX) {
+            let oldest = self.turn - IDLE_TURNS_MAX;
+            self.columns.retain(|_, column| column.turn >= oldest);
+        }
+    }
+}
 
 impl Columns {
     /// `held`: how far back the head keeps samples.
     pub fn new(held: Duration) -> Self {
         let held_ms = i64::try_from(held.as_millis()).unwrap_or(i64::MAX);
-        Self { recents: RefCell::new(Recents::new(held_ms)), turn: Cell::new(1), ..Self::default() }
+        Self { recents: RefCell::new(Recents::new(held_ms)), ..Self::default() }
     }
 
-    /// A new turn begins: samples may have come.
+    /// A new turn of whole watches begins: samples may have come.
     pub fn turn(&mut self, now: Timestamp) {
-        self.refresh();
         self.recents.get_mut().turn(now.as_millis());
-        let turn = self.turn.get();
-        if turn.is_multiple_of(IDLE_TURNS_MAX) {
-            let oldest = turn - IDLE_TURNS_MAX;
-            for table in [&mut self.whole, &mut self.moved] {
-                table.get_mut().retain(|_, column| column.turn >= oldest);
-            }
-        }
+        self.whole.get_mut().turn();
+    }
+
+    /// Samples came: columns of the series that moved are computed anew. Those of whole watches keep their turn, so that
+    /// rules of one slot see the same when arrivals are evaluated between them.
+    pub fn arrive(&mut self) {
+        self.moved.get_mut().turn();
     }
 
     /// What was computed in this turn is computed anew.
     pub fn refresh(&self) {
-        self.turn.set(self.turn.get() + 1);
+        self.whole.borrow_mut().turn();
+        self.moved.borrow_mut().turn();
     }
 
     /// Forgets everything: there are other rules now.
     pub fn clear(&mut self) {
-        self.whole.get_mut().clear();
-        self.moved.get_mut().clear();
+        self.whole.get_mut().columns.clear();
+        self.moved.get_mut().columns.clear();
         self.recents.get_mut().clear();
     }
 
@@ -105,7 +119,7 @@ impl Columns {
 
     /// A rule wrote to series of this watch.
     pub fn forget(&self, watch: u32) {
-        self.whole.borrow_mut().retain(|(id, _), _| *id != watch);
+        self.whole.borrow_mut().columns.retain(|(id, _), _| *id != watch);
     }
 
     /// The column of this reading over `series` at the evaluation's moment.
@@ -117,20 +131,20 @@ impl Columns {
         function: Option<&'static Function>,
         series: &SeriesSet,
     ) -> Arc<Column> {
-        let mut table = if eval.only.is_some() { self.moved.borrow_mut() } else { self.whole.borrow_mut() };
+        let table = &mut *if eval.only.is_some() { self.moved.borrow_mut() } else { self.whole.borrow_mut() };
         let key = (watch, reading.clone());
-        if let Some(known) = table.get(&key)
-            && known.turn == self.turn.get()
+        if let Some(known) = table.columns.get(&key)
+            && known.turn == table.turn
             && known.at == eval.at
             && Arc::ptr_eq(&known.series, series)
         {
             return known.clone();
         }
-        let old = table.remove(&key).and_then(Arc::into_inner);
+        let old = table.columns.remove(&key).and_then(Arc::into_inner);
         let mut values = old.map(|old| old.values).unwrap_or_default();
         values.clear();
         values.reserve(series.len());
-        let (turn, at, series) = (self.turn.get(), eval.at, series.clone());
+        let (turn, at, series) = (table.turn, eval.at, series.clone());
         let mut column = Column { turn, at, series, values, samples: 0, has_histograms: false };
         let recents = &mut *self.recents.borrow_mut();
         match (reading, function) {
@@ -144,7 +158,7 @@ impl Columns {
             (Reading::Window { .. }, None) => column.has_histograms = true,
         }
         let column = Arc::new(column);
-        table.insert(key, column.clone());
+        table.columns.insert(key, column.clone());
         column
     }
 }

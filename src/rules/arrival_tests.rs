@@ -3,10 +3,12 @@
 //! Never: waits.
 //! Start at [`World`].
 
-use super::{Evaluation, LimitAction, RuleSet, RuleSetConfig, file};
+use super::{Evaluation, LimitAction, RuleSet, RuleSetConfig, Stopwatch, file};
 use crate::model::sample::stale_marker;
 use crate::model::{Labels, SampleValue, Timestamp};
 use crate::series::Head;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 struct World {
@@ -42,6 +44,12 @@ impl World {
         let labels = Labels::from_pairs([("__name__", name), ("job", "j"), ("instance", instance)]);
         let series = self.head.find_or_create(&labels).unwrap();
         self.head.batch(at(secs)).append(&series, secs * 1000, &SampleValue::Float(v)).unwrap();
+    }
+
+    /// Without what has become due.
+    fn arrive_only(&mut self, secs: i64) -> Vec<String> {
+        let arrived = self.head.take_arrivals();
+        told(&self.set.evaluate_arrivals(&arrived, at(secs), &self.head))
     }
 
     fn arrive(&mut self, secs: i64) -> Vec<String> {
@@ -198,4 +206,52 @@ fn a_group_without_an_offset_takes_the_servers() {
     assert_eq!(w.arrive(10), [""; 0], "it asked to be late");
     assert_eq!(w.slot(39), [""; 0]);
     assert_eq!(w.slot(40), ["+Ha"]);
+}
+
+#[test]
+fn arrivals_need_not_wait_for_a_whole_slot() {
+    // Every look at this watch costs a millisecond.
+    let ticks = Arc::new(AtomicU64::new(0));
+    let watch: Stopwatch = Arc::new(move || Duration::from_millis(ticks.fetch_add(1, Ordering::Relaxed)));
+    let config = RuleSetConfig { stopwatch: Some(watch), ..RuleSetConfig::default() };
+    let body = "  rules:\n  - {record: r, expr: sum(x)}\n  - {alert: A, expr: r > 1}\n  - {alert: B, expr: sum(x) > 1}\n  \
+                - {alert: P, expr: x > 1}\n";
+    let mut w = World::new(body, config);
+    let slot = w.set.next_due().unwrap();
+    let secs = slot.as_millis() / 1000;
+    w.sample("x", "a", secs - 1, 5.0);
+    w.head.take_arrivals();
+    let step = Duration::from_millis(1);
+    let mut parts = vec![told(&w.set.advance(slot, &w.head, step))];
+    assert!(w.set.is_busy());
+    // In the middle of the slot a sample comes: what it starts is told at once, and so is what the slot has just recorded.
+    w.sample("x", "b", secs + 1, 7.0);
+    assert_eq!(w.arrive_only(secs + 1), ["+A", "+Pb"]);
+    while w.set.is_busy() {
+        parts.push(told(&w.set.advance(slot + Duration::from_secs(1), &w.head, step)));
+    }
+    parts.retain(|part| !part.is_empty());
+    assert_eq!(parts, [["+B"], ["+Pa"]]);
+    let view = w.set.view();
+    let group = &view.groups[0];
+    assert_eq!((group.last_evaluation, group.missed_slots), (Some(slot), 0));
+    assert!(group.evaluation_time >= Duration::from_millis(4));
+    // And the sample that came in between is not forgotten: the sum is looked at again.
+    assert_eq!(w.set.next_due(), Some(at(secs + 1) + RuleSetConfig::default().settle));
+}
+
+#[test]
+fn a_reload_ends_a_slot_that_has_begun() {
+    let ticks = Arc::new(AtomicU64::new(0));
+    let watch: Stopwatch = Arc::new(move || Duration::from_millis(ticks.fetch_add(1, Ordering::Relaxed)));
+    let config = RuleSetConfig { stopwatch: Some(watch), ..RuleSetConfig::default() };
+    let mut w = World::new("  rules: [{alert: A, expr: 'x > 1'}, {alert: B, expr: 'x > 2'}]\n", config.clone());
+    let slot = w.set.next_due().unwrap();
+    w.sample("x", "a", slot.as_millis() / 1000 - 1, 5.0);
+    assert_eq!(told(&w.set.advance(slot, &w.head, Duration::from_millis(1))), ["+Aa"]);
+    let one =
+        file::parse("groups:\n- name: g\n  interval: 10m\n  rules: [{alert: A, expr: 'x > 1'}]\n", "f.yml").unwrap();
+    let news = w.set.reload(config, &[one], &w.head, slot);
+    assert_eq!(told(&news), ["+Ba", "-Ba"]);
+    assert!(!w.set.is_busy());
 }

@@ -3,6 +3,7 @@
 //! Never: runs a missed slot twice, or lets one failing rule stop the others.
 //! Start at [`Group::evaluate`].
 
+use super::agenda::{Cause, Next};
 use super::agree::checked;
 use super::alerting::{AlertingRule, Occasion, Round};
 use super::expand::Surroundings;
@@ -18,6 +19,7 @@ use crate::series::{Head, Watch};
 use crate::template::prometheus::table_link;
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -76,6 +78,8 @@ pub(super) struct Rule {
     pub(super) settles_at: Option<Timestamp>,
     /// When the first sample came that it has not looked at.
     touched_at: Option<Timestamp>,
+    /// The same, of samples whose evaluation is on the agenda.
+    waits_since: Option<Timestamp>,
     /// When an arrival evaluated it last.
     joined_at: Option<Timestamp>,
     /// How long the oldest sample of its last arrival had to wait for the evaluation.
@@ -106,6 +110,7 @@ impl Rule {
             evaluation_time: Duration::ZERO,
             settles_at: None,
             touched_at: None,
+            waits_since: None,
             joined_at: None,
             arrival_latency: None,
         }
@@ -239,27 +244,38 @@ impl Group {
         self.rules.iter().filter_map(|r| r.settles_at).fold(self.next_slot, Timestamp::min)
     }
 
-    /// Evaluates all rules at a slot.
+    /// Evaluates all rules at a slot, one after another.
     pub(super) fn evaluate(&mut self, slot: Timestamp, stage: &Stage<'_>, news: &mut Evaluation) {
         let began = stage.config.elapsed();
-        for i in 0..self.rules.len() {
-            (self.rules[i].settles_at, self.rules[i].touched_at) = (None, None);
-            self.run(i, slot, None, Occasion::Slot, stage, news);
+        for rule in self.begin_slot() {
+            self.run(rule, slot, None, Occasion::Slot, stage, news);
         }
-        self.last_evaluation = Some(slot);
-        self.evaluation_time = stage.config.elapsed().saturating_sub(began);
+        self.end_slot(slot, stage.config.elapsed().saturating_sub(began));
     }
 
-    /// Whether a joining rule is to be evaluated now. A scrape that has begun meanwhile puts it off; one that never
-    /// becomes whole is not waited for any longer.
-    pub(super) fn has_settled(
+    /// All rules are about to be evaluated at a slot. A sample that comes from here on asks for another evaluation.
+    pub(super) fn begin_slot(&mut self) -> Range<usize> {
+        for rule in &mut self.rules {
+            (rule.settles_at, rule.touched_at) = (None, None);
+        }
+        0..self.rules.len()
+    }
+
+    /// All rules have been evaluated at a slot, which took so long.
+    pub(super) fn end_slot(&mut self, slot: Timestamp, took: Duration) {
+        (self.last_evaluation, self.evaluation_time) = (Some(slot), took);
+    }
+
+    /// The joining rules that are to be evaluated now. A scrape that has begun meanwhile puts a rule off; one that never
+    /// becomes whole is not waited for any longer. A sample that comes from here on asks for another evaluation.
+    pub(super) fn begin_settled(
         &mut self,
         now: Timestamp,
         sources: &mut HashMap<u32, Sources>,
         settle: Duration,
-    ) -> bool {
-        let mut any = false;
-        for rule in self.rules.iter_mut().filter(|r| r.settles_at.is_some_and(|t| t <= now)) {
+    ) -> Vec<usize> {
+        let mut due = Vec::new();
+        for (n, rule) in self.rules.iter_mut().enumerate().filter(|(_, r)| r.settles_at.is_some_and(|t| t <= now)) {
             let latest = rule.touched_at.map_or(now, |touched| touched + settle);
             if latest <= now {
                 for watch in rule.plan.watches() {
@@ -272,22 +288,23 @@ impl Group {
                 rule.settles_at = Some(latest);
                 continue;
             }
-            any = true;
+            due.push(n);
+            (rule.settles_at, rule.joined_at, rule.waits_since) = (None, Some(now), rule.touched_at.take());
         }
-        any
+        due
     }
 
-    /// Evaluates the joining rules whose inputs have settled.
-    pub(super) fn settle(&mut self, now: Timestamp, stage: &Stage<'_>, news: &mut Evaluation) {
-        for i in 0..self.rules.len() {
-            let rule = &mut self.rules[i];
-            if rule.settles_at.is_some_and(|t| t <= now) {
-                let touched = rule.touched_at.take();
-                (rule.settles_at, rule.joined_at) = (None, Some(now));
+    /// Evaluates a rule whose turn has come; `late`: how long it has waited for its turn.
+    pub(super) fn take_turn(&mut self, next: &Next, late: Duration, stage: &Stage<'_>, news: &mut Evaluation) {
+        match next.cause {
+            Cause::Slot => self.run(next.rule, next.at, None, Occasion::Slot, stage, news),
+            Cause::Settled => {
                 let began = stage.config.elapsed();
-                self.run(i, now, None, Occasion::Arrival, stage, news);
+                self.run(next.rule, next.at, None, Occasion::Arrival, stage, news);
                 let took = stage.config.elapsed().saturating_sub(began);
-                self.rules[i].arrival_latency = touched.map(|touched| now.since(touched) + took);
+                let rule = &mut self.rules[next.rule];
+                let since = rule.waits_since.take();
+                rule.arrival_latency = since.map(|since| next.at.since(since) + late + took);
             }
         }
     }

@@ -7,6 +7,7 @@ pub mod file;
 pub mod lint;
 pub mod unittest;
 
+mod agenda;
 mod agree;
 mod alerting;
 #[cfg(test)]

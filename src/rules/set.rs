@@ -3,6 +3,7 @@
 //! Never: loses a transition; what an evaluation yields is handed out whole.
 //! Start at [`RuleSet::evaluate`].
 
+use super::agenda::{Agenda, Cause, Item};
 use super::file::RuleFile;
 use super::group::{Group, Stage, WatchBook, Work};
 use super::hearing::Hearing;
@@ -10,7 +11,7 @@ use super::sources::Sources;
 use super::view::{self, RulesView};
 use crate::model::labels::METRIC_NAME;
 use crate::model::{Alert, Labels, RuleAlertRecord, Timestamp, Write};
-use crate::promql::{Columns, EvalContext, PlanSelector};
+use crate::promql::{Columns, EvalContext, PlanSelector, SeriesSet};
 use crate::series::{Head, Series, Watch};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
@@ -146,6 +147,9 @@ pub struct RuleSet {
     hearing: Hearing,
     /// Joining rules are evaluated on arrivals no more often than this.
     spacing: Duration,
+    agenda: Agenda,
+    /// What has come for joining rules since [`RuleSet::note_arrivals`], by watch.
+    unnoted: Vec<(u32, SeriesSet)>,
 }
 
 impl RuleSet {
@@ -164,6 +168,8 @@ impl RuleSet {
             sources: HashMap::new(),
             hearing: Hearing::default(),
             spacing: Duration::ZERO,
+            agenda: Agenda::default(),
+            unnoted: Vec::new(),
         };
         set.index();
         set
@@ -223,9 +229,11 @@ impl RuleSet {
     /// Replaces the configuration; state is kept for rules of equal name and labels in a group of equal file and name.
     /// What is no longer there ends, and the news say so.
     pub fn reload(&mut self, config: RuleSetConfig, files: &[RuleFile], head: &Head, now: Timestamp) -> Evaluation {
+        // A slot that has begun ends by the rules with which it began.
+        let mut news = Evaluation::default();
+        self.work(now, head, Duration::MAX, &mut news);
         let mut old = std::mem::take(&mut self.groups);
         self.config = config;
-        let mut news = Evaluation::default();
         for spec in files.iter().flat_map(|f| &f.groups) {
             let mut book = WatchBook { head, known: &mut self.watches };
             let mut group = Group::new(spec, &mut book, &self.config, now);
@@ -252,22 +260,60 @@ impl RuleSet {
 
     /// Evaluates every group whose slot has come, and every joining rule whose inputs have settled.
     pub fn evaluate(&mut self, now: Timestamp, head: &Head) -> Evaluation {
+        self.advance(now, head, Duration::MAX)
+    }
+
+    /// The same, for about so long: whoever calls looks for arrivals in between, and comes back while
+    /// [`RuleSet::is_busy`]. One rule at least is evaluated, so that arrivals without end cannot stop it.
+    pub fn advance(&mut self, now: Timestamp, head: &Head, limit: Duration) -> Evaluation {
         let mut news = Evaluation { writes: std::mem::take(&mut self.orphans), ..Evaluation::default() };
+        self.put_on_agenda(now);
+        self.work(now, head, limit, &mut news);
+        news
+    }
+
+    /// Whether a slot has begun that is not through yet.
+    pub fn is_busy(&self) -> bool {
+        !self.agenda.is_empty()
+    }
+
+    fn put_on_agenda(&mut self, now: Timestamp) {
         self.space();
-        let since = self.since(now, head);
-        for group in &mut self.groups {
-            let slot = group.due_slot(now);
-            if slot.is_none() && !group.has_settled(now, &mut self.sources, self.config.settle) {
+        let asked = self.config.elapsed();
+        for (g, group) in self.groups.iter_mut().enumerate() {
+            if self.agenda.holds(g) {
                 continue;
             }
-            self.columns.turn(now);
-            let stage = Stage { head, config: &self.config, columns: &self.columns, since };
-            if let Some(slot) = slot {
-                group.evaluate(slot, &stage, &mut news);
+            if let Some(slot) = group.due_slot(now) {
+                self.agenda.push(Item::new(g, slot, Cause::Slot, asked, group.begin_slot()));
+                continue;
             }
-            group.settle(now, &stage, &mut news);
+            let settled = group.begin_settled(now, &mut self.sources, self.config.settle);
+            if !settled.is_empty() {
+                self.agenda.push(Item::new(g, now, Cause::Settled, asked, settled));
+            }
         }
-        news
+    }
+
+    fn work(&mut self, now: Timestamp, head: &Head, limit: Duration, news: &mut Evaluation) {
+        let since = self.since(now, head);
+        let began = self.config.elapsed();
+        while let Some(next) = self.agenda.next() {
+            if next.is_first {
+                self.columns.turn(now);
+            }
+            let stage = Stage { head, config: &self.config, columns: &self.columns, since };
+            let before = self.config.elapsed();
+            let group = &mut self.groups[next.group];
+            group.take_turn(&next, before.saturating_sub(next.asked), &stage, news);
+            let after = self.config.elapsed();
+            if let Some((slot, took)) = self.agenda.done(after.saturating_sub(before)) {
+                group.end_slot(slot, took);
+            }
+            if after.saturating_sub(began) >= limit {
+                return;
+            }
+        }
     }
 
     /// Since when the silence of a series means something.
@@ -304,6 +350,13 @@ impl RuleSet {
     /// Evaluates what these series can start: per-series rules at once and for these series alone, joining rules when
     /// their inputs have settled.
     pub fn evaluate_arrivals(&mut self, series: &[Arc<Series>], now: Timestamp, head: &Head) -> Evaluation {
+        let news = self.start_by(series, now, head);
+        self.note_arrivals(now);
+        news
+    }
+
+    /// The part of it that cannot wait: per-series rules. [`RuleSet::note_arrivals`] is the rest.
+    pub fn start_by(&mut self, series: &[Arc<Series>], now: Timestamp, head: &Head) -> Evaluation {
         let began = self.config.elapsed();
         let mut touched: BTreeMap<u32, Touched> = BTreeMap::new();
         let mut newest = None;
@@ -319,14 +372,10 @@ impl RuleSet {
         let at = now.max(newest.unwrap_or(now).min(now + CLOCK_SKEW_MAX));
         let mut news = Evaluation::default();
         let since = self.since(now, head);
-        self.columns.turn(now);
+        self.columns.arrive();
         let stage = Stage { head, config: &self.config, columns: &self.columns, since };
-        let mut joining = Vec::new();
         for (watch, touched) in touched {
             let Some(rules) = self.watchers.get(&watch) else { continue };
-            if let Some(sources) = self.sources.get_mut(&watch) {
-                touched.series.iter().for_each(|series| sources.moved(series));
-            }
             let series = Arc::new(touched.series);
             for (g, r) in rules {
                 let group = &mut self.groups[*g];
@@ -334,19 +383,33 @@ impl RuleSet {
                     group.arrive(*r, &series, at, &stage, &mut news);
                     let waited = now.since(touched.oldest) + self.config.elapsed().saturating_sub(began);
                     group.rules[*r].arrival_latency = Some(waited);
-                } else {
-                    joining.push((*g, *r));
                 }
             }
-        }
-        for (g, r) in joining {
-            let group = &mut self.groups[g];
-            let next_slot = group.next_slot;
-            let due = group.rules[r].touch(now, &self.sources, self.config.settle, self.spacing);
-            // A slot that comes first sees the same.
-            group.rules[r].settles_at = Some(due).filter(|due| *due < next_slot);
+            if self.sources.contains_key(&watch) {
+                self.unnoted.push((watch, series));
+            }
         }
         news
+    }
+
+    /// Takes note of what has come for joining rules.
+    pub fn note_arrivals(&mut self, now: Timestamp) {
+        let moved = std::mem::take(&mut self.unnoted);
+        for (watch, series) in &moved {
+            if let Some(sources) = self.sources.get_mut(watch) {
+                series.iter().for_each(|series| sources.moved(series));
+            }
+        }
+        for (g, r) in moved.iter().filter_map(|(watch, _)| self.watchers.get(watch)).flatten() {
+            let group = &mut self.groups[*g];
+            if group.rules[*r].is_per_series() {
+                continue;
+            }
+            let next_slot = group.next_slot;
+            let due = group.rules[*r].touch(now, &self.sources, self.config.settle, self.spacing);
+            // A slot that comes first sees the same.
+            group.rules[*r].settles_at = Some(due).filter(|due| *due < next_slot);
+        }
     }
 
     /// Brings back what the store held, timers exactly as they were. Rows of rules that are gone are dropped with the
