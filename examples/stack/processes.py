@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import random
 import shutil
 import signal
 import socket
@@ -49,14 +50,21 @@ def watchfire() -> str:
     return str(max(built, key=lambda p: p.stat().st_mtime))
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+def free_ports(count: int, lane: int = 0) -> list[int]:
+    """Ports below those that the kernel hands out for outgoing connections: a service that was stopped finds its port free when
+    it comes back. Each lane has a range of its own."""
+    first = 20_000 + 4_000 * lane
+    found: list[int] = []
+    for port in random.sample(range(first, first + 4_000), 4_000):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise StackError(f"fewer than {count} free ports between {first} and {first + 4_000}")
 
 
 def service_user() -> str | None:
