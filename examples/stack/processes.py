@@ -3,6 +3,7 @@
 import os
 import pwd
 import random
+import re
 import shutil
 import signal
 import socket
@@ -37,6 +38,16 @@ def program(name: str) -> str:
         if found := shutil.which(candidate, path=path):
             return found
     raise StackError(f"{name} is not here: install {PACKAGES.get(name, name)}, or let WATCHFIRE_PEERS name its folder")
+
+
+def prometheus() -> str:
+    """Version 3: the checked-in configuration writes by remote write 2.0."""
+    path = program("prometheus")
+    said = subprocess.run([path, "--version"], capture_output=True, text=True).stdout
+    version = re.search(r"version (\d+)\.", said)
+    if not version or int(version[1]) < 3:
+        raise StackError(f"{path} is older than Prometheus 3: let WATCHFIRE_PEERS name a folder with a newer one")
+    return path
 
 
 def watchfire() -> str:

@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 from .files import Layout, milliseconds
-from .processes import ROOT, Process, StackError, answers, connects, program, service_user, watchfire
+from .processes import ROOT, Process, StackError, answers, connects, program, prometheus, service_user, watchfire
 
 # The ports that docker-compose.yml publishes.
 PORTS = {
@@ -88,6 +88,11 @@ class Stack:
         for service, port in self.ports.items():
             if connects(port):
                 raise StackError(f"port {port} of {service} is taken: stop what listens there")
+        # Whatever is missing is said before anything starts.
+        for name in ("initdb", "postgres", "redis-server", "node_exporter", "postgres_exporter", "redis_exporter", "blackbox_exporter",
+                     "alertmanager"):
+            program(name)
+        prometheus(), watchfire()
         shutil.rmtree(self.data, ignore_errors=True)
         for folder in ("logs", "storage", "secrets"):
             (self.data / folder).mkdir(parents=True)
@@ -194,7 +199,7 @@ class Stack:
             self.processes[name].ready(lambda name=name: answers(self.url(name) + "/-/ready"))
 
     def start_prometheus(self, name: str) -> None:
-        self._add(name, [program("prometheus"), f"--config.file={self.data / 'prometheus/prometheus.yml'}",
+        self._add(name, [prometheus(), f"--config.file={self.data / 'prometheus/prometheus.yml'}",
                          f"--storage.tsdb.path={self.data / name / 'data'}", "--storage.tsdb.retention.time=15d",
                          "--storage.tsdb.retention.size=900MB", "--enable-feature=metadata-wal-records", "--web.enable-lifecycle",
                          f"--web.listen-address=127.0.0.1:{self.ports[name]}"],
