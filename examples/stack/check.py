@@ -41,14 +41,16 @@ def trouble(name: str, must: str, may: str = "", **more) -> Trouble:
 
 TROUBLES = [
     trouble("slow", "ApiLatencyElevated ApiLatencyHigh DatabaseQueriesSlow"),
-    trouble("pool", "DatabasePoolHigh DatabasePoolCritical"),
+    # Who holds a connection for so long has a transaction open.
+    trouble("pool", "DatabasePoolHigh DatabasePoolCritical", "PostgresLongTransaction"),
     trouble("brute-force", "BruteForceAttack AuthFailureRateCritical"),
     trouble("cache", "CacheHitRateLow"),
     trouble("queue", "QueueBacklog QueueNotMoving"),
     trouble("dependency", "CircuitBreakerOpen ProbeFailed AppCheckDegraded"),
     trouble("disk", "AppStorageFillsUp AppStorageHigh AppStorageCritical AppCheckUnhealthy", "AppCheckDegraded"),
     trouble("redis stopped", "RedisDown ProbeFailed AppCheckUnhealthy", stops="redis", shows="redis_up"),
-    trouble("errors", "ApiErrorRateHigh ApiErrorRateCritical SloBudgetBurnsFast SloBudgetBurnsSlowly"),
+    # One step of four fails; of those who sign up meanwhile few complete.
+    trouble("errors", "ApiErrorRateHigh ApiErrorRateCritical SloBudgetBurnsFast SloBudgetBurnsSlowly", "OnboardingConversionLow"),
     trouble("postgres stopped", "PostgresDown ProbeFailed AppCheckUnhealthy ApiErrorRateHigh ApiErrorRateCritical",
             # Requests wait for a connection, then fail; nothing that needs the database works.
             "SloBudgetBurnsFast SloBudgetBurnsSlowly ApiLatencyElevated ApiLatencyHigh ApiLatencyCritical MemoryOperationsFailing "
