@@ -52,6 +52,11 @@ def check(options) -> None:
     try:
         stack.up()
         Check(stack, lane, options.healthy_seconds).run()
+    except StackError:
+        # The folder goes with the processes; what was said last may be what is looked for.
+        for name, process in stack.processes.items():
+            print(f"---- {lane.name}: {name}\n{process.tail(6)}", file=sys.stderr, flush=True)
+        raise
     finally:
         stack.down()
         if not options.keep:
