@@ -4,11 +4,13 @@ import argparse
 import os
 import shutil
 import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
-from .processes import ROOT, StackError
-from .stack import Stack
+from .processes import ROOT, StackError, free_ports
+from .stack import PORTS, Stack
 
 
 def interrupted(*_):
@@ -36,16 +38,50 @@ def up(options) -> None:
 
 
 def check(options) -> None:
-    from .check import Check
+    """Both lanes side by side, each a stack and a process of its own; or one of them, or one with the troubles that were named."""
+    from .check import LANES, Check, Lane
 
-    stack = Stack(options.data, options.pace, 2 if options.ha else 1, random_ports=True)
+    if options.only:
+        lane = Lane("chosen", frozenset(options.only))
+    elif options.lane:
+        lane = next(one for one in LANES if one.name == options.lane)
+    else:
+        return side_by_side([one.name for one in LANES], options)
+    number = LANES.index(lane) if lane in LANES else len(LANES)
+    stack = Stack(options.data, options.pace, 2 if options.ha else 1, free_ports(len(PORTS), number))
     try:
         stack.up()
-        Check(stack, options.healthy_seconds, options.only).run()
+        Check(stack, lane, options.healthy_seconds).run()
+    except StackError:
+        # The folder goes with the processes; what was said last may be what is looked for.
+        for name, process in stack.processes.items():
+            print(f"---- {lane.name}: {name}\n{process.tail(6)}", file=sys.stderr, flush=True)
+        raise
     finally:
         stack.down()
         if not options.keep:
             shutil.rmtree(stack.data, ignore_errors=True)
+
+
+def side_by_side(lanes: list[str], options) -> None:
+    """Runs each lane; when one fails the others are taken down."""
+    more = [f"--pace={options.pace}", f"--healthy-seconds={options.healthy_seconds}", *["--ha"] * options.ha, *["--keep"] * options.keep]
+    running = {lane: subprocess.Popen([sys.executable, "-m", "stack", "check", f"--lane={lane}", f"--data={options.data / lane}", *more])
+               for lane in lanes}
+    failed = []
+    try:
+        while running and not failed:
+            for lane in [lane for lane, child in running.items() if child.poll() is not None]:
+                if running.pop(lane).returncode:
+                    failed.append(lane)
+            time.sleep(0.2)
+    finally:
+        for child in running.values():
+            child.terminate()
+        for child in running.values():
+            child.wait()
+    if failed:
+        raise StackError(f"it does not hold: {', '.join(failed)}")
 
 
 def lint(_) -> None:
@@ -77,7 +113,8 @@ def main() -> int:
             command.add_argument("--quiet", action="store_true", help="no traffic")
         else:
             command.add_argument("--healthy-seconds", type=float, default=180, help="how long nothing may fire")
-            command.add_argument("--only", action="append", help="of the trouble, only this")
+            command.add_argument("--lane", choices=("healthy", "broken"), help="only this half of the check")
+            command.add_argument("--only", action="append", help="a stack that is broken in this way only")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupted)
     try:

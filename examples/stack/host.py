@@ -1,31 +1,59 @@
 """An eye of its own on this machine, so that an alert about it can be told from a false alarm.
 
 The stack's machine alerts watch the real machine. When that really is busy or full (a build beside the test), they are right to
-fire; the checks then ask here, where nothing goes through exporter, Prometheus or rules.
+fire; the checks then ask here, where nothing goes through exporter, Prometheus or rules. Each alert is asked about the very
+quantity of its rule, over its rule's window. What is just below the threshold counts too: two who read the same counters at other
+moments do not see quite the same.
 """
 
 import os
 import threading
 import time
+from bisect import bisect_left
 from collections import deque
+from dataclasses import dataclass
+
+EVERY_SECONDS = 0.5
+# From rules/node.yml: the window of the CPU rules, and how far NodeDiskFillsUp looks back and ahead.
+CPU_WINDOW_SECONDS, SLOPE_SECONDS, HORIZON_SECONDS = 300, 1800, 4 * 3600
+# Threshold, how far below it the machine may be seen by us, and the rule's `for`.
+LEVELS = {
+    "NodeCpuHigh": (0.8, 0.1, 300), "NodeCpuCritical": (0.95, 0.1, 180),
+    "NodeMemoryHigh": (0.85, 0.02, 300), "NodeMemoryCritical": (0.95, 0.02, 120),
+    "NodeDiskHigh": (0.85, 0.01, 300), "NodeDiskCritical": (0.9, 0.01, 300),
+}
+DISK_FILLS_FOR_SECONDS = 900
+# From a reading here to an alert in the last of the two systems: scrapes, evaluations, sending.
+SETTLES_SECONDS = 15
+
+
+@dataclass(frozen=True)
+class Reading:
+    at: float
+    # Ticks of all processors together since the machine began: idle, and all.
+    idle: float
+    ticks: float
+    memory: float
+    # By place: share used, bytes free.
+    disks: dict[str, tuple[float, float]]
 
 
 class Host:
     """Reads CPU, memory and disks twice a second."""
 
-    def __init__(self, window_seconds: float):
-        self.window = window_seconds
-        self.readings: deque[dict] = deque(maxlen=4000)
+    def __init__(self, pace: float):
+        self.pace = pace
+        self.readings: deque[Reading] = deque(maxlen=8000)
         self.stopped = threading.Event()
-        self.cpu_before = self._cpu()
         self.thread = threading.Thread(target=self._watch, daemon=True)
         self.thread.start()
 
     @staticmethod
     def _cpu() -> tuple[float, float]:
         with open("/proc/stat", encoding="ascii") as file:
-            numbers = [float(n) for n in file.readline().split()[1:9]]
-        return numbers[3], sum(numbers)
+            # The modes of the exporter: from user to steal.
+            ticks = [float(n) for n in file.readline().split()[1:9]]
+        return ticks[3], sum(ticks)
 
     @staticmethod
     def _memory() -> float:
@@ -50,40 +78,44 @@ class Host:
         return found
 
     def _watch(self) -> None:
-        while not self.stopped.wait(0.5):
-            idle, total = self._cpu()
-            was_idle, was_total = self.cpu_before
-            self.cpu_before = idle, total
-            busy = 1 - (idle - was_idle) / max(total - was_total, 1e-9)
-            self.readings.append({"at": time.monotonic(), "cpu": busy, "memory": self._memory(), "disks": self._disks()})
+        while not self.stopped.is_set():
+            self.readings.append(Reading(time.monotonic(), *self._cpu(), self._memory(), self._disks()))
+            self.stopped.wait(EVERY_SECONDS)
 
     def stop(self) -> None:
         self.stopped.set()
         self.thread.join()
 
-    def is_right(self, alert: str, horizon_seconds: float) -> bool:
-        """Whether the machine itself confirms an alert about it, from the readings of the last windows.
-
-        `horizon_seconds` is how far the alerts that predict look ahead.
-        """
-        recent = [r for r in list(self.readings) if r["at"] > time.monotonic() - 3 * self.window]
-        if not recent:
-            return False
-        worst_disk = max((used for r in recent for used, _ in r["disks"].values()), default=0)
-        if alert.startswith("NodeCpu"):
-            return max(_means([r["cpu"] for r in recent], 6)) > (0.9 if alert.endswith("Critical") else 0.75)
-        if alert.startswith("NodeMemory"):
-            return max(r["memory"] for r in recent) > (0.95 if alert.endswith("Critical") else 0.85)
-        if alert in ("NodeDiskHigh", "NodeDiskCritical"):
-            return worst_disk > (0.9 if alert.endswith("Critical") else 0.85)
+    def is_right(self, alert: str) -> bool:
+        """Whether the machine itself confirms an alert about it, or nearly does."""
+        readings, now = list(self.readings), time.monotonic()
+        since = lambda real: [r for r in readings if r.at > now - real / self.pace - SETTLES_SECONDS]  # noqa: E731
         if alert == "NodeDiskFillsUp":
-            # Whether some stretch of the window lost space at a pace that ends within the horizon.
-            last = recent[-1]
-            return any(
-                free + (free - r["disks"][place][1]) / (last["at"] - r["at"]) * horizon_seconds < 0.2 * free
-                for place, (_, free) in last["disks"].items() for r in recent[:-10] if place in r["disks"])
-        return False
+            return self._fills_up(since(SLOPE_SECONDS + DISK_FILLS_FOR_SECONDS))
+        if alert not in LEVELS:
+            return False
+        threshold, near, lasts = LEVELS[alert]
+        if alert.startswith("NodeCpu"):
+            seen = self._busy(since(2 * CPU_WINDOW_SECONDS + lasts), CPU_WINDOW_SECONDS / self.pace)
+        elif alert.startswith("NodeMemory"):
+            seen = [r.memory for r in since(lasts)]
+        else:
+            seen = [used for r in since(lasts) for used, _ in r.disks.values()]
+        return max(seen, default=0) > threshold - near
 
+    @staticmethod
+    def _busy(readings: list[Reading], window: float) -> list[float]:
+        """Means over the window, as the rule takes them."""
+        times, means = [r.at for r in readings], []
+        for last in readings:
+            first = readings[bisect_left(times, last.at - window)]
+            if last.at - first.at > window / 2:
+                means.append(1 - (last.idle - first.idle) / max(1, last.ticks - first.ticks))
+        return means
 
-def _means(values: list[float], width: int) -> list[float]:
-    return [sum(values[i:i + width]) / len(values[i:i + width]) for i in range(0, max(1, len(values) - width + 1))]
+    def _fills_up(self, readings: list[Reading]) -> bool:
+        """Whether some stretch lost space at a pace that ends (or nearly does) within the rule's horizon."""
+        ahead, last = HORIZON_SECONDS / self.pace, readings[-1]
+        return any(
+            free + (free - r.disks[place][1]) / (last.at - r.at) * ahead < 0.2 * free
+            for place, (_, free) in last.disks.items() for r in readings[:-10] if place in r.disks)

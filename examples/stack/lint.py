@@ -79,6 +79,12 @@ def house_rules() -> list[str]:
             found.append(f"{file}: {name} has no unit test in which it fires")
         elif name != "Watchdog" and not (quiet and quiet[0] < fires[0] and quiet[-1] > fires[-1]):
             found.append(f"{file}: {name} has no unit test before it fires, or none after its end")
+        if "for" in rule:
+            # Pending in one minute and firing in the next: then `for` is as long as it says.
+            states = {state: [_minutes(e["eval_time"]) for t in tests[file]["tests"] for e in t.get("promql_expr_test", [])
+                              if f'alertname="{name}", alertstate="{state}"' in e["expr"]] for state in ("pending", "firing")}
+            if not {minute + 1 for minute in states["pending"]} & {*fires, *states["firing"]}:
+                found.append(f"{file}: {name} has no unit test of when its `for` ends")
     for path in RUNBOOKS.glob("*.md"):
         if path.stem not in seen | {"README"}:
             found.append(f"docs/runbooks/{path.name} belongs to no alert")

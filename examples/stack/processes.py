@@ -2,6 +2,8 @@
 
 import os
 import pwd
+import random
+import re
 import shutil
 import signal
 import socket
@@ -38,6 +40,16 @@ def program(name: str) -> str:
     raise StackError(f"{name} is not here: install {PACKAGES.get(name, name)}, or let WATCHFIRE_PEERS name its folder")
 
 
+def prometheus() -> str:
+    """Version 3: the checked-in configuration writes by remote write 2.0."""
+    path = program("prometheus")
+    said = subprocess.run([path, "--version"], capture_output=True, text=True).stdout
+    version = re.search(r"version (\d+)\.", said)
+    if not version or int(version[1]) < 3:
+        raise StackError(f"{path} is older than Prometheus 3: let WATCHFIRE_PEERS name a folder with a newer one")
+    return path
+
+
 def watchfire() -> str:
     """WATCHFIRE_BIN, or the newest build."""
     if given := os.environ.get("WATCHFIRE_BIN"):
@@ -49,14 +61,21 @@ def watchfire() -> str:
     return str(max(built, key=lambda p: p.stat().st_mtime))
 
 
-def free_ports(count: int) -> list[int]:
-    sockets = [socket.socket() for _ in range(count)]
-    for s in sockets:
-        s.bind(("127.0.0.1", 0))
-    ports = [s.getsockname()[1] for s in sockets]
-    for s in sockets:
-        s.close()
-    return ports
+def free_ports(count: int, lane: int = 0) -> list[int]:
+    """Ports below those that the kernel hands out for outgoing connections: a service that was stopped finds its port free when
+    it comes back. Each lane has a range of its own."""
+    first = 20_000 + 4_000 * lane
+    found: list[int] = []
+    for port in random.sample(range(first, first + 4_000), 4_000):
+        with socket.socket() as s:
+            try:
+                s.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    raise StackError(f"fewer than {count} free ports between {first} and {first + 4_000}")
 
 
 def service_user() -> str | None:

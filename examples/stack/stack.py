@@ -8,12 +8,13 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from pathlib import Path
 
 from .files import Layout, milliseconds
-from .processes import ROOT, Process, StackError, answers, connects, free_ports, program, service_user, watchfire
+from .processes import ROOT, Process, StackError, answers, connects, program, prometheus, service_user, watchfire
 
 # The ports that docker-compose.yml publishes.
 PORTS = {
@@ -24,9 +25,9 @@ PORTS = {
 
 
 class Stack:
-    def __init__(self, data: Path, pace: float = 1.0, replicas: int = 1, random_ports: bool = False):
+    def __init__(self, data: Path, pace: float = 1.0, replicas: int = 1, ports: list[int] | None = None):
         self.data, self.pace, self.replicas = data.resolve(), pace, replicas
-        self.ports = dict(zip(PORTS, free_ports(len(PORTS)))) if random_ports else dict(PORTS)
+        self.ports = dict(zip(PORTS, ports)) if ports else dict(PORTS)
         self.layout = Layout(self.data, self.ports, pace)
         self.processes: dict[str, Process] = {}
         self.user = service_user()
@@ -62,8 +63,13 @@ class Stack:
             headers["authorization"] = f"Bearer {self.token}"
         data = None if body is None else json.dumps(body).encode()
         request = urllib.request.Request(self.url(service) + path, data, headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return answer.read().decode()
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.read().decode()
+        except urllib.error.HTTPError as error:
+            raise StackError(f"{service} answers {path} with {error.code}: {error.read().decode(errors='replace')[:500]}") from error
+        except OSError as error:
+            raise StackError(f"{service} does not answer {path}: {error}\n{self.processes[service].tail()}") from error
 
     def query(self, expr: str, service: str = "prometheus") -> list[dict]:
         return self.get(service, "/api/v1/query", query=expr)["data"]["result"]
@@ -82,6 +88,11 @@ class Stack:
         for service, port in self.ports.items():
             if connects(port):
                 raise StackError(f"port {port} of {service} is taken: stop what listens there")
+        # Whatever is missing is said before anything starts.
+        for name in ("initdb", "postgres", "redis-server", "node_exporter", "postgres_exporter", "redis_exporter", "blackbox_exporter",
+                     "alertmanager"):
+            program(name)
+        prometheus(), watchfire()
         shutil.rmtree(self.data, ignore_errors=True)
         for folder in ("logs", "storage", "secrets"):
             (self.data / folder).mkdir(parents=True)
@@ -188,7 +199,7 @@ class Stack:
             self.processes[name].ready(lambda name=name: answers(self.url(name) + "/-/ready"))
 
     def start_prometheus(self, name: str) -> None:
-        self._add(name, [program("prometheus"), f"--config.file={self.data / 'prometheus/prometheus.yml'}",
+        self._add(name, [prometheus(), f"--config.file={self.data / 'prometheus/prometheus.yml'}",
                          f"--storage.tsdb.path={self.data / name / 'data'}", "--storage.tsdb.retention.time=15d",
                          "--storage.tsdb.retention.size=900MB", "--enable-feature=metadata-wal-records", "--web.enable-lifecycle",
                          f"--web.listen-address=127.0.0.1:{self.ports[name]}"],
@@ -196,7 +207,7 @@ class Stack:
 
     def start_traffic(self, *more: str) -> Process:
         return self._add("traffic", [sys.executable, ROOT / "examples/shop/traffic.py", "run", "--url", self.url("shop"),
-                                     "--summary", self.data / "traffic.json", *more])
+                                     "--summary", self.data / "traffic.json", "--pace", self.pace, *more])
 
     def stop(self, name: str) -> None:
         # PostgreSQL waits for its clients on SIGTERM and hangs up on them on SIGINT.

@@ -19,7 +19,8 @@ from grafana_foundation_sdk.models.common import (
     GraphTresholdsStyleMode, LegendDisplayMode, LegendPlacement, StackingMode, TooltipDisplayMode,
 )
 from grafana_foundation_sdk.models.dashboard import (
-    DashboardCursorSync, DashboardLinkType, DataSourceRef, Threshold, ThresholdsMode, VariableRefresh,
+    DashboardCursorSync, DashboardLinkType, DataSourceRef, DynamicConfigValue, Threshold, ThresholdsMode, ValueMap,
+    ValueMappingResult, VariableRefresh,
 )
 from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
@@ -70,8 +71,11 @@ def lines(title, about, unit, *targets, width=8, high=None, low=None, stack=Fals
     return queries(panel, targets)
 
 
-def number(title, about, unit, expr, legend="", width=4, high=None, low=None):
+def number(title, about, unit, expr, legend="", width=4, high=None, low=None, zero=None):
+    """`zero`: what is shown instead of 0."""
     panel = base(stat.Panel(), title, about, unit, width, 4).thresholds(thresholds(high, low))
+    if zero:
+        panel.mappings([ValueMap(options={"0": ValueMappingResult(text=zero)})])
     panel.reduce_options(ReduceDataOptions().calcs(["lastNotNull"]))
     return queries(panel, [(expr, legend)])
 
@@ -83,7 +87,11 @@ def bars(title, about, unit, *targets, width=8, high=None, low=None):
 
 
 def rows(title, about, unit, *targets, width=12):
+    """A table of alerts: an alert leads to its runbook, a service to its dashboard."""
     panel = base(table.Panel(), title, about, unit, width, 8)
+    for column, words, url in (("alertname", "Runbook", WATCHFIRE + "/runbooks/${__value.text}"),
+                               ("service", "Service detail", "/d/service-detail?var-service=${__value.text}")):
+        panel.override_by_name(column, [DynamicConfigValue(id_val="links", value=[{"title": words, "url": url}])])
     return queries(panel, targets, instant=True, form=PromQueryFormat.TABLE)
 
 
@@ -268,8 +276,8 @@ def business():
 
 def alerts():
     histogram = "watchfire_incidents_time_to_{}_seconds"
-    mean = lambda what: (f"increase({histogram.format(what)}_sum[$__range]) / "  # noqa: E731
-                         f"(increase({histogram.format(what)}_count[$__range]) > 0) or vector(0)")
+    mean = lambda what: (f"sum(increase({histogram.format(what)}_sum[$__range])) / "  # noqa: E731
+                         f"(sum(increase({histogram.format(what)}_count[$__range])) > 0) or vector(0)")
     return board("alert-status", "Alert status", "Groups, incidents, escalations, notifications", [
         ("Now", [
             number("Triggered", "Incidents nobody has acknowledged", "short", 'sum(watchfire_incidents{status="triggered"})', high=(1, 3)),
@@ -280,10 +288,10 @@ def alerts():
             number("Waiting messages", "Decided and not yet delivered", "short", "sum(watchfire_outbox_pending)", high=(10, 100)),
         ]),
         ("People", [
-            number("MTTA", "Mean time to acknowledge, over the range shown; 0: none was", "s", mean("acknowledge"), width=6,
-                   high=(300, 900)),
-            number("MTTR", "Mean time to resolve, over the range shown; 0: none was", "s", mean("resolve"), width=6,
-                   high=(3600, 14400)),
+            number("MTTA", "Mean time to acknowledge, over the range shown", "s", mean("acknowledge"), width=6,
+                   high=(300, 900), zero="nothing yet"),
+            number("MTTR", "Mean time to resolve, over the range shown", "s", mean("resolve"), width=6,
+                   high=(3600, 14400), zero="nothing yet"),
             number("Escalated", "Steps after the first, over the range shown", "short",
                    'sum(increase(watchfire_incidents_events_total{event="escalated"}[$__range]))', width=6, high=(1, 10)),
             number("Nobody answered", "Policies that ran out, over the range shown", "short",
@@ -349,10 +357,11 @@ def realtime():
                   ("histogram_quantile(0.95, sum by (job, le) (rate(http_request_duration_seconds_bucket[1m])))", "{{job}}"),
                   width=12, high=LATENCY),
             lines("CPU", "Busy share over a minute", "percentunit",
-                  ('1 - avg by (instance) (rate(node_cpu_seconds_total{mode="idle"}[1m]))', "{{instance}}"), width=12, high=RATIO_HIGH, top=1),
+                  ('1 - sum by (instance) (rate(node_cpu_seconds_total{mode="idle"}[1m])) / sum by (instance) (rate(node_cpu_seconds_total[1m]))',
+                   "{{instance}}"), width=12, high=RATIO_HIGH, top=1),
             lines("Samples into Watchfire", "A second", "ops", ("sum(rate(watchfire_ingest_samples_total[1m]))", "samples"), width=12),
-            states("Firing and pending", "Alerts besides the watchdog; 0 when there is none",
-                   ('count by (alertname) (ALERTS{alertname!="Watchdog"}) or vector(0)', "{{alertname}}"), high=(1, 2)),
+            states("Firing and pending", "How many of each; the watchdog is always there",
+                   ('count by (alertname, alertstate) (ALERTS)', "{{alertname}} {{alertstate}}"), high=(1, 2)),
         ]),
     ], refresh="5s", since="now-15m")
 

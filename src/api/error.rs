@@ -89,7 +89,9 @@ impl ApiError {
                 headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_S));
             }
             Self::Unauthorized => {
-                headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"watchfire\", Bearer"));
+                // One line each: browsers do not find `Basic` in a list, and then ask nobody for a password.
+                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Basic realm=\"watchfire\""));
+                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             }
             _ => {}
         }

@@ -110,7 +110,8 @@ struct Page {
     frame: Frame,
     open: Vec<Row>,
     closed: Vec<Row>,
-    triggered: usize,
+    waiting: usize,
+    paging_nobody: usize,
     acknowledged: usize,
     alerts_firing: usize,
 }
@@ -128,11 +129,15 @@ async fn build(context: &Context) -> Result<Response, ApiError> {
     // Those that wait come first, then the worst, then the newest.
     open.sort_by(|a, b| a.status.cmp(&b.status).then(b.severity.cmp(&a.severity)).then(b.id.cmp(&a.id)));
     let counts = context.engine.read().counts(now);
+    // Nobody is asked about these, such as a watchdog: they are shown, but wait for nothing.
+    let asks_nobody = |i: &&Incident| i.status == IncidentStatus::Triggered && i.escalation.policy.is_none();
+    let paging_nobody = open.iter().filter(asks_nobody).count();
     Ok(page(&Page {
         frame: Frame::new(context, "incidents"),
         open: open.iter().map(|i| Row::new(i, now)).collect(),
         closed: closed.iter().map(|i| Row::new(i, now)).collect(),
-        triggered: counts.incidents_triggered,
+        waiting: counts.incidents_triggered.saturating_sub(paging_nobody),
+        paging_nobody,
         acknowledged: counts.incidents_acknowledged,
         alerts_firing: counts.alerts_firing,
     }))

@@ -397,6 +397,9 @@ web:
         let basic = server.request(method, path).basic_auth("ana", Some("correct-horse"));
         assert_ne!(server.send(basic).await.status, 401, "{path}");
     }
+    let page = server.request(Method::GET, "/").send().await.expect("an answer");
+    let asked: Vec<_> = page.headers().get_all("www-authenticate").iter().collect();
+    assert_eq!(asked, ["Basic realm=\"watchfire\"", "Bearer"], "a line each: browsers find `Basic` in no list");
     assert_eq!(server.get("/-/healthy").await.status, 200);
     assert_eq!(server.get("/-/ready").await.status, 200);
 }

@@ -327,6 +327,14 @@ async fn each_write_is_put_replaced_and_dropped(store: SharedStore) {
         w(Write::RuleAlert, changed_rule.clone()),
     ];
     store.commit(second).await.unwrap();
+    let sent = Notification {
+        state: NotificationState::Sent,
+        attempts: 3,
+        sent_at: Some(at(8)),
+        error: Some("503".to_owned()),
+        external_ref: Some(Arc::from("C1:17")),
+        ..page("p1", 1, 1)
+    };
     let expected = Snapshot {
         alerts: vec![changed_alert],
         incidents: vec![incident(1, IncidentStatus::Acknowledged, Severity::High)],
@@ -334,14 +342,7 @@ async fn each_write_is_put_replaced_and_dropped(store: SharedStore) {
         silences: vec![changed_silence],
         nflog: vec![changed_log],
         outbox: vec![page("p2", 1, 2)],
-        sent: vec![Notification {
-            state: NotificationState::Sent,
-            attempts: 3,
-            sent_at: Some(at(8)),
-            error: Some("503".to_owned()),
-            external_ref: Some(Arc::from("C1:17")),
-            ..page("p1", 1, 1)
-        }],
+        sent: vec![sent.clone()],
         rule_alerts: vec![changed_rule],
         last_incident: 1,
         last_timeline_seq: 7,
@@ -354,14 +355,6 @@ async fn each_write_is_put_replaced_and_dropped(store: SharedStore) {
     assert_eq!(store.members(id).await.unwrap(), [changed_member]);
     assert_eq!(store.alerts_of(id).await.unwrap(), [alert(1)], "dropped from memory, held by its incident");
     let pages = store.notifications(id).await.unwrap();
-    let sent = Notification {
-        state: NotificationState::Sent,
-        attempts: 3,
-        sent_at: Some(at(8)),
-        error: Some("503".to_owned()),
-        external_ref: Some(Arc::from("C1:17")),
-        ..page("p1", 1, 1)
-    };
     assert_eq!(pages, [sent, page("p2", 1, 2)]);
 }
 
