@@ -399,20 +399,48 @@ impl<'a> Eval<'a> {
         series: &[Arc<Series>],
         s: &SelectorNode,
         at: i64,
-        mut visit: impl FnMut(&Series, Point),
+        visit: impl FnMut(&Series, Point),
     ) -> Result<()> {
         let (_, offset_ms, _) = self.lengths(0, s.offset_ms, s.lengths.as_deref())?;
         let until = self.moment(s.at, offset_ms, at);
-        let after = Timestamp::from_millis(until.saturating_sub(millis(self.ctx.lookback)));
         if s.boundary == Boundary::Smoothed {
             return super::smoothed::each_smoothed(self, series, until, visit);
         }
-        let until = Timestamp::from_millis(until);
+        self.each_latest_within(series, s.stats_only, until.saturating_sub(millis(self.ctx.lookback)), until, visit)
+    }
+
+    /// The same for the function `timestamp`. With `@`, Prometheus forgets the offset when it looks for a sample, but
+    /// not when it loads those that it looks at.
+    pub fn each_latest_for_timestamp(
+        &self,
+        series: &[Arc<Series>],
+        s: &SelectorNode,
+        at: i64,
+        visit: impl FnMut(&Series, Point),
+    ) -> Result<()> {
+        if s.at.is_none() || s.boundary == Boundary::Smoothed {
+            return self.each_latest(series, s, at, visit);
+        }
+        let (_, offset_ms, _) = self.lengths(0, s.offset_ms, s.lengths.as_deref())?;
+        let (looked, loaded) = (self.moment(s.at, 0, at), self.moment(s.at, offset_ms, at));
+        let after = looked.max(loaded).saturating_sub(millis(self.ctx.lookback));
+        self.each_latest_within(series, s.stats_only, after, looked.min(loaded), visit)
+    }
+
+    fn each_latest_within(
+        &self,
+        series: &[Arc<Series>],
+        stats_only: bool,
+        after: i64,
+        until: i64,
+        mut visit: impl FnMut(&Series, Point),
+    ) -> Result<()> {
+        let (after, until) = (Timestamp::from_millis(after), Timestamp::from_millis(until));
         let mut count = 0;
         for one in series {
             if let Some(mut point) = one.latest(after, until).filter(|p| !p.v.is_stale()) {
                 count += 1;
-                window::make_hint_known(one, &mut point, s.stats_only, after);
+                window::make_hint_known(one, &mut point, stats_only, after);
                 visit(one, point);
             }
         }

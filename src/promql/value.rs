@@ -3,6 +3,7 @@
 //! Never: holds a stale marker.
 //! Start at [`Evaluated`].
 
+use super::parse::Features;
 use crate::model::{Labels, SampleValue};
 use crate::series::Point;
 use std::sync::Arc;
@@ -54,8 +55,8 @@ pub struct EvalContext {
     pub samples_max: usize,
     /// How many steps a range query or one sub-query may have.
     pub steps_max: usize,
-    /// Whether experimental functions are allowed.
-    pub experimental: bool,
+    /// What expressions may use that are read while this one is evaluated, as by `query` in a template.
+    pub features: Features,
     /// Set by whoever no longer waits for the result; the evaluation then ends with [`EvalError::Stopped`].
     pub stop: Option<Arc<AtomicBool>>,
 }
@@ -67,7 +68,7 @@ impl Default for EvalContext {
             subquery_step: std::time::Duration::from_mins(1),
             samples_max: SAMPLES_MAX_DEFAULT,
             steps_max: STEPS_MAX_DEFAULT,
-            experimental: false,
+            features: Features::default(),
             stop: None,
         }
     }
@@ -92,7 +93,7 @@ pub enum EvalError {
     /// Nobody waits for the result any more.
     #[error("query timed out in expression evaluation")]
     Stopped,
-    /// The call is wrong: not a per-series plan, or an experimental function without the flag.
+    /// The call is wrong: not a per-series plan.
     #[error("{0}")]
     Unsupported(String),
 }

@@ -7,7 +7,8 @@ mod arrival;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use watchfire::rules::{RuleBody, RuleFile, file, unittest};
+use watchfire::rules::unittest::{self, RunOptions};
+use watchfire::rules::{RuleBody, RuleFile, file};
 
 fn yaml_files(dir: &Path, out: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -55,8 +56,10 @@ fn run_named(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<(), String> {
             rules.push(load(&file)?);
         }
     }
-    let report = unittest::run(&test, &rules, wanted, false);
-    if report.passed() { Ok(()) } else { Err(report.failures.join("\n")) }
+    let all = test.tests.iter().filter(|t| wanted(&t.name));
+    let failures: Vec<String> =
+        all.flat_map(|one| unittest::run(&test, one, &rules, RunOptions::default()).failures).collect();
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
 
 #[test]
@@ -107,9 +110,9 @@ fn every_alert_says_what_to_do() {
 fn a_spoiled_expectation_fails_and_says_where() {
     let text = std::fs::read_to_string("rules/node.test.yml").unwrap().replace("value: 0.95", "value: 0.94");
     let test = unittest::parse(&text).unwrap();
-    let report = unittest::run(&test, &[load(Path::new("rules/node.yml")).unwrap()], &|_| true, false);
-    assert!(!report.passed());
-    let said = report.failures.join("\n");
+    let rules = [load(Path::new("rules/node.yml")).unwrap()];
+    let run = |one| unittest::run(&test, one, &rules, RunOptions::default()).failures;
+    let said = test.tests.iter().flat_map(run).collect::<Vec<_>>().join("\n");
     let want = "expr: \"instance:node_cpu_busy:ratio_rate5m\", time: 10m,\n        exp: {__name__=\"instance:node_cpu_busy:ratio_rate5m\", instance=\"a\"} 0.94\n        got:";
     assert!(said.contains("name: a busy machine") && said.contains(want), "{said}");
 }

@@ -135,8 +135,4 @@ fn budgets_stop_an_evaluation() {
     let ctx = EvalContext { steps_max: 10, ..EvalContext::default() };
     let range = plan("hits_total").eval_range(&head, Timestamp::EPOCH, at, Duration::from_secs(1), &ctx);
     assert_eq!(range.unwrap_err(), EvalError::Budget("steps", 10));
-    for text in ["limitk(1, hits_total)", "rate(hits_total[1m] anchored)", "hits_total[step() + 1m]", "a + fill(0) a"] {
-        let refused = plan(text).eval(&head, at, &ctx);
-        assert!(matches!(refused, Err(EvalError::Unsupported(_))), "{text} is experimental");
-    }
 }
