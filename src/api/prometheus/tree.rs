@@ -150,6 +150,7 @@ fn tree(expr: &Expr) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::promql::parse;
 
     #[test]
     fn trees_have_prometheus_shape() {

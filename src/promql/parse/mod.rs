@@ -19,4 +19,5 @@ mod tests;
 
 pub use error::ParseError;
 pub use features::Features;
+pub use literal::number_value;
 pub use parser::{parse, parse_selector, parse_with};

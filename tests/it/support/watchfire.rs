@@ -76,7 +76,6 @@ impl Watchfire {
         Self::start_in(folder(config)).await
     }
 
-
     /// The same in a folder that has its `watchfire.yml` already.
     pub async fn start_in(dir: TempDir) -> Self {
         Self::start_flagged(dir, &[]).await
