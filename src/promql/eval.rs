@@ -54,6 +54,8 @@ pub(super) struct Notes {
 
 /// How many different notes one evaluation keeps: they repeat, and a hostile label set must not fill memory.
 const NOTES_MAX: usize = 64;
+/// What a label's value may be long where samples come in; what stays below is bounded by the number of elements.
+const LABEL_USUAL_BYTES: usize = 2048;
 
 impl Notes {
     fn put(notes: &mut BTreeMap<String, Place>, text: String, place: Place) {
@@ -81,6 +83,7 @@ pub(super) struct Eval<'a> {
     pub end: i64,
     pub step: i64,
     pub samples_left: Cell<usize>,
+    bytes_left: Cell<usize>,
     pub notes: RefCell<Notes>,
     /// Where the part of the expression stands that notes are about now.
     pub place: Cell<Place>,
@@ -121,6 +124,7 @@ impl<'a> Eval<'a> {
             end: at,
             step: 0,
             samples_left,
+            bytes_left: Cell::new(ctx.bytes_max),
             notes: RefCell::default(),
             place: Cell::default(),
             arg_places: Cell::default(),
@@ -186,6 +190,16 @@ impl<'a> Eval<'a> {
             }
             None => Err(EvalError::Budget("samples", self.ctx.samples_max)),
         }
+    }
+
+    /// Takes the bytes of a label that is about to be made from the budget, unless it is as short as labels are.
+    pub fn spend_bytes(&self, bytes: usize) -> Result<()> {
+        if bytes <= LABEL_USUAL_BYTES {
+            return Ok(());
+        }
+        let left = self.bytes_left.get().checked_sub(bytes);
+        self.bytes_left.set(left.ok_or(EvalError::Budget("bytes of labels", self.ctx.bytes_max))?);
+        Ok(())
     }
 
     pub fn warn(&self, text: String) {

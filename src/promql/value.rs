@@ -53,6 +53,8 @@ pub struct EvalContext {
     pub subquery_step: std::time::Duration,
     /// How many samples one evaluation may touch, all steps and sub-queries together.
     pub samples_max: usize,
+    /// How many bytes of long labels one evaluation may make: `label_replace` in itself doubles them each time.
+    pub bytes_max: usize,
     /// How many steps a range query or one sub-query may have.
     pub steps_max: usize,
     /// What expressions may use that are read while this one is evaluated, as by `query` in a template.
@@ -67,6 +69,7 @@ impl Default for EvalContext {
             lookback: LOOKBACK_DEFAULT,
             subquery_step: std::time::Duration::from_mins(1),
             samples_max: SAMPLES_MAX_DEFAULT,
+            bytes_max: BYTES_MAX_DEFAULT,
             steps_max: STEPS_MAX_DEFAULT,
             features: Features::default(),
             stop: None,
@@ -78,6 +81,8 @@ impl Default for EvalContext {
 pub const LOOKBACK_DEFAULT: std::time::Duration = std::time::Duration::from_mins(5);
 /// Prometheus' default of `--query.max-samples`.
 pub const SAMPLES_MAX_DEFAULT: usize = 50_000_000;
+/// Prometheus has no such limit; a thousand labels of the longest kind that samples may come with are a thirtieth of it.
+pub const BYTES_MAX_DEFAULT: usize = 64 << 20;
 /// Prometheus' limit of points per series in `query_range`.
 pub const STEPS_MAX_DEFAULT: usize = 11_000;
 

@@ -238,6 +238,19 @@ fn a_rule_beyond_its_budget_is_unhealthy_and_alone() {
     assert_eq!(news.errors[0].text.as_ref(), "query processing would exceed its budget of 3 samples");
     let view = w.set.view();
     assert_eq!(view.groups[0].rules.iter().map(|r| r.health.as_str()).collect::<Vec<_>>(), ["err", "ok"]);
+    // Steps of a sub-query, bytes of labels: the same.
+    let steps = "max_over_time(x[30d:1ms]) > 1";
+    let bytes = (0..40)
+        .fold("x".to_owned(), |inner, _| format!("label_replace({inner}, \"job\", \"$1$1\", \"job\", \"(.*)\")"));
+    for (expr, what) in [(steps, "11000 steps"), (&bytes, "67108864 bytes of labels")] {
+        let body = format!("  rules: [{{alert: Many, expr: '{expr}'}}, {{alert: Few, expr: 'y > 1'}}]\n");
+        let mut w = World::new(&body, RuleSetConfig::default());
+        w.sample("x", "a", 10, 2.0);
+        w.sample("y", "a", 10, 2.0);
+        let news = w.set.evaluate_all(at(11), &w.head, &[]);
+        assert_eq!(told(&news), ["+Fewa"]);
+        assert_eq!(&*news.errors[0].text, format!("query processing would exceed its budget of {what}"));
+    }
 }
 
 #[test]

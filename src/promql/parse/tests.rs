@@ -131,6 +131,7 @@ fn giants_are_refused() {
         "a".repeat(super::error::EXPR_MAX_BYTES + 1),
         "a".to_owned() + &"[1m:]".repeat(300),
         "a[".to_owned() + &"(".repeat(100) + "1m]",
+        "a{b=~\"(x{1000}){1000}\"}".to_owned(),
     ] {
         assert!(parse(&text).is_err());
     }

@@ -336,7 +336,7 @@ mod tests {
         check("1e3+.5x1 -1.5x1 NaN +Inf", "1000 1000.5 -1.5 -1.5 NaN inf");
         check("{{count:2 buckets:[2]}}+{{count:1 buckets:[1]}}x2 {{}}", "h2 h3 h4 h0");
         check("1_000 .5 5. 017", "1000 0.5 5 15");
-        check("1 +1 -infx1 _x0 stale+1x1", "1 1 -inf -inf stale NaN");
+        check("1 +1 -inf _x0 stale+1x1", "1 1 -inf stale NaN");
         check("{{count:1}}x2 3", "h1 h1 h1 3");
         check("{{schema:1 count:1}}+{{schema:2 count:1}}x1 {{Count:1 buckets:[1 2 ]}} {{ }}", "h1 h2 h1 h0");
         check("{{sum:NaN count:Inf}} {{schema:-53 count:3 custom_values:[1] buckets:[3]}}x0", "hinf h3");
@@ -348,6 +348,7 @@ mod tests {
             "1+1",
             "1--2x3",
             "1+Infx2",
+            "-infx1",
             "1x2.5",
             "1x2x3",
             "1x99999999",
