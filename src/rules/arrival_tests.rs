@@ -242,9 +242,11 @@ fn a_rule_beyond_its_budget_is_unhealthy_and_alone() {
     let steps = "max_over_time(x[30d:1ms]) > 1";
     let bytes = (0..40)
         .fold("x".to_owned(), |inner, _| format!("label_replace({inner}, \"job\", \"$1$1\", \"job\", \"(.*)\")"));
-    for (expr, what) in [(steps, "11000 steps"), (&bytes, "67108864 bytes of labels")] {
+    for (expr, what) in [(steps, "11000 steps"), (&bytes, "1048576 bytes of labels")] {
         let body = format!("  rules: [{{alert: Many, expr: '{expr}'}}, {{alert: Few, expr: 'y > 1'}}]\n");
-        let mut w = World::new(&body, RuleSetConfig::default());
+        let mut config = RuleSetConfig::default();
+        config.context.bytes_max = 1 << 20;
+        let mut w = World::new(&body, config);
         w.sample("x", "a", 10, 2.0);
         w.sample("y", "a", 10, 2.0);
         let news = w.set.evaluate_all(at(11), &w.head, &[]);

@@ -239,7 +239,7 @@ fn rules_are_checked_and_tested_in_promtools_words() {
     check(&["test", "rules", "new.test.yml"], 1, "function \"min_of\" is not enabled");
     check(&["test", "rules", "--enable-feature", "promql-experimental-functions", "new.test.yml"], 0, "SUCCESS");
     check(&["test", "rules", "--debug", "pass.test.yml"], 0, "DEBUG: Starting test down");
-    check(&["test", "rules", "--debug", "pass.test.yml"], 0, "up{job=\"x\"} =>\n0 @[0]\n0 @[60000]");
+    check(&["test", "rules", "--debug", "pass.test.yml"], 0, "{__name__=\"up\", job=\"x\"} =>\n0 @[0]\n0 @[60000]");
     check(&["test", "rules", "--debug", "new.test.yml"], 1, "DEBUG: Test unnamed#0 finished, took");
     check(&["test", "rules", "--junit=out.xml", "pass.test.yml", "fail.test.yml", "order.test.yml"], 1, "FAILED");
     let junit = std::fs::read_to_string(dir.path().join("out.xml")).unwrap();

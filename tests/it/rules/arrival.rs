@@ -241,7 +241,16 @@ pub fn compare(mut file: RuleFile) -> Outcome {
 
 /// One attempt to make every rule of a file fire.
 fn run(file: &RuleFile, attempt: usize, outcome: &mut Outcome) {
-    let (wanted, joins, offsets) = survey(file);
+    let (mut wanted, joins, offsets) = survey(file);
+    // A series has one writer: what rules record is made by them, or made up here while they are left out.
+    let mut file = file.clone();
+    let names = file.groups.iter().flat_map(|g| &g.rules).filter(|r| matches!(r.body, RuleBody::Recording));
+    let recorded: BTreeSet<Arc<str>> = names.map(|rule| rule.name.clone()).collect();
+    if attempt % 3 == 0 {
+        wanted.retain(|one| !recorded.contains(one.labels["__name__"].as_str()));
+    } else {
+        file.groups.iter_mut().for_each(|g| g.rules.retain(|r| !matches!(r.body, RuleBody::Recording)));
+    }
     let series = series(&wanted, &joins, attempt);
     let start = Timestamp::from_millis(1_767_323_000_000);
     let config = RuleSetConfig { verify: true, ..RuleSetConfig::default() };
@@ -249,7 +258,7 @@ fn run(file: &RuleFile, attempt: usize, outcome: &mut Outcome) {
     let window = Duration::from_millis(longest) + HeadConfig::default().window;
     let heads = [(); 2].map(|()| Head::new(HeadConfig { window, ..HeadConfig::default() }));
     let step_length = Duration::from_secs(STEP_SECS[attempt / 2 % STEP_SECS.len()]);
-    let files = [file.clone()];
+    let files = [file];
     // What rules compare the present with: other values, from when they look at.
     for ms in offsets.iter().rev().filter(|ms| **ms > 60 * 60 * 1000) {
         for step in 1..=STEPS {
