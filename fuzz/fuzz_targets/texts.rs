@@ -8,7 +8,7 @@ use libfuzzer_sys::fuzz_target;
 use std::path::Path;
 use watchfire::config::{self, Files};
 use watchfire::notify::Templates;
-use watchfire::rules::unittest;
+use watchfire::rules::{Reading, unittest};
 use watchfire::{alerts, promql};
 use watchfire_fuzz::within;
 
@@ -27,7 +27,7 @@ fn expression(text: &str) {
 fn read(language: u8, text: &str) {
     match language % 6 {
         0 => drop(config::parse(text, "fuzz.yml", Files::Ignore).map(|loaded| loaded.config.print())),
-        1 => drop(config::rule_file(Path::new("fuzz.yml"), text)),
+        1 => drop(config::rule_file(Path::new("fuzz.yml"), text, Reading::default())),
         2 => drop(unittest::parse(text)),
         3 => expression(text),
         4 => drop(alerts::matchers::parse(text)),

@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::inbox::Inbox;
 use crate::model::Timestamp;
+use crate::promql::Features;
 use crate::rules::RulesView;
 use crate::series::Head;
 use crate::store::SharedStore;
@@ -36,6 +37,8 @@ pub struct Settings {
     pub resolve_timeout: Duration,
     /// The step of sub-queries that name none.
     pub evaluation_interval: Duration,
+    /// What queries may use besides the stable language.
+    pub features: Features,
 }
 
 pub struct Context {

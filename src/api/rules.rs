@@ -30,6 +30,10 @@ fn alert(alert: &AlertView) -> Json {
     if let Some(since) = alert.keep_firing_since {
         row["keepFiringSince"] = json!(TimeDto(since));
     }
+    if let Some(since) = alert.source_lost_since {
+        // Ours: it is held, not resolved, because what it was about fell silent.
+        row["sourceLostSince"] = json!(TimeDto(since));
+    }
     row
 }
 
@@ -73,7 +77,7 @@ impl<'a> Wanted<'a> {
 
     fn wants(&self, rule: &RuleView) -> bool {
         let kind = match rule.kind {
-            RuleKindView::Recording => "recording",
+            RuleKindView::Recording { .. } => "recording",
             RuleKindView::Alerting { .. } => "alerting",
         };
         self.kind.is_none_or(|wanted| wanted == kind)
@@ -101,7 +105,7 @@ fn rule(rule: &RuleView, with_alerts: bool) -> Json {
         row["lastError"] = json!(&**error);
     }
     match &rule.kind {
-        RuleKindView::Recording => row["type"] = json!("recording"),
+        RuleKindView::Recording { .. } => row["type"] = json!("recording"),
         RuleKindView::Alerting { state, for_, keep_firing_for, annotations, alerts } => {
             row["type"] = json!("alerting");
             row["state"] = json!(state);

@@ -175,6 +175,7 @@ pub fn auth(config: &Config) -> Auth {
 pub fn settings(config: &Config) -> Settings {
     Settings {
         evaluation_interval: config.evaluation.interval,
+        features: config.evaluation.features,
         external_url: config.external_url().to_string(),
         config_text: config.print_alertmanager().into(),
         resolve_timeout: config.resolve_timeout,

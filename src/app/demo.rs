@@ -6,6 +6,7 @@
 use crate::clock::{Clock, SystemClock};
 use crate::config::{self, Files, Loaded, Mistakes};
 use crate::model::{Labels, Sample, Timestamp};
+use crate::rules::Reading;
 use crate::wire::remote_write::{Version, encode};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -33,7 +34,7 @@ const INSTANCES: u32 = 3;
 /// What the demo runs with when no file is named.
 pub fn config() -> Result<Loaded, Mistakes> {
     let mut loaded = config::parse(CONFIG, "the demo's configuration", Files::Ignore)?;
-    loaded.config.rules = vec![config::rule_file(Path::new("demo/rules.yml"), RULES)?];
+    loaded.config.rules = vec![config::rule_file(Path::new("demo/rules.yml"), RULES, Reading::default())?];
     Ok(loaded)
 }
 

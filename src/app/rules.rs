@@ -6,7 +6,7 @@
 use crate::config::{self, Config, Mistakes};
 use crate::model::Timestamp;
 use crate::promql::EvalContext;
-use crate::rules::{LimitAction, RuleFile, RuleSetConfig};
+use crate::rules::{LimitAction, Reading, RuleFile, RuleSetConfig};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
@@ -24,7 +24,7 @@ pub fn files(config: &Config) -> Result<Vec<RuleFile>, Mistakes> {
     let mut files = config.rules.clone();
     if config.built_in_rules {
         for (name, text) in SHIPPED {
-            files.push(config::rule_file(Path::new(name), text)?);
+            files.push(config::rule_file(Path::new(name), text, Reading::default())?);
         }
     }
     Ok(files)
@@ -43,7 +43,7 @@ pub fn settings(config: &Config, started_at: Timestamp) -> RuleSetConfig {
         verify: config.evaluation.verify,
         context: EvalContext {
             subquery_step: config.evaluation.interval,
-            experimental: config.evaluation.experimental,
+            features: config.evaluation.features,
             ..EvalContext::default()
         },
         stopwatch: Some(Arc::new(move || start.elapsed())),

@@ -5,6 +5,8 @@
 
 use crate::config::Overrides;
 use crate::model::Timestamp;
+use crate::promql::Features;
+use crate::rules::Reading;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -89,15 +91,57 @@ pub struct ServeArgs {
     /// Listen beyond this machine without authentication
     #[arg(long)]
     pub insecure: bool,
-    /// What rules may use beyond the stable language
-    #[arg(long = "enable-feature", value_enum, value_delimiter = ',', value_name = "NAME")]
-    pub enable_feature: Vec<Feature>,
+    #[command(flatten)]
+    pub features: FeatureArgs,
 }
 
 /// What is off until it is asked for, by Prometheus' names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Feature {
+    /// info, limitk, mad_over_time and others
     PromqlExperimentalFunctions,
+    /// anchored and smoothed
+    PromqlExtendedRangeSelectors,
+    /// fill, fill_left and fill_right
+    PromqlBinopFillModifiers,
+    /// Always on
+    PromqlDurationExpr,
+    /// Always on
+    PromqlDelayedNameRemoval,
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub struct FeatureArgs {
+    /// What expressions may use beyond the stable language; names separated by commas
+    #[arg(long = "enable-feature", value_enum, value_delimiter = ',', value_name = "NAME")]
+    enable_feature: Vec<Feature>,
+}
+
+impl FeatureArgs {
+    pub fn features(&self) -> Features {
+        let has = |feature| self.enable_feature.contains(&feature);
+        Features {
+            experimental_functions: has(Feature::PromqlExperimentalFunctions),
+            extended_range_selectors: has(Feature::PromqlExtendedRangeSelectors),
+            fill_modifiers: has(Feature::PromqlBinopFillModifiers),
+        }
+    }
+}
+
+/// How commands that look at rule files read them.
+#[derive(Clone, Debug, Default, Args)]
+pub struct ReadingArgs {
+    #[command(flatten)]
+    pub features: FeatureArgs,
+    /// Pass over unknown fields of rule files; the server refuses them, so remove them before it reads the files
+    #[arg(long)]
+    ignore_unknown_fields: bool,
+}
+
+impl ReadingArgs {
+    pub fn reading(&self) -> Reading {
+        Reading { features: self.features.features(), ignore_unknown_fields: self.ignore_unknown_fields }
+    }
 }
 
 impl ServeArgs {
@@ -108,7 +152,7 @@ impl ServeArgs {
             external_url: self.external_url.clone(),
             storage_path: self.storage_path.clone(),
             memory_budget: self.memory_budget,
-            experimental: self.enable_feature.contains(&Feature::PromqlExperimentalFunctions),
+            features: self.features.features(),
         }
     }
 }
@@ -122,12 +166,13 @@ pub enum LogFormat {
 
 #[derive(Debug, Args)]
 pub struct CheckArgs {
-    /// Files, each recognised by what is in it; the word `rules` or `config` before them says what they must be
+    /// Files, each recognised by what is in it; the word `rules` or `config` before them says what they must be, and
+    /// `rules` alone reads standard input
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// Which oddities of valid rules are said
-    #[arg(long, value_enum, default_value_t)]
-    pub lint: Lints,
+    /// Which oddities of valid rules are said; names separated by commas
+    #[arg(long, value_enum, value_delimiter = ',', default_value = "all")]
+    pub lint: Vec<Lints>,
     /// Exit with code 3 when there is an oddity
     #[arg(long)]
     pub lint_fatal: bool,
@@ -137,12 +182,17 @@ pub struct CheckArgs {
     /// Do not look at the files that a configuration names
     #[arg(long)]
     pub syntax_only: bool,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+/// Which lints are looked for, by promtool's names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Lints {
-    #[default]
+    /// Everything that is odd
     All,
+    /// Rules of equal name and labels only, which is all that promtool looks for
+    DuplicateRules,
     None,
 }
 
@@ -157,6 +207,14 @@ pub struct TestArgs {
     /// Show only the lines that differ
     #[arg(long)]
     pub diff: bool,
+    /// Say when each test starts and ends, and show all its series
+    #[arg(long)]
+    pub debug: bool,
+    /// Write the results to this file as JUnit XML
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    #[command(flatten)]
+    pub reading: ReadingArgs,
 }
 
 #[derive(Clone, Debug, Args)]

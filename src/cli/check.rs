@@ -23,6 +23,16 @@ struct Findings {
 pub fn run(args: &CheckArgs) -> ExitCode {
     let (kind, files) = kind_and_files(&args.files);
     let mut findings = Findings::default();
+    if files.is_empty() {
+        out::line("Checking standard input");
+        findings.failed |= !match std::io::read_to_string(std::io::stdin().lock()) {
+            Ok(text) => rules(Path::new("standard input"), &text, args, &mut findings.linted),
+            Err(error) => {
+                out::complain(format!("  FAILED: cannot read standard input: {error}"));
+                false
+            }
+        };
+    }
     for path in files {
         out::line(format!("Checking {}", path.display()));
         findings.failed |= !check(path, kind, args, &mut findings.linted);
@@ -35,8 +45,10 @@ pub fn run(args: &CheckArgs) -> ExitCode {
 }
 
 /// `check rules FILE…` and `check config FILE…`, as promtool and amtool users write it; without the word any file will do.
+/// No file is standard input.
 fn kind_and_files(words: &[PathBuf]) -> (Option<FileKind>, &[PathBuf]) {
     match words {
+        [first] if first.as_os_str() == "rules" && !first.is_file() => (Some(FileKind::Rules), &[]),
         [first, rest @ ..] if !rest.is_empty() && first.as_os_str() == "rules" => (Some(FileKind::Rules), rest),
         [first, rest @ ..] if !rest.is_empty() && first.as_os_str() == "config" => (Some(FileKind::Config), rest),
         all => (None, all),
@@ -64,7 +76,7 @@ fn check(path: &Path, wanted: Option<FileKind>, args: &CheckArgs, linted: &mut b
 
 fn configuration(path: &Path, text: &str, args: &CheckArgs, linted: &mut bool) -> bool {
     let files = if args.syntax_only { Files::Ignore } else { Files::Check };
-    match config::parse(text, &path.display().to_string(), files) {
+    match config::parse_with(text, &path.display().to_string(), files, args.reading.reading()) {
         Ok(loaded) => {
             for warning in &loaded.warnings {
                 out::complain(format!("  warning: {warning}"));
@@ -96,7 +108,7 @@ fn configuration(path: &Path, text: &str, args: &CheckArgs, linted: &mut bool) -
 }
 
 fn rules(path: &Path, text: &str, args: &CheckArgs, linted: &mut bool) -> bool {
-    match config::rule_file(path, text) {
+    match config::rule_file(path, text, args.reading.reading()) {
         Ok(file) => {
             out::line(format!("  SUCCESS: {} rules found", count(&file)));
             *linted |= lints(&file, args);
@@ -111,10 +123,11 @@ fn rules(path: &Path, text: &str, args: &CheckArgs, linted: &mut bool) -> bool {
 
 /// Says what is odd; true when something is.
 fn lints(file: &RuleFile, args: &CheckArgs) -> bool {
-    if args.lint == Lints::None {
-        return false;
-    }
-    let found = lint::lint(file);
+    let found = match &args.lint[..] {
+        lints if lints.contains(&Lints::None) => Vec::new(),
+        lints if lints.contains(&Lints::All) => lint::lint(file),
+        _ => lint::duplicates(file),
+    };
     for one in &found {
         out::complain(format!("  lint: {one}"));
     }

@@ -8,6 +8,7 @@ mod args;
 mod check;
 mod client;
 mod incidents;
+mod junit;
 mod out;
 mod replay;
 mod run;

@@ -1,15 +1,19 @@
 //! `watchfire test`: rule unit tests in promtool's format.
-//! In: paths. Out: one line a file, the failures below it, exit code 1 when there is one.
-//! Never: reads a clock; the tests carry their own time.
+//! In: paths. Out: one line a file, the failures below it, exit code 1 when there is one; JUnit XML where it is wanted.
+//! Never: gives the tests a clock; they carry their own time.
 //! Start at [`run`].
 
 use super::args::TestArgs;
-use super::out;
+use super::junit::{Case, Suite};
+use super::{junit, out};
+use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::model::pattern::Pattern;
-use crate::rules::unittest;
+use crate::rules::RuleFile;
+use crate::rules::unittest::{self, RunOptions, TestFile};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 pub fn run(args: &TestArgs) -> ExitCode {
     let wanted = match Wanted::new(&args.run) {
@@ -24,20 +28,13 @@ pub fn run(args: &TestArgs) -> ExitCode {
         [first, rest @ ..] if !rest.is_empty() && first.as_os_str() == "rules" => rest,
         all => all,
     };
-    let mut failed = false;
-    for file in files {
-        out::line(format!("Unit Testing:  {}", file.display()));
-        match test(file, &wanted, args.diff) {
-            Ok(report) if report.passed() => out::line("  SUCCESS"),
-            Ok(report) => {
-                failed = true;
-                out::complain(format!("  FAILED:\n{}\n", report.failures.join("\n\n")));
-            }
-            Err(error) => {
-                failed = true;
-                out::complain(format!("  FAILED:\n{error}\n"));
-            }
-        }
+    let suites: Vec<Suite> = files.iter().map(|file| suite(file, &wanted, args)).collect();
+    let mut failed = suites.iter().any(Suite::failed);
+    if let Some(path) = &args.junit
+        && let Err(error) = std::fs::write(path, junit::xml(&suites))
+    {
+        out::complain(format!("cannot write {}: {error}", path.display()));
+        failed = true;
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
@@ -57,11 +54,31 @@ impl Wanted {
     }
 }
 
-/// Runs one file on the rules that it names, relative to itself.
-fn test(path: &Path, wanted: &Wanted, diff: bool) -> Result<unittest::Report, String> {
-    let read =
+/// Runs one file and says what came of it.
+fn suite(path: &Path, wanted: &Wanted, args: &TestArgs) -> Suite {
+    let mut suite = Suite::new(&path.display().to_string(), SystemClock.now());
+    out::line(format!("Unit Testing:  {}", path.display()));
+    match read(path, args) {
+        Ok((tests, rules)) => suite.cases = cases(&tests, &rules, wanted, args),
+        Err(error) => suite.error = Some(error),
+    }
+    let texts: Vec<&str> = match &suite.error {
+        Some(error) => vec![error],
+        None => suite.cases.iter().flat_map(|case| &case.failures).map(String::as_str).collect(),
+    };
+    if texts.is_empty() {
+        out::line("  SUCCESS");
+    } else {
+        out::complain(format!("  FAILED:\n{}\n", texts.join("\n\n")));
+    }
+    suite
+}
+
+/// A file of tests, and the rules that it names, relative to itself.
+fn read(path: &Path, args: &TestArgs) -> Result<(TestFile, Vec<RuleFile>), String> {
+    let text =
         |path: &Path| std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
-    let tests = unittest::parse(&read(path)?).map_err(|error| format!("{}: {error}", path.display()))?;
+    let tests = unittest::parse(&text(path)?).map_err(|error| format!("{}: {error}", path.display()))?;
     let dir = path.parent().unwrap_or(Path::new(""));
     let mut rules = Vec::new();
     for pattern in &tests.rule_files {
@@ -70,10 +87,33 @@ fn test(path: &Path, wanted: &Wanted, diff: bool) -> Result<unittest::Report, St
             out::complain(format!("  WARNING: no file match pattern {pattern}"));
         }
         for file in found {
-            rules.push(config::rule_file(&file, &read(&file)?).map_err(|mistakes| mistakes.to_string())?);
+            let read = config::rule_file(&file, &text(&file)?, args.reading.reading());
+            rules.push(read.map_err(|mistakes| mistakes.to_string())?);
         }
     }
-    Ok(unittest::run(&tests, &rules, &|name| wanted.has(name), diff))
+    Ok((tests, rules))
+}
+
+fn cases(tests: &TestFile, rules: &[RuleFile], wanted: &Wanted, args: &TestArgs) -> Vec<Case> {
+    let options = RunOptions { diff: args.diff, dump: args.debug, features: args.reading.features.features() };
+    let debug = |text: String| {
+        if args.debug {
+            out::complain(format!("DEBUG: {text}"));
+        }
+    };
+    let mut cases = Vec::new();
+    for (i, test) in tests.tests.iter().enumerate().filter(|(_, test)| wanted.has(&test.name)) {
+        let name = if test.name.is_empty() { format!("unnamed#{i}") } else { test.name.clone() };
+        debug(format!("Starting test {name}"));
+        let started = Instant::now();
+        let report = unittest::run(tests, test, rules, options);
+        if let Some(dump) = report.dump {
+            debug(dump);
+        }
+        debug(format!("Test {name} finished, took {:?}", started.elapsed()));
+        cases.push(Case { name, failures: report.failures });
+    }
+    cases
 }
 
 #[cfg(test)]

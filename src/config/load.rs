@@ -24,7 +24,8 @@ use crate::incidents::CorrelationConfig;
 use crate::model::Labels;
 use crate::notify::ReceiverConfig;
 use crate::probes::Probe;
-use crate::rules::{self, RuleFile};
+use crate::promql::Features;
+use crate::rules::{self, Reading, RuleFile};
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -110,16 +111,20 @@ pub enum Files {
     Ignore,
 }
 
-/// Loads a file, or the built-in configuration.
+/// Loads a file, or the built-in configuration, for whom rules are of no account: they may use the whole language.
 pub fn load(path: Option<&Path>) -> Result<Loaded, Mistakes> {
-    let Some(path) = path else { return built_in() };
+    load_with(path, Features::ALL)
+}
+
+fn load_with(path: Option<&Path>, features: Features) -> Result<Loaded, Mistakes> {
+    let Some(path) = path else { return built_in(features) };
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| {
         let mut mistake = Mistake::new(&name, Position::default(), format!("cannot read the configuration: {error}"));
         mistake.advice = Some("name another file with --config.file, or none to use the defaults".to_owned());
         Mistakes(vec![mistake])
     })?;
-    let mut loaded = parse(&text, &name, Files::Check)?;
+    let mut loaded = parse_with(&text, &name, Files::Check, Reading { features, ..Reading::default() })?;
     loaded.config.path = Some(path.to_owned());
     Ok(loaded)
 }
@@ -127,7 +132,7 @@ pub fn load(path: Option<&Path>) -> Result<Loaded, Mistakes> {
 /// What a server starts with, and takes at each reload: the file, the flags over it, and the rule that nobody listens
 /// to the network without authentication by accident.
 pub fn start(path: Option<&Path>, flags: &Overrides, insecure: bool) -> Result<Loaded, Mistakes> {
-    let mut loaded = load(path)?;
+    let mut loaded = load_with(path, flags.features)?;
     loaded.config.apply(flags);
     let file = path.map(|p| p.display().to_string()).unwrap_or_default();
     loaded
@@ -160,14 +165,15 @@ pub fn kind_of(text: &str) -> FileKind {
     }
 }
 
-fn built_in() -> Result<Loaded, Mistakes> {
+fn built_in(features: Features) -> Result<Loaded, Mistakes> {
+    let reading = Reading { features, ..Reading::default() };
     let mut loaded = parse(DEFAULT_YAML, "", Files::Check)?;
     let mut mistakes = Vec::new();
     let config = &mut loaded.config;
     for path in glob::expand(Path::new(DEFAULT_RULE_FILES)) {
         match std::fs::read_to_string(&path) {
             Ok(text) if kind_of(&text) == FileKind::RuleTests => {}
-            Ok(text) => match rule_file(&path, &text) {
+            Ok(text) => match rule_file(&path, &text, reading) {
                 Ok(rules) => {
                     config.rule_files.push(path);
                     config.rules.push(rules);
@@ -185,8 +191,8 @@ fn built_in() -> Result<Loaded, Mistakes> {
 }
 
 /// Reads one rule file.
-pub fn rule_file(path: &Path, text: &str) -> Result<RuleFile, Mistakes> {
-    rules::file::parse(text, &path.display().to_string()).map_err(|errors| {
+pub fn rule_file(path: &Path, text: &str, reading: Reading) -> Result<RuleFile, Mistakes> {
+    rules::file::parse_with(text, &path.display().to_string(), reading).map_err(|errors| {
         let mistake =
             |e: rules::RuleFileError| Mistake::new(&e.file, Position { line: e.line, column: e.column }, e.text);
         Mistakes(errors.into_iter().map(mistake).collect())
@@ -195,10 +201,15 @@ pub fn rule_file(path: &Path, text: &str) -> Result<RuleFile, Mistakes> {
 
 /// Reads `text`; `file` is its name in messages, and relative paths start in its folder.
 pub fn parse(text: &str, file: &str, files: Files) -> Result<Loaded, Mistakes> {
+    parse_with(text, file, files, Reading::default())
+}
+
+/// The same, with rule files read as it is wanted.
+pub fn parse_with(text: &str, file: &str, files: Files, reading: Reading) -> Result<Loaded, Mistakes> {
     let mut tree = yaml::parse(text).map_err(|(at, message)| Mistakes(vec![Mistake::new(file, at, message)]))?;
     fill_up(&mut tree);
     let notes = Notes::new(file, files == Files::Check);
-    let config = read(&tree, &notes, files);
+    let config = read(&tree, &notes, files, reading);
     let warnings = notes.into_result()?;
     // Without a mistake every section was read.
     let config = config.ok_or_else(|| Mistakes(vec![Mistake::new(file, tree.at, "no route provided in config")]))?;
@@ -225,7 +236,7 @@ fn fill_up(tree: &mut Node) {
 }
 
 /// Reads every section; `None` when there is no routing tree.
-fn read(tree: &Node, notes: &Notes, files: Files) -> Option<Config> {
+fn read(tree: &Node, notes: &Notes, files: Files, reading: Reading) -> Option<Config> {
     let root = Fields::open(notes, "the configuration", tree)?;
     let global = root.fields("global").map_or_else(Global::default, global);
     let receivers = receivers(&root, &global);
@@ -253,7 +264,7 @@ fn read(tree: &Node, notes: &Notes, files: Files) -> Option<Config> {
     let inhibit_rules = inhibit_rules(&root);
     let correlation = people::correlation(&root);
     let templates = named_files(&root, "templates", files).into_iter().map(|f| f.value.path).collect();
-    let (rule_files, rules) = read_rules(&root, files);
+    let (rule_files, rules) = read_rules(&root, files, reading);
     let evaluation = server::evaluation(&root);
     let storage = server::storage(&root);
     let web = server::web(&root);
@@ -330,7 +341,7 @@ fn named_files(root: &Fields<'_>, key: &'static str, files: Files) -> Vec<At<Fou
 }
 
 /// Reads the rule files. Unit tests of rules that a pattern names as well (`rules/*.yml`) are passed over.
-fn read_rules(root: &Fields<'_>, files: Files) -> (Vec<PathBuf>, Vec<RuleFile>) {
+fn read_rules(root: &Fields<'_>, files: Files, reading: Reading) -> (Vec<PathBuf>, Vec<RuleFile>) {
     let (mut paths, mut rules) = (Vec::new(), Vec::new());
     for At { value: found, at } in named_files(root, "rule_files", files) {
         // A file named without a pattern was noted as one that must be readable.
@@ -342,7 +353,7 @@ fn read_rules(root: &Fields<'_>, files: Files) -> (Vec<PathBuf>, Vec<RuleFile>) 
         if found.by_pattern && kind_of(&text) == FileKind::RuleTests {
             continue;
         }
-        match rule_file(&found.path, &text) {
+        match rule_file(&found.path, &text, reading) {
             Ok(file) => {
                 paths.push(found.path);
                 rules.push(file);
@@ -360,8 +371,8 @@ pub struct Overrides {
     pub external_url: Option<Arc<str>>,
     pub storage_path: Option<PathBuf>,
     pub memory_budget: Option<u64>,
-    /// Experimental functions of the language.
-    pub experimental: bool,
+    /// What of the language is switched on besides the stable one.
+    pub features: Features,
 }
 
 impl Config {
@@ -378,7 +389,7 @@ impl Config {
         if flags.memory_budget.is_some() {
             self.ingest.limits.memory_bytes = flags.memory_budget;
         }
-        self.evaluation.experimental |= flags.experimental;
+        self.evaluation.features = flags.features;
     }
 
     /// What the engine may know of all this: no address, no secret.

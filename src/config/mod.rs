@@ -23,7 +23,9 @@ mod yaml;
 
 pub use fields::size;
 pub use glob::expand;
-pub use load::{Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, rule_file, start};
+pub use load::{
+    Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, parse_with, rule_file, start,
+};
 pub use matchers::parse as parse_matchers;
 pub use mistakes::{Mistake, Mistakes, Warning};
 pub use server::{

@@ -11,6 +11,7 @@ use crate::alerts::BookConfig;
 use crate::model::labels::is_classic_label_name;
 use crate::model::{Labels, Secret};
 use crate::notify::SecretSource;
+use crate::promql::Features;
 use crate::series::ha::HaConfig;
 use crate::series::{HeadConfig, LabelLimits};
 use std::net::SocketAddr;
@@ -181,8 +182,8 @@ pub struct Evaluation {
     pub keep_within_limit: bool,
     /// Every evaluation is made in full as well, and compared: for those who look for a fault in us.
     pub verify: bool,
-    /// Whether rules may use experimental functions; a flag says it, not the file.
-    pub experimental: bool,
+    /// What rules and queries may use besides the stable language; flags say it, not the file.
+    pub features: Features,
 }
 
 /// Reads `storage`.
@@ -414,7 +415,7 @@ pub fn evaluation(root: &Fields<'_>) -> Evaluation {
         settle: SETTLE,
         keep_within_limit: false,
         verify: cfg!(debug_assertions),
-        experimental: false,
+        features: Features::default(),
     };
     let Some(f) = root.fields("evaluation") else { return evaluation };
     if let Some(interval) = f.positive_duration("interval") {

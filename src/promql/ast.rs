@@ -309,6 +309,11 @@ impl AggregateOp {
         }
     }
 
+    /// Whether Prometheus has it behind `promql-experimental-functions`.
+    pub fn is_experimental(self) -> bool {
+        matches!(self, Self::Limitk | Self::LimitRatio)
+    }
+
     /// Whether the output elements are input elements.
     pub fn is_selection(self) -> bool {
         matches!(self, Self::Topk | Self::Bottomk | Self::Limitk | Self::LimitRatio)

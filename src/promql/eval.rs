@@ -54,6 +54,8 @@ pub(super) struct Notes {
 
 /// How many different notes one evaluation keeps: they repeat, and a hostile label set must not fill memory.
 const NOTES_MAX: usize = 64;
+/// What a label's value may be long where samples come in; what stays below is bounded by the number of elements.
+const LABEL_USUAL_BYTES: usize = 2048;
 
 impl Notes {
     fn put(notes: &mut BTreeMap<String, Place>, text: String, place: Place) {
@@ -81,6 +83,7 @@ pub(super) struct Eval<'a> {
     pub end: i64,
     pub step: i64,
     pub samples_left: Cell<usize>,
+    bytes_left: Cell<usize>,
     pub notes: RefCell<Notes>,
     /// Where the part of the expression stands that notes are about now.
     pub place: Cell<Place>,
@@ -121,6 +124,7 @@ impl<'a> Eval<'a> {
             end: at,
             step: 0,
             samples_left,
+            bytes_left: Cell::new(ctx.bytes_max),
             notes: RefCell::default(),
             place: Cell::default(),
             arg_places: Cell::default(),
@@ -186,6 +190,16 @@ impl<'a> Eval<'a> {
             }
             None => Err(EvalError::Budget("samples", self.ctx.samples_max)),
         }
+    }
+
+    /// Takes the bytes of a label that is about to be made from the budget, unless it is as short as labels are.
+    pub fn spend_bytes(&self, bytes: usize) -> Result<()> {
+        if bytes <= LABEL_USUAL_BYTES {
+            return Ok(());
+        }
+        let left = self.bytes_left.get().checked_sub(bytes);
+        self.bytes_left.set(left.ok_or(EvalError::Budget("bytes of labels", self.ctx.bytes_max))?);
+        Ok(())
     }
 
     pub fn warn(&self, text: String) {
@@ -399,20 +413,48 @@ impl<'a> Eval<'a> {
         series: &[Arc<Series>],
         s: &SelectorNode,
         at: i64,
-        mut visit: impl FnMut(&Series, Point),
+        visit: impl FnMut(&Series, Point),
     ) -> Result<()> {
         let (_, offset_ms, _) = self.lengths(0, s.offset_ms, s.lengths.as_deref())?;
         let until = self.moment(s.at, offset_ms, at);
-        let after = Timestamp::from_millis(until.saturating_sub(millis(self.ctx.lookback)));
         if s.boundary == Boundary::Smoothed {
             return super::smoothed::each_smoothed(self, series, until, visit);
         }
-        let until = Timestamp::from_millis(until);
+        self.each_latest_within(series, s.stats_only, until.saturating_sub(millis(self.ctx.lookback)), until, visit)
+    }
+
+    /// The same for the function `timestamp`. With `@`, Prometheus forgets the offset when it looks for a sample, but
+    /// not when it loads those that it looks at.
+    pub fn each_latest_for_timestamp(
+        &self,
+        series: &[Arc<Series>],
+        s: &SelectorNode,
+        at: i64,
+        visit: impl FnMut(&Series, Point),
+    ) -> Result<()> {
+        if s.at.is_none() || s.boundary == Boundary::Smoothed {
+            return self.each_latest(series, s, at, visit);
+        }
+        let (_, offset_ms, _) = self.lengths(0, s.offset_ms, s.lengths.as_deref())?;
+        let (looked, loaded) = (self.moment(s.at, 0, at), self.moment(s.at, offset_ms, at));
+        let after = looked.max(loaded).saturating_sub(millis(self.ctx.lookback));
+        self.each_latest_within(series, s.stats_only, after, looked.min(loaded), visit)
+    }
+
+    fn each_latest_within(
+        &self,
+        series: &[Arc<Series>],
+        stats_only: bool,
+        after: i64,
+        until: i64,
+        mut visit: impl FnMut(&Series, Point),
+    ) -> Result<()> {
+        let (after, until) = (Timestamp::from_millis(after), Timestamp::from_millis(until));
         let mut count = 0;
         for one in series {
             if let Some(mut point) = one.latest(after, until).filter(|p| !p.v.is_stale()) {
                 count += 1;
-                window::make_hint_known(one, &mut point, s.stats_only, after);
+                window::make_hint_known(one, &mut point, stats_only, after);
                 visit(one, point);
             }
         }

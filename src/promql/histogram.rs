@@ -250,6 +250,14 @@ pub(super) fn sub(a: &Histogram, b: &Histogram) -> Option<Combined> {
     combined(a, b, -1.0)
 }
 
+/// A histogram and the one that it grows or shrinks by, for series that are written as steps.
+/// `None` when their buckets cannot be brought together.
+pub fn stepped(value: &Histogram, step: &Histogram, is_added: bool) -> Option<Histogram> {
+    let next = combined(value, step, if is_added { 1.0 } else { -1.0 })?;
+    // A step down is a series that is written so, not a difference of two.
+    Some(Histogram { reset_hint: joint_hint(value.reset_hint, step.reset_hint).0, ..next.histogram })
+}
+
 fn combined(a: &Histogram, b: &Histogram, sign: f64) -> Option<Combined> {
     let Aligned { a, b, reconciled } = aligned(a, b)?;
     let (hint, hint_collision) = joint_hint(a.reset_hint, b.reset_hint);

@@ -31,8 +31,8 @@ mod window;
 pub use ast::{Expr, Type};
 pub use columns::{Columns, SeriesSet};
 pub use functions::Function;
-pub use histogram::{Bucket, buckets as histogram_buckets, is_reset};
-pub use parse::{ParseError, parse, parse_selector};
+pub use histogram::{Bucket, buckets as histogram_buckets, is_reset, stepped as stepped_histogram};
+pub use parse::{Features, ParseError, number_value, parse, parse_selector, parse_with};
 pub use plan::{Plan, PlanClass, PlanSelector};
 pub use print::print_number;
 pub use value::{

@@ -132,7 +132,6 @@ pub struct Plan {
     /// One per selector once attached, else empty. Equal selectors share one.
     pub(super) watches: Vec<Arc<Watch>>,
     class: PlanClass,
-    experimental: Option<&'static str>,
     /// What can be known to fail, whatever the data.
     refusal: Option<String>,
 }
@@ -153,7 +152,6 @@ impl Plan {
             selectors: planner.selectors,
             watches: Vec::new(),
             class,
-            experimental: planner.experimental,
             refusal: planner.refusal,
         }
     }
@@ -193,11 +191,6 @@ impl Plan {
         self.root_type
     }
 
-    /// The first experimental function, or form of the language, that the expression uses.
-    pub fn experimental(&self) -> Option<&'static str> {
-        self.experimental
-    }
-
     /// How far back an evaluation may look (with the default lookback): a window shorter than this is not warm.
     pub fn longest_range(&self) -> Duration {
         self.selectors.iter().map(|s| s.reach).max().unwrap_or_default()
@@ -205,7 +198,7 @@ impl Plan {
 
     /// The value at one moment.
     pub fn eval(&self, head: &Head, at: Timestamp, ctx: &EvalContext) -> Result<Evaluated, EvalError> {
-        self.permit(ctx)?;
+        self.permit()?;
         Eval::instant(self, Some(head), None, at, ctx).run()
     }
 
@@ -218,7 +211,7 @@ impl Plan {
         ctx: &EvalContext,
         columns: &Columns,
     ) -> Result<Evaluated, EvalError> {
-        self.permit(ctx)?;
+        self.permit()?;
         let mut eval = Eval::instant(self, Some(head), None, at, ctx);
         eval.columns = Some(columns);
         eval.run()
@@ -253,7 +246,7 @@ impl Plan {
         ctx: &EvalContext,
         columns: Option<&Columns>,
     ) -> Result<Evaluated, EvalError> {
-        self.permit(ctx)?;
+        self.permit()?;
         if self.class != PlanClass::PerSeries {
             return Err(EvalError::Unsupported("the expression joins series".to_owned()));
         }
@@ -271,18 +264,12 @@ impl Plan {
         step: Duration,
         ctx: &EvalContext,
     ) -> Result<Evaluated, EvalError> {
-        self.permit(ctx)?;
+        self.permit()?;
         super::range::eval_range(self, head, start, end, step, ctx)
     }
 
-    fn permit(&self, ctx: &EvalContext) -> Result<(), EvalError> {
-        match self.experimental {
-            Some(name) if !ctx.experimental => Err(EvalError::Unsupported(format!(
-                "{name}{} is experimental and must be enabled with --enable-feature=promql-experimental-functions",
-                if name.contains(' ') { "" } else { "()" }
-            ))),
-            _ => self.refusal.clone().map_or(Ok(()), |why| Err(EvalError::Data(why))),
-        }
+    fn permit(&self) -> Result<(), EvalError> {
+        self.refusal.clone().map_or(Ok(()), |why| Err(EvalError::Data(why)))
     }
 }
 
@@ -295,7 +282,6 @@ impl std::fmt::Debug for Plan {
 #[derive(Default)]
 struct Planner {
     selectors: Vec<PlanSelector>,
-    experimental: Option<&'static str>,
     refusal: Option<String>,
     /// What the enclosing functions need of histograms.
     need: HistogramNeed,
@@ -339,7 +325,6 @@ impl Planner {
             }
             Expr::Subquery(s) => {
                 let lengths = lengths(s.range_expr.as_ref(), s.offset_expr.as_ref(), s.step_expr.as_ref());
-                self.uses(lengths.is_some(), "duration expression");
                 let (range_ms, offset_ms) = reach(millis(s.range), s.offset_ms, lengths.as_deref());
                 let need = std::mem::replace(&mut self.need, HistogramNeed::Buckets);
                 let inner = self.node(&s.expr, outer_ms.saturating_add(range_ms).saturating_add(offset_ms.max(0)));
@@ -356,9 +341,6 @@ impl Planner {
             Expr::Aggregate(a) => self.aggregate(a, outer_ms),
             Expr::Call(call) => {
                 let function = call.function;
-                if function.experimental {
-                    self.uses(true, function.name);
-                }
                 if let Kind::Constant(v) = function.kind {
                     return Node::Number(v);
                 }
@@ -383,11 +365,6 @@ impl Planner {
 
     fn selector(&mut self, s: &Selector, range_ms: i64, range: Option<&DurationExpr>, outer_ms: i64) -> SelectorNode {
         let lengths = lengths(range, s.offset_expr.as_ref(), None);
-        match s.boundary {
-            Boundary::Plain => self.uses(lengths.is_some(), "duration expression"),
-            Boundary::Anchored => self.uses(true, "anchored modifier"),
-            Boundary::Smoothed => self.uses(true, "smoothed modifier"),
-        }
         let (reach_ms, offset_ms) = reach(range_ms, s.offset_ms, lengths.as_deref());
         let lookback = if reach_ms == 0 || s.boundary != Boundary::Plain { millis(LOOKBACK_DEFAULT) } else { 0 };
         let reach_ms = reach_ms.saturating_add(lookback).saturating_add(offset_ms.max(0)).saturating_add(outer_ms);
@@ -396,13 +373,6 @@ impl Planner {
         let (index, boundary) = (self.selectors.len() - 1, s.boundary);
         let stats_only = self.need == HistogramNeed::Stats;
         SelectorNode { index, at: s.at, offset_ms: s.offset_ms, range_ms, lengths, boundary, stats_only }
-    }
-
-    /// Remembers the first experimental thing.
-    fn uses(&mut self, used: bool, name: &'static str) {
-        if used {
-            self.experimental.get_or_insert(name);
-        }
     }
 
     /// `anchored` and `smoothed` change what few functions see; the others refuse them.
@@ -455,8 +425,6 @@ impl Planner {
         if let (Node::Number(l), Node::Number(r)) = (&left, &right) {
             return Node::Number(scalar_op(b.op, *l, *r));
         }
-        let fills = b.matching.as_ref().is_some_and(|m| m.fill_left.is_some() || m.fill_right.is_some());
-        self.uses(fills, "fill modifier");
         let matching = b.matching.as_ref().map(|m: &Matching| MatchNode {
             key: Projection::new(&m.labels, m.on),
             card: m.card,
@@ -469,9 +437,6 @@ impl Planner {
     }
 
     fn aggregate(&mut self, a: &Aggregate, outer_ms: i64) -> Node {
-        if matches!(a.op, AggregateOp::Limitk | AggregateOp::LimitRatio) {
-            self.uses(true, a.op.as_str());
-        }
         let param = a.param.as_ref().map(|p| self.node(p, outer_ms));
         let inner = self.node(&a.expr, outer_ms);
         Node::Aggregate(Box::new(AggregateNode {

@@ -3,6 +3,7 @@
 //! Never: holds a stale marker.
 //! Start at [`Evaluated`].
 
+use super::parse::Features;
 use crate::model::{Labels, SampleValue};
 use crate::series::Point;
 use std::sync::Arc;
@@ -52,10 +53,12 @@ pub struct EvalContext {
     pub subquery_step: std::time::Duration,
     /// How many samples one evaluation may touch, all steps and sub-queries together.
     pub samples_max: usize,
+    /// How many bytes of long labels one evaluation may make: `label_replace` in itself doubles them each time.
+    pub bytes_max: usize,
     /// How many steps a range query or one sub-query may have.
     pub steps_max: usize,
-    /// Whether experimental functions are allowed.
-    pub experimental: bool,
+    /// What expressions may use that are read while this one is evaluated, as by `query` in a template.
+    pub features: Features,
     /// Set by whoever no longer waits for the result; the evaluation then ends with [`EvalError::Stopped`].
     pub stop: Option<Arc<AtomicBool>>,
 }
@@ -66,8 +69,9 @@ impl Default for EvalContext {
             lookback: LOOKBACK_DEFAULT,
             subquery_step: std::time::Duration::from_mins(1),
             samples_max: SAMPLES_MAX_DEFAULT,
+            bytes_max: BYTES_MAX_DEFAULT,
             steps_max: STEPS_MAX_DEFAULT,
-            experimental: false,
+            features: Features::default(),
             stop: None,
         }
     }
@@ -77,6 +81,8 @@ impl Default for EvalContext {
 pub const LOOKBACK_DEFAULT: std::time::Duration = std::time::Duration::from_mins(5);
 /// Prometheus' default of `--query.max-samples`.
 pub const SAMPLES_MAX_DEFAULT: usize = 50_000_000;
+/// Prometheus has no such limit; a thousand labels of the longest kind that samples may come with are a thirtieth of it.
+pub const BYTES_MAX_DEFAULT: usize = 64 << 20;
 /// Prometheus' limit of points per series in `query_range`.
 pub const STEPS_MAX_DEFAULT: usize = 11_000;
 
@@ -92,7 +98,7 @@ pub enum EvalError {
     /// Nobody waits for the result any more.
     #[error("query timed out in expression evaluation")]
     Stopped,
-    /// The call is wrong: not a per-series plan, or an experimental function without the flag.
+    /// The call is wrong: not a per-series plan.
     #[error("{0}")]
     Unsupported(String),
 }

@@ -89,8 +89,8 @@ pub(super) struct Round<'a> {
     pub(super) since: Timestamp,
     /// Whether an alert that was not seen since then may end now.
     pub(super) may_end: &'a dyn Fn(&Labels) -> bool,
-    /// Whether an alert's source is silent without having ended.
-    pub(super) is_lost: &'a dyn Fn(&Labels) -> bool,
+    /// When an alert's source was heard last, if it is silent without having ended.
+    pub(super) lost_since: &'a dyn Fn(&Labels) -> Option<Timestamp>,
 }
 
 impl AlertingRule {
@@ -120,6 +120,41 @@ impl AlertingRule {
         })
     }
 
+    /// The rule behind the one alert that stands for what a limit leaves out of a recording rule.
+    pub(super) fn for_overflow(rule: &Arc<str>, id: Arc<str>, generator_url: Arc<str>) -> Self {
+        Self {
+            name: Arc::from(OVERFLOW),
+            id,
+            for_: Duration::ZERO,
+            keep_firing_for: Duration::ZERO,
+            label_names: vec![(Arc::from("rule"), rule.clone())],
+            annotation_names: Vec::new(),
+            plain_labels: true,
+            restless: false,
+            label_templates: Vec::new(),
+            annotation_templates: Vec::new(),
+            generator_url,
+            made: HashMap::new(),
+            active: HashMap::new(),
+            outputs: Outputs::default(),
+        }
+    }
+
+    /// Whether there is an alert, or the end of one that is still told.
+    pub(super) fn holds_any(&self) -> bool {
+        !self.active.is_empty()
+    }
+
+    /// For a rule that was made by [`AlertingRule::for_overflow`]: fires while something is left out.
+    pub(super) fn apply_surplus(&mut self, round: &Round<'_>, surplus: usize, news: &mut Evaluation) {
+        let rule = self.label_names.first().map_or("", |(_, rule)| rule).to_owned();
+        if surplus > 0 {
+            self.overflow(round, &rule, "series", surplus, news);
+        }
+        self.miss(round, news);
+        self.write_series(round);
+    }
+
     /// Moves every alert on by one evaluation.
     pub(super) fn apply(
         &mut self,
@@ -134,7 +169,7 @@ impl AlertingRule {
             self.see(round, labels, &element, value, news);
         }
         if surplus > 0 {
-            self.overflow(round, surplus, news);
+            self.overflow(round, &self.name.clone(), "alerts", surplus, news);
         }
         if round.occasion == Occasion::Slot {
             self.miss(round, news);
@@ -197,10 +232,12 @@ impl AlertingRule {
     }
 
     /// The one alert that stands for all that the limit left out.
-    fn overflow(&mut self, round: &Round<'_>, surplus: usize, news: &mut Evaluation) {
-        let labels = Labels::from_pairs([(ALERT_NAME, OVERFLOW), ("rule", self.name.as_ref())]);
+    fn overflow(&mut self, round: &Round<'_>, rule: &str, what: &str, surplus: usize, news: &mut Evaluation) {
+        let labels = Labels::from_pairs([(ALERT_NAME, OVERFLOW), ("rule", rule)]);
         let value = SampleValue::Float(surplus as f64);
-        self.see(round, labels, &Labels::empty(), value, news);
+        let text = format!("{rule} has more {what} than its limit of {}: some are left out", round.limit);
+        let annotations = Labels::from_pairs([("summary", text)]);
+        self.see_annotated(round, labels, value, Some(annotations), Duration::ZERO, news);
     }
 
     fn annotate(&self, round: &Round<'_>, element: &Labels, value: &SampleValue) -> Labels {
@@ -210,18 +247,23 @@ impl AlertingRule {
 
     /// The element is in the result.
     fn see(&mut self, round: &Round<'_>, labels: Labels, element: &Labels, value: SampleValue, news: &mut Evaluation) {
-        let at = round.at;
         let known = self.active.get(&labels).filter(|a| a.state != RuleAlertState::Inactive);
         let same = known.is_some_and(|a| same_value(&a.value, &value) && a.last_seen != Timestamp::MIN);
-        let is_overflow = labels.alert_name() == OVERFLOW && self.name.as_ref() != OVERFLOW;
-        let annotations = if is_overflow {
-            let text = format!("{} has more alerts than its limit of {}: some are left out", self.name, round.limit);
-            Some(Labels::from_pairs([("summary", text)]))
-        } else if same && !self.restless {
-            None
-        } else {
-            Some(self.annotate(round, element, &value))
-        };
+        let annotations = (!same || self.restless).then(|| self.annotate(round, element, &value));
+        self.see_annotated(round, labels, value, annotations, self.for_, news);
+    }
+
+    fn see_annotated(
+        &mut self,
+        round: &Round<'_>,
+        labels: Labels,
+        value: SampleValue,
+        annotations: Option<Labels>,
+        for_: Duration,
+        news: &mut Evaluation,
+    ) {
+        let at = round.at;
+        let known = self.active.get(&labels).filter(|a| a.state != RuleAlertState::Inactive);
         let mut changed = known.is_none();
         if changed {
             let active = Active {
@@ -240,7 +282,7 @@ impl AlertingRule {
             };
             self.active.insert(labels.clone(), active);
         }
-        let (for_, generator_url) = (if is_overflow { Duration::ZERO } else { self.for_ }, self.generator_url.clone());
+        let generator_url = self.generator_url.clone();
         let Some(alert) = self.active.get_mut(&labels) else { return };
         alert.value = value;
         alert.last_seen = alert.last_seen.max(at);
@@ -405,9 +447,8 @@ impl AlertingRule {
 
 /// Takes note of a lost source; nobody asks for what is kept on purpose.
 fn is_lost(alert: &mut Active, labels: &Labels, round: &Round<'_>) -> bool {
-    let lost = (round.is_lost)(labels);
-    alert.lost_since = lost.then(|| alert.lost_since.unwrap_or(round.at));
-    lost
+    alert.lost_since = (round.lost_since)(labels);
+    alert.lost_since.is_some()
 }
 
 /// Equal bits; a histogram always counts as changed.

@@ -156,7 +156,14 @@ fn a_lost_source_is_not_resolved() {
     assert_eq!(w.slot(1201), ["-Hc"]);
     let lost: Vec<_> =
         w.set.view().alerts().map(|a| (a.labels.value("instance").to_owned(), a.source_lost_since)).collect();
-    assert_eq!(lost, [("a".to_owned(), Some(at(1201)))]);
+    assert_eq!(lost, [("a".to_owned(), Some(at(600)))]);
+    // Whoever knows the alert finds it, with labels that we add to what we hand out and without a sender's own.
+    let known = |instance: &str, more: (&str, &str)| {
+        Labels::from_pairs([("alertname", "H"), ("job", "j"), ("instance", instance), more])
+    };
+    let view = w.set.view();
+    assert_eq!(view.source_lost_since(&known("a", ("region", "eu"))), Some(at(600)));
+    assert_eq!(view.source_lost_since(&known("b", ("region", "eu"))), None);
     // It comes back, and is well.
     w.sample("x", "a", 1215, 0.0);
     assert_eq!(w.slot(1216), ["-Ha"]);
@@ -183,6 +190,49 @@ fn a_limit_may_keep_what_it_allows() {
 }
 
 #[test]
+fn a_limit_may_keep_series_of_a_recording_rule() {
+    let config = RuleSetConfig { limit_action: LimitAction::Keep, ..RuleSetConfig::default() };
+    let mut w = World::new("  limit: 2\n  rules: [{record: r, expr: 'x * 2'}]\n", config.clone());
+    let put = |w: &mut World, instances: &[&str], secs: i64| {
+        for instance in instances {
+            w.sample("x", instance, secs, 2.0);
+        }
+    };
+    let recorded = |w: &World| {
+        let name = crate::model::Matcher::equal("__name__", "r");
+        let living = w.head.select(&[name]).into_iter().filter(|s| s.tail().newest.is_some_and(|p| !p.v.is_stale()));
+        let mut all: Vec<String> = living.map(|s| s.labels().value("instance").to_owned()).collect();
+        all.sort();
+        all.concat()
+    };
+    put(&mut w, &["b", "c"], 10);
+    assert_eq!((w.slot(11), recorded(&w)), (vec![String::new(); 0], "bc".to_owned()));
+    put(&mut w, &["a", "b", "c", "d"], 20);
+    assert_eq!(w.slot(21), ["+RuleLimitExceeded"]);
+    assert_eq!(recorded(&w), "bc", "those that were there stay");
+    let overflow = w.set.view().alerts().next().cloned().unwrap();
+    assert_eq!(overflow.labels, Labels::from_pairs([("alertname", "RuleLimitExceeded"), ("rule", "r")]));
+    assert_eq!(overflow.annotations.value("summary"), "r has more series than its limit of 2: some are left out");
+    assert_eq!(overflow.value, "2e+00");
+    assert!(w.set.view().groups[0].rules[0].last_error.is_none());
+    assert_eq!(w.slot(36), [""; 0], "it is told once");
+    // It outlives a reload, and ends with the surplus.
+    let text = "groups:\n- name: g\n  limit: 3\n  rules: [{record: r, expr: 'x * 2'}]\n";
+    let files = [file::parse(text, "f.yml").unwrap()];
+    let news = w.set.reload(config.clone(), &files, &w.head, at(40));
+    assert_eq!(told(&news), [""; 0]);
+    assert_eq!(w.slot(51), [""; 0], "one is still left out");
+    assert_eq!(recorded(&w), "abc");
+    w.sample("x", "d", 52, stale_marker());
+    assert_eq!(w.slot(66), ["-RuleLimitExceeded"]);
+    // A rule that goes ends it too.
+    put(&mut w, &["d"], 70);
+    assert_eq!(w.slot(81), ["+RuleLimitExceeded"]);
+    let news = w.set.reload(config, &[file::parse("groups: []\n", "f.yml").unwrap()], &w.head, at(90));
+    assert_eq!(told(&news), ["-RuleLimitExceeded"]);
+}
+
+#[test]
 fn a_rule_beyond_its_budget_is_unhealthy_and_alone() {
     let mut config = RuleSetConfig::default();
     config.context.samples_max = 3;
@@ -196,6 +246,21 @@ fn a_rule_beyond_its_budget_is_unhealthy_and_alone() {
     assert_eq!(news.errors[0].text.as_ref(), "query processing would exceed its budget of 3 samples");
     let view = w.set.view();
     assert_eq!(view.groups[0].rules.iter().map(|r| r.health.as_str()).collect::<Vec<_>>(), ["err", "ok"]);
+    // Steps of a sub-query, bytes of labels: the same.
+    let steps = "max_over_time(x[30d:1ms]) > 1";
+    let bytes = (0..40)
+        .fold("x".to_owned(), |inner, _| format!("label_replace({inner}, \"job\", \"$1$1\", \"job\", \"(.*)\")"));
+    for (expr, what) in [(steps, "11000 steps"), (&bytes, "1048576 bytes of labels")] {
+        let body = format!("  rules: [{{alert: Many, expr: '{expr}'}}, {{alert: Few, expr: 'y > 1'}}]\n");
+        let mut config = RuleSetConfig::default();
+        config.context.bytes_max = 1 << 20;
+        let mut w = World::new(&body, config);
+        w.sample("x", "a", 10, 2.0);
+        w.sample("y", "a", 10, 2.0);
+        let news = w.set.evaluate_all(at(11), &w.head, &[]);
+        assert_eq!(told(&news), ["+Fewa"]);
+        assert_eq!(&*news.errors[0].text, format!("query processing would exceed its budget of {what}"));
+    }
 }
 
 #[test]

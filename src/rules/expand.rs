@@ -21,7 +21,7 @@ pub(super) struct Surroundings<'a> {
 
 impl Env for Surroundings<'_> {
     fn query(&self, expr: &str) -> Result<Vec<QuerySample>, String> {
-        let parsed = promql::parse(expr).map_err(|e| e.to_string())?;
+        let parsed = promql::parse_with(expr, self.context.features).map_err(|e| e.to_string())?;
         let value = Plan::new(&parsed).eval(self.head, self.at, self.context).map_err(|e| e.to_string())?.value;
         match value {
             promql::Value::Vector(elements) => {

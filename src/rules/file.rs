@@ -5,7 +5,7 @@
 
 use crate::model::labels::METRIC_NAME;
 use crate::model::{Labels, duration};
-use crate::promql::{self, Expr};
+use crate::promql::{self, Expr, Features};
 use crate::template::Template;
 use crate::template::prometheus::parse_alert_template;
 use serde::Deserialize;
@@ -78,14 +78,12 @@ pub struct RuleFileError {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawFile {
     #[serde(default)]
     groups: Option<Vec<Spanned<RawGroup>>>,
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawGroup {
     #[serde(default)]
     name: Option<String>,
@@ -99,7 +97,6 @@ struct RawGroup {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
 struct RawRule {
     record: Option<String>,
     alert: Option<String>,
@@ -113,16 +110,88 @@ struct RawRule {
     annotations: Option<BTreeMap<String, Option<String>>>,
 }
 
+/// The fields that there are, and nothing of what is in them.
+mod known {
+    use serde::Deserialize;
+    use serde::de::IgnoredAny;
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct File {
+        #[serde(rename = "groups")]
+        _groups: Option<Vec<Group>>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Group {
+        #[serde(rename = "name")]
+        _name: Option<IgnoredAny>,
+        #[serde(rename = "interval")]
+        _interval: Option<IgnoredAny>,
+        #[serde(rename = "query_offset")]
+        _query_offset: Option<IgnoredAny>,
+        #[serde(rename = "limit")]
+        _limit: Option<IgnoredAny>,
+        #[serde(rename = "labels")]
+        _labels: Option<IgnoredAny>,
+        #[serde(rename = "rules")]
+        _rules: Option<Vec<Rule>>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Rule {
+        #[serde(rename = "record")]
+        _record: Option<IgnoredAny>,
+        #[serde(rename = "alert")]
+        _alert: Option<IgnoredAny>,
+        #[serde(rename = "expr")]
+        _expr: Option<IgnoredAny>,
+        #[serde(rename = "for")]
+        _for: Option<IgnoredAny>,
+        #[serde(rename = "keep_firing_for")]
+        _keep_firing_for: Option<IgnoredAny>,
+        #[serde(rename = "labels")]
+        _labels: Option<IgnoredAny>,
+        #[serde(rename = "annotations")]
+        _annotations: Option<IgnoredAny>,
+    }
+}
+
+/// How a rule file is read. The default is how a server does: strictly, and the stable language alone.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Reading {
+    /// What expressions may use besides the stable language.
+    pub features: Features,
+    /// Fields that nobody knows are passed over.
+    pub ignore_unknown_fields: bool,
+}
+
 /// Reads the first document of a rule file; `path` is only said in errors and listings.
 pub fn parse(text: &str, path: &str) -> Result<RuleFile, Vec<RuleFileError>> {
-    let options = serde_saphyr::options! { with_snippet: false };
-    let raw: RawFile = match serde_saphyr::from_str_with_options(first_document(text), options) {
+    parse_with(text, path, Reading::default())
+}
+
+/// The same, read as it is wanted.
+pub fn parse_with(text: &str, path: &str, reading: Reading) -> Result<RuleFile, Vec<RuleFileError>> {
+    let raw = match raw(first_document(text), reading.ignore_unknown_fields) {
         Ok(raw) => raw,
         Err(error) => return yaml_error(&error, text, path),
     };
-    let mut checker = Checker { path, file: Arc::from(path), errors: Vec::new() };
+    let features = reading.features;
+    let mut checker = Checker { path, file: Arc::from(path), features, errors: Vec::new() };
     let groups = checker.groups(raw.groups.unwrap_or_default());
     if checker.errors.is_empty() { Ok(RuleFile { path: Arc::from(path), groups }) } else { Err(checker.errors) }
+}
+
+/// Reads the fields that we know, after a look for those that nobody does.
+fn raw(text: &str, ignore_unknown_fields: bool) -> Result<RawFile, serde_saphyr::Error> {
+    let options = || serde_saphyr::options! { with_snippet: false };
+    if !ignore_unknown_fields {
+        serde_saphyr::from_str_with_options::<known::File>(text, options())?;
+    }
+    serde_saphyr::from_str_with_options(text, options())
 }
 
 /// Prometheus reads the first document only.
@@ -160,6 +229,7 @@ fn yaml_error<T>(error: &serde_saphyr::Error, text: &str, path: &str) -> Result<
 struct Checker<'a> {
     path: &'a str,
     file: Arc<str>,
+    features: Features,
     errors: Vec<RuleFileError>,
 }
 
@@ -241,7 +311,7 @@ impl Checker<'_> {
                 self.error(at, "field 'expr' must be set in rule");
                 None
             }
-            Some(text) => match promql::parse(&text.value) {
+            Some(text) => match promql::parse_with(&text.value, self.features) {
                 Ok(expr) => Some(expr),
                 Err(e) => {
                     let said = e.to_string();

@@ -8,7 +8,6 @@ use super::agree::checked;
 use super::alerting::{AlertingRule, Occasion, Round};
 use super::expand::Surroundings;
 use super::file::{GroupSpec, RuleBody, RuleSpec};
-use super::outputs::Outputs;
 use super::recording::Recorder;
 use super::set::{Evaluation, EvaluationError, RuleSetConfig};
 use super::sources::Sources;
@@ -56,11 +55,21 @@ pub(super) enum Work {
 }
 
 impl Work {
-    fn outputs(&mut self) -> &mut Outputs {
+    /// The alerting rule, or that of a recording rule which says that a limit left series out.
+    pub(super) fn alerting(&mut self) -> &mut AlertingRule {
         match self {
-            Self::Alerting(alerting) => &mut alerting.outputs,
-            Self::Recording(recorder) => &mut recorder.outputs,
+            Self::Alerting(alerting) => alerting,
+            Self::Recording(recorder) => &mut recorder.overflow,
         }
+    }
+
+    /// The watches whose series it wrote to since the last call.
+    fn take_touched(&mut self) -> Vec<u32> {
+        let mut touched = self.alerting().outputs.take_touched();
+        if let Self::Recording(recorder) = self {
+            touched.append(&mut recorder.outputs.take_touched());
+        }
+        touched
     }
 }
 
@@ -94,9 +103,10 @@ impl Rule {
         let labels = spec.label_set();
         let url = format!("{}{}", config.external_url, table_link(&query));
         let id = identity(group, &spec.name, &labels, ordinal);
-        let work = match AlertingRule::new(spec, id, Arc::from(url)) {
+        let url: Arc<str> = Arc::from(url);
+        let work = match AlertingRule::new(spec, id.clone(), url.clone()) {
             Some(rule) => Work::Alerting(rule),
-            None => Work::Recording(Recorder::new(spec.name.clone(), spec.labels.clone())),
+            None => Work::Recording(Recorder::new(spec, Arc::from(format!("{id}/limit")), url)),
         };
         Self {
             name: spec.name.clone(),
@@ -171,7 +181,7 @@ impl Group {
             let labels = rule.label_set();
             let is_alert = matches!(rule.body, RuleBody::Alerting { .. });
             let same = |r: &&Rule| {
-                is_alert && matches!(r.work, Work::Alerting(_)) && r.name == rule.name && r.labels == labels
+                is_alert == matches!(r.work, Work::Alerting(_)) && r.name == rule.name && r.labels == labels
             };
             let ordinal = rules.iter().filter(same).count();
             rules.push(Rule::new(rule, &spec.name, ordinal, watches, config));
@@ -222,7 +232,10 @@ impl Group {
             rule.last_evaluation = old.last_evaluation;
             match (&mut rule.work, old.work) {
                 (Work::Alerting(new), Work::Alerting(old)) => new.inherit(old),
-                (Work::Recording(new), Work::Recording(old)) => new.outputs = old.outputs,
+                (Work::Recording(new), Work::Recording(old)) => {
+                    new.outputs = old.outputs;
+                    new.overflow.inherit(old.overflow);
+                }
                 _ => {}
             }
         }
@@ -355,33 +368,30 @@ impl Group {
                 let started = (since, since > config.started_at);
                 let may_end = |alert: &Labels| warmth.may_end(head, plan, alert, at, started);
                 let marks = RefCell::new(Watermarks::default());
-                let is_lost =
-                    |alert: &Labels| since != Timestamp::MIN && marks.borrow_mut().is_lost(head, plan, alert, query_at);
+                let lost_since = |alert: &Labels| {
+                    let hears = since != Timestamp::MIN;
+                    hears.then(|| marks.borrow_mut().lost_since(head, plan, alert, query_at)).flatten()
+                };
+                let round = Round {
+                    world: &world,
+                    at,
+                    written_at: query_at,
+                    occasion,
+                    limit,
+                    limit_action: config.limit_action,
+                    since,
+                    may_end: &may_end,
+                    lost_since: &lost_since,
+                };
                 match &mut rule.work {
-                    Work::Alerting(alerting) => {
-                        let round = Round {
-                            world: &world,
-                            at,
-                            written_at: query_at,
-                            occasion,
-                            limit,
-                            limit_action: config.limit_action,
-                            since,
-                            may_end: &may_end,
-                            is_lost: &is_lost,
-                        };
-                        alerting.apply(&round, elements, news)
-                    }
-                    Work::Recording(_) if limit > 0 && elements.len() > limit => {
-                        Err(format!("exceeded limit of {limit} with {} series", elements.len()))
-                    }
-                    Work::Recording(recorder) => recorder.record(head, query_at, elements).map(|_| ()),
+                    Work::Alerting(alerting) => alerting.apply(&round, elements, news),
+                    Work::Recording(recorder) => recorder.apply(&round, elements, news),
                 }
             })
         } else {
             Ok(())
         };
-        for watch in rule.work.outputs().take_touched() {
+        for watch in rule.work.take_touched() {
             columns.forget(watch);
         }
         rule.error = done.err().map(Arc::from);
@@ -398,30 +408,28 @@ impl Group {
     /// Ends everything that one rule, or the whole group, still holds: it has gone from the configuration.
     pub(super) fn end(&mut self, now: Timestamp, head: &Head, config: &RuleSetConfig, news: &mut Evaluation) {
         for rule in &mut self.rules {
-            match &mut rule.work {
-                Work::Recording(recorder) => recorder.outputs.end(head, now),
-                Work::Alerting(alerting) => {
-                    let world = Surroundings {
-                        head,
-                        at: now,
-                        context: &config.context,
-                        external_labels: &config.external_labels,
-                        external_url: &config.external_url,
-                    };
-                    let round = Round {
-                        world: &world,
-                        at: now,
-                        written_at: now,
-                        occasion: Occasion::Slot,
-                        limit: 0,
-                        limit_action: config.limit_action,
-                        since: Timestamp::MIN,
-                        may_end: &|_| true,
-                        is_lost: &|_| false,
-                    };
-                    alerting.clear(&round, news);
-                }
+            if let Work::Recording(recorder) = &mut rule.work {
+                recorder.outputs.end(head, now);
             }
+            let world = Surroundings {
+                head,
+                at: now,
+                context: &config.context,
+                external_labels: &config.external_labels,
+                external_url: &config.external_url,
+            };
+            let round = Round {
+                world: &world,
+                at: now,
+                written_at: now,
+                occasion: Occasion::Slot,
+                limit: 0,
+                limit_action: config.limit_action,
+                since: Timestamp::MIN,
+                may_end: &|_| true,
+                lost_since: &|_| None,
+            };
+            rule.work.alerting().clear(&round, news);
         }
     }
 }

@@ -57,13 +57,25 @@ const GAUGE_FUNCTIONS: [&str; 4] = ["delta", "idelta", "deriv", "predict_linear"
 
 /// Everything odd in the file, in its order.
 pub fn lint(file: &RuleFile) -> Vec<Lint> {
+    look(file, |rule, texts| {
+        rule.expr.walk(&mut |expr| of_expression(expr, texts));
+        of_alert(rule, texts);
+    })
+}
+
+/// Rules of one name and label set only.
+pub fn duplicates(file: &RuleFile) -> Vec<Lint> {
+    look(file, |_, _| {})
+}
+
+/// What is odd about each rule by itself, and which are there twice.
+fn look(file: &RuleFile, of_rule: impl Fn(&RuleSpec, &mut Vec<String>)) -> Vec<Lint> {
     let mut found = Vec::new();
     let mut seen: BTreeMap<_, usize> = BTreeMap::new();
     for group in &file.groups {
         for rule in &group.rules {
             let mut texts = Vec::new();
-            rule.expr.walk(&mut |expr| of_expression(expr, &mut texts));
-            of_alert(rule, &mut texts);
+            of_rule(rule, &mut texts);
             let same = seen.entry((rule.name.clone(), rule.label_set())).or_default();
             *same += 1;
             if *same == 2 {

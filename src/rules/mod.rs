@@ -26,6 +26,6 @@ mod tests;
 mod view;
 mod warm;
 
-pub use file::{GroupSpec, RuleBody, RuleFile, RuleFileError, RuleSpec};
+pub use file::{GroupSpec, Reading, RuleBody, RuleFile, RuleFileError, RuleSpec};
 pub use set::{Evaluation, EvaluationError, LimitAction, RuleSet, RuleSetConfig, Stopwatch};
 pub use view::{AlertView, GroupView, Health, RuleKindView, RuleView, RulesView};

@@ -1,9 +1,12 @@
 //! Recording rules: the result under a new name, written back as series.
-//! In: an evaluated vector. Out: samples in the head.
+//! In: an evaluated vector. Out: samples in the head, and an alert while a limit leaves some of them out.
 //! Never: keeps label sets that the last result did not have.
-//! Start at [`Recorder::record`].
+//! Start at [`Recorder::apply`].
 
+use super::alerting::{AlertingRule, Round};
+use super::file::RuleSpec;
 use super::outputs::Outputs;
+use super::set::{Evaluation, LimitAction};
 use crate::model::labels::METRIC_NAME;
 use crate::model::{Labels, LabelsBuilder, Timestamp};
 use crate::promql::Element;
@@ -21,11 +24,47 @@ pub(super) struct Recorder {
     made: HashMap<Labels, (Labels, u64)>,
     turn: u64,
     pub(super) outputs: Outputs,
+    /// The alert that stands for the series that a limit leaves out.
+    pub(super) overflow: AlertingRule,
 }
 
 impl Recorder {
-    pub(super) fn new(name: Arc<str>, labels: Vec<(Arc<str>, Arc<str>)>) -> Self {
-        Self { name, labels, made: HashMap::new(), turn: 0, outputs: Outputs::default() }
+    pub(super) fn new(spec: &RuleSpec, id: Arc<str>, generator_url: Arc<str>) -> Self {
+        Self {
+            name: spec.name.clone(),
+            labels: spec.labels.clone(),
+            made: HashMap::new(),
+            turn: 0,
+            outputs: Outputs::default(),
+            overflow: AlertingRule::for_overflow(&spec.name, id, generator_url),
+        }
+    }
+
+    /// One evaluation at a slot. What is beyond the limit fails it, or is left out and told by an alert.
+    pub(super) fn apply(
+        &mut self,
+        round: &Round<'_>,
+        mut elements: Vec<Element>,
+        news: &mut Evaluation,
+    ) -> Result<(), String> {
+        let mut surplus = elements.len().saturating_sub(if round.limit == 0 { usize::MAX } else { round.limit });
+        if surplus > 0 && round.limit_action == LimitAction::Fail {
+            return Err(format!("exceeded limit of {} with {} series", round.limit, elements.len()));
+        }
+        if surplus > 0 {
+            // Those that were recorded before go on, so that no series comes and goes; then by label.
+            let key = |e: &Element| !self.made.contains_key(&e.labels);
+            elements.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.labels.cmp(&b.labels)));
+            elements.truncate(round.limit);
+        }
+        let recorded = self.record(round.world.head, round.written_at, elements);
+        if recorded.is_err() {
+            surplus = 0;
+        }
+        if surplus > 0 || self.overflow.holds_any() {
+            self.overflow.apply_surplus(round, surplus, news);
+        }
+        recorded
     }
 
     fn make(&self, element: &Labels) -> Labels {
@@ -37,7 +76,7 @@ impl Recorder {
         builder.build()
     }
 
-    pub(super) fn record(&mut self, head: &Head, at: Timestamp, elements: Vec<Element>) -> Result<usize, String> {
+    fn record(&mut self, head: &Head, at: Timestamp, elements: Vec<Element>) -> Result<(), String> {
         self.turn += 1;
         let mut fresh = false;
         let mut samples = Vec::with_capacity(elements.len());
@@ -60,11 +99,10 @@ impl Recorder {
             self.made.clear();
             return Err(DUPLICATE.to_owned());
         }
-        let count = samples.len();
         for (labels, value) in samples {
             self.outputs.write(head, &labels, at, value);
         }
         self.outputs.settle(head, at);
-        Ok(count)
+        Ok(())
     }
 }

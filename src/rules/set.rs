@@ -32,7 +32,7 @@ pub enum LimitAction {
     /// The rule fails and all its alerts end, as in Prometheus.
     #[default]
     Fail,
-    /// As many alerts as the limit allows are kept, and one more, `RuleLimitExceeded`, stands for the others.
+    /// As many alerts or series as the limit allows are kept, and one alert, `RuleLimitExceeded`, stands for the others.
     Keep,
 }
 
@@ -418,9 +418,8 @@ impl RuleSet {
         let mut rules = HashMap::new();
         for group in &mut self.groups {
             for rule in &mut group.rules {
-                if let Work::Alerting(alerting) = &mut rule.work {
-                    rules.insert(alerting.id.clone(), alerting);
-                }
+                let alerting = rule.work.alerting();
+                rules.insert(alerting.id.clone(), alerting);
             }
         }
         for record in records {

@@ -66,7 +66,10 @@ pub struct RuleView {
 
 #[derive(Clone, Debug)]
 pub enum RuleKindView {
-    Recording,
+    Recording {
+        /// The one that says that a limit leaves series out, while it does.
+        alerts: Vec<AlertView>,
+    },
     Alerting {
         /// `firing`, `pending`, `inactive`, or `unknown` before the first evaluation.
         state: &'static str,
@@ -93,11 +96,21 @@ pub struct AlertView {
 }
 
 impl RulesView {
+    /// When the source of an alert was heard last, if a rule holds the alert because its source is silent. `labels` are
+    /// those that the alert has where it is kept: with external labels, and without those that name its sender.
+    pub fn source_lost_since(&self, labels: &Labels) -> Option<Timestamp> {
+        let is_it = |alert: &&AlertView| {
+            let name = alert.labels.alert_name();
+            name == labels.alert_name()
+                && alert.labels.iter().all(|(n, v)| labels.get(n).is_none_or(|known| known == v))
+        };
+        self.alerts().filter(|alert| alert.source_lost_since.is_some()).find(is_it)?.source_lost_since
+    }
+
     /// All pending and firing alerts of all rules, for `/api/v1/alerts`.
     pub fn alerts(&self) -> impl Iterator<Item = &AlertView> {
         self.groups.iter().flat_map(|g| &g.rules).flat_map(|r| match &r.kind {
-            RuleKindView::Alerting { alerts, .. } => alerts.as_slice(),
-            RuleKindView::Recording => &[],
+            RuleKindView::Alerting { alerts, .. } | RuleKindView::Recording { alerts } => alerts,
         })
     }
 }
@@ -122,7 +135,9 @@ fn group(group: &Group) -> GroupView {
 
 fn rule(rule: &Rule) -> RuleView {
     let kind = match &rule.work {
-        Work::Recording(_) => RuleKindView::Recording,
+        Work::Recording(r) => {
+            RuleKindView::Recording { alerts: r.overflow.active.values().filter_map(alert).collect() }
+        }
         Work::Alerting(a) => {
             let mut alerts: Vec<AlertView> = a.active.values().filter_map(alert).collect();
             alerts.sort_by(|x, y| x.labels.cmp(&y.labels));

@@ -117,20 +117,20 @@ impl Watermarks {
         by_source
     }
 
-    /// Whether the source of an alert has fallen silent without a word: no stale marker, and nothing else of it is heard.
-    /// Series that are silent for as long as the head keeps samples leave, and then this ends.
-    pub(super) fn is_lost(&mut self, head: &Head, plan: &Plan, alert: &Labels, at: Timestamp) -> bool {
+    /// When the source of an alert was heard last, if it has fallen silent without a word: no stale marker, and nothing
+    /// else of it is heard. Series that are silent for as long as the head keeps samples leave, and then this ends.
+    pub(super) fn lost_since(&mut self, head: &Head, plan: &Plan, alert: &Labels, at: Timestamp) -> Option<Timestamp> {
         let marks = self.by_source.get_or_insert_with(|| Self::gather(plan));
         let silent = |mark: &Mark| mark.newest <= at - LOOKBACK_DEFAULT && !mark.is_end;
         let names = ["job", "instance"];
         if names.iter().any(|name| alert.get(name).is_none()) {
             // Of many sources: lost only when all are.
-            return !marks.is_empty() && marks.values().all(silent);
+            let are_silent = marks.values().all(silent);
+            return marks.values().map(|mark| mark.newest).max().filter(|_| are_silent);
         }
-        if !marks.get(&source_of(alert)).is_some_and(silent) {
-            return false;
-        }
+        let newest = marks.get(&source_of(alert)).filter(|mark| silent(mark))?.newest;
         let matchers = names.map(|name| Matcher::equal(name, alert.value(name)));
-        !head.select(&matchers).iter().any(|s| s.newest().is_some_and(|t| t > at - LOOKBACK_DEFAULT))
+        let is_heard = head.select(&matchers).iter().any(|s| s.newest().is_some_and(|t| t > at - LOOKBACK_DEFAULT));
+        (!is_heard).then_some(newest)
     }
 }

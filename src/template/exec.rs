@@ -316,7 +316,7 @@ impl<'a> Exec<'a> {
             args.push(self.word(word, dot)?);
         }
         args.extend(piped);
-        Self::fields(receiver, &first.fields, &args, &first.span)
+        Self::fields(receiver, &first.fields, &args, told_at(first))
     }
 
     fn function(
@@ -361,7 +361,7 @@ impl<'a> Exec<'a> {
 
     fn word(&mut self, word: &Word, dot: &Value) -> Run<Value> {
         let value = self.operand(word, dot)?;
-        if word.fields.is_empty() { Ok(value) } else { Self::fields(value, &word.fields, &[], &word.span) }
+        if word.fields.is_empty() { Ok(value) } else { Self::fields(value, &word.fields, &[], told_at(word)) }
     }
 
     fn operand(&mut self, word: &Word, dot: &Value) -> Run<Value> {
@@ -391,6 +391,13 @@ impl<'a> Exec<'a> {
         }
         Ok(value)
     }
+}
+
+/// Where Go says that a field of this word cannot be read: of `(f "x").y`, at what was evaluated last.
+fn told_at(word: &Word) -> &Span {
+    let Atom::Pipe(pipe) = &word.operand else { return &word.span };
+    let last = pipe.commands.last().and_then(|command| command.words.last());
+    last.map_or(&word.span, |last| if last.fields.is_empty() { told_at(last) } else { &last.span })
 }
 
 fn field(receiver: &Value, name: &str, args: &[Value], chained: bool) -> Result<Value, String> {

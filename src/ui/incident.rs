@@ -15,6 +15,7 @@ use crate::model::{
     AlertRecord, Fingerprint, IncidentId, IncidentStatus, Matcher, Member, Notification, NotificationKind,
     TimelineEntry, Timestamp, duration,
 };
+use crate::rules::RulesView;
 use crate::store::IncidentQuery;
 use askama::Template;
 use axum::Form;
@@ -39,6 +40,8 @@ pub struct AlertRow {
     labels: Vec<(String, String)>,
     since: String,
     since_at: String,
+    /// Why it has not ended although nothing says that it goes on.
+    held: String,
     sources: String,
     links: Vec<(&'static str, String)>,
     reason: String,
@@ -110,7 +113,8 @@ fn web_link(url: &str) -> Option<String> {
     (url.starts_with("https://") || url.starts_with("http://")).then(|| url.to_owned())
 }
 
-fn alert_row(record: &AlertRecord, member: &Member, now: Timestamp) -> AlertRow {
+fn alert_row(record: &AlertRecord, member: &Member, rules: &RulesView, now: Timestamp) -> AlertRow {
+    let lost_since = rules.source_lost_since(&record.labels).filter(|_| record.is_firing());
     let runbook = record.annotations.get("runbook_url").and_then(web_link).map(|url| ("runbook", url));
     let source = web_link(&record.generator_url).map(|url| ("source", url));
     let summary = record.annotations.get("summary").or_else(|| record.annotations.get("description")).unwrap_or("");
@@ -118,6 +122,7 @@ fn alert_row(record: &AlertRecord, member: &Member, now: Timestamp) -> AlertRow 
         fingerprint: record.fingerprint.to_string(),
         silence: silence_query(record),
         since_at: record.ended_at.unwrap_or(record.starts_at).to_rfc3339(),
+        held: lost_since.map_or(String::new(), |since| text::source_lost(since, now)),
         state: if record.is_firing() { "firing" } else { "resolved" },
         name: record.labels.alert_name().to_owned(),
         summary: summary.to_owned(),
@@ -223,6 +228,7 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
         .chain(settings.receivers.iter().map(|r| format!("receiver {}", r.name)))
         .collect();
     drop(engine);
+    let rules = context.rules.load();
     let here: Vec<&Member> = members.iter().filter(|m| !m.detached).collect();
     let mut alerts: Vec<(&AlertRecord, &Member)> =
         here.iter().filter_map(|m| Some((*by_fingerprint.get(&m.fingerprint)?, *m))).collect();
@@ -257,7 +263,7 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
         others: others.iter().filter(|o| o.id != id).map(|o| (o.id.to_string(), o.title.clone())).collect(),
         movable: is_open && !follow,
         hidden_alerts: alerts.len().saturating_sub(ALERTS_MAX),
-        alerts: alerts.iter().take(ALERTS_MAX).map(|(r, m)| alert_row(r, m, now)).collect(),
+        alerts: alerts.iter().take(ALERTS_MAX).map(|(r, m)| alert_row(r, m, &rules, now)).collect(),
         timeline: timeline.iter().rev().map(|t| timeline_row(t, now)).collect(),
         notifications: notifications.iter().rev().take(NOTIFICATIONS_MAX).map(|n| notification_row(n, now)).collect(),
         why,

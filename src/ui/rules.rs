@@ -7,10 +7,13 @@ use super::frame::{Frame, page};
 use super::text;
 use crate::api::context::Shared;
 use crate::model::{Timestamp, duration};
-use crate::rules::{GroupView, Health, RuleKindView, RuleView};
+use crate::rules::{AlertView, GroupView, Health, RuleKindView, RuleView};
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
+
+/// Alerts of one rule on the page that are held because their source is silent; the API has all.
+const HELD_MAX: usize = 10;
 
 pub struct RuleRow {
     name: String,
@@ -21,6 +24,8 @@ pub struct RuleRow {
     error: String,
     evaluated: String,
     active: String,
+    /// Alerts whose source is silent, and since when.
+    held: Vec<String>,
 }
 
 pub struct GroupRows {
@@ -41,7 +46,7 @@ struct Page {
 
 fn row(rule: &RuleView, now: Timestamp) -> RuleRow {
     let (kind, state, hold, active) = match &rule.kind {
-        RuleKindView::Recording => ("recording rule", rule.health.as_str(), String::new(), String::new()),
+        RuleKindView::Recording { .. } => ("recording rule", rule.health.as_str(), String::new(), String::new()),
         RuleKindView::Alerting { state, for_, alerts, .. } => {
             let hold = if for_.is_zero() { String::new() } else { duration::format(*for_) };
             let firing = alerts.iter().filter(|a| a.state == "firing").count();
@@ -57,7 +62,13 @@ fn row(rule: &RuleView, now: Timestamp) -> RuleRow {
     let class = if rule.per_series { "on arrival" } else { "when its inputs have settled" };
     let latency =
         rule.arrival_latency.map_or(String::new(), |l| format!(", last after {:.1} ms", l.as_secs_f64() * 1e3));
+    let alerts: &[AlertView] = match &rule.kind {
+        RuleKindView::Recording { alerts } | RuleKindView::Alerting { alerts, .. } => alerts,
+    };
+    let lost = alerts.iter().filter_map(|a| Some((a, a.source_lost_since?)));
+    let held = lost.take(HELD_MAX).map(|(a, since)| format!("{} {}", a.labels, text::source_lost(since, now)));
     RuleRow {
+        held: held.collect(),
         name: rule.name.to_string(),
         kind,
         state,

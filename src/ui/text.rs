@@ -45,6 +45,11 @@ pub fn near(at: Timestamp, now: Timestamp) -> String {
     if text[..10] == clock(now)[..10] { text[11..].to_owned() } else { text }
 }
 
+/// Why an alert goes on: nothing says that it is over.
+pub fn source_lost(since: Timestamp, now: Timestamp) -> String {
+    format!("held: its source went silent at {}, not resolved", near(since, now))
+}
+
 /// The engine writes moments in full; people read `03:04:05 UTC`.
 pub fn humane(text: &str, now: Timestamp) -> String {
     let word = |word: &str| {
@@ -74,6 +79,13 @@ pub fn clock(at: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_lost_source_is_told() {
+        let now = Timestamp::parse_rfc3339("2026-01-02T03:04:05Z").unwrap();
+        let since = now - Duration::from_mins(9);
+        assert_eq!(source_lost(since, now), "held: its source went silent at 02:55:05 UTC, not resolved");
+    }
 
     #[test]
     fn lengths_are_short() {

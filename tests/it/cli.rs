@@ -210,6 +210,17 @@ fn rules_are_checked_and_tested_in_promtools_words() {
     check(&["check", "rules", "odd.yml"], 0, "that of a gauge");
     check(&["check", "rules", "--lint-fatal", "odd.yml"], 3, "no `for`");
     check(&["check", "rules", "--lint-fatal", "--lint", "none", "odd.yml"], 0, "SUCCESS");
+    put("twice.yml", "groups: [{name: g, rules: [{record: a, expr: b}, {record: a, expr: c}]}]\n");
+    check(&["check", "rules", "--lint-fatal", "--lint=duplicate-rules", "odd.yml"], 0, "SUCCESS");
+    check(&["check", "rules", "--lint-fatal", "--lint=duplicate-rules", "twice.yml"], 3, "same name and labels");
+    put("more.yml", "groups: [{name: g, owner: x, rules: [{alert: Down, expr: up == 0, for: 5m, team: y}]}]\n");
+    check(&["check", "rules", "more.yml"], 1, "more.yml:1:20: field owner not found");
+    check(&["check", "rules", "--ignore-unknown-fields", "more.yml"], 0, "SUCCESS: 1 rules found");
+    put("new.yml", "groups: [{name: g, rules: [{record: a, expr: 'info(b)'}]}]\n");
+    check(&["check", "rules", "new.yml"], 1, "function \"info\" is not enabled");
+    check(&["check", "rules", "--enable-feature=promql-experimental-functions", "new.yml"], 0, "SUCCESS");
+    check(&["check", "rules", "--enable-feature=promql-duration-expr", "new.yml"], 1, "\"info\" is not enabled");
+    check(&["check", "rules", "--enable-feature=nonsense", "new.yml"], 2, "promql-extended-range-selectors");
     check(&["check", "rules", "pass.test.yml"], 1, "field rule_files not found");
     check(&["check", "pass.test.yml"], 1, "run it with watchfire test");
     check(&["check", "config", "good.yml"], 1, "field groups not found");
@@ -218,6 +229,49 @@ fn rules_are_checked_and_tested_in_promtools_words() {
     check(&["test", "fail.test.yml", "--run", "up"], 0, "SUCCESS");
     check(&["test", "fail.test.yml", "--diff"], 1, "- Labels:{alertname=\"Down\", job=\"y\"}");
     check(&["test", "fail.test.yml", "--run", "("], 2, "--run");
+    put("more.test.yml", &test.replace("good.yml", "more.yml"));
+    check(&["test", "rules", "more.test.yml"], 1, "field owner not found");
+    check(&["test", "rules", "--ignore-unknown-fields", "more.test.yml"], 0, "SUCCESS");
+    put(
+        "new.test.yml",
+        "tests: [{promql_expr_test: [{expr: 'min_of(1, 2)', eval_time: 0, exp_samples: [{value: 1}]}]}]\n",
+    );
+    check(&["test", "rules", "new.test.yml"], 1, "function \"min_of\" is not enabled");
+    check(&["test", "rules", "--enable-feature", "promql-experimental-functions", "new.test.yml"], 0, "SUCCESS");
+    check(&["test", "rules", "--debug", "pass.test.yml"], 0, "DEBUG: Starting test down");
+    check(&["test", "rules", "--debug", "pass.test.yml"], 0, "{__name__=\"up\", job=\"x\"} =>\n0 @[0]\n0 @[60000]");
+    check(&["test", "rules", "--debug", "new.test.yml"], 1, "DEBUG: Test unnamed#0 finished, took");
+    check(&["test", "rules", "--junit=out.xml", "pass.test.yml", "fail.test.yml", "order.test.yml"], 1, "FAILED");
+    let junit = std::fs::read_to_string(dir.path().join("out.xml")).unwrap();
+    for part in [
+        "<testsuite name=\"pass.test.yml\" tests=\"1\" failures=\"0\" errors=\"0\"",
+        "<testcase name=\"down\"><failure>    name: down,&#xA;    alertname: Down, time: 6m,",
+        "<testcase name=\"unknown\"><error>order.test.yml: group name repeated",
+    ] {
+        assert!(junit.contains(part), "{junit}");
+    }
+    check(&["test", "rules", "--junit=no/such/out.xml", "pass.test.yml"], 1, "cannot write no/such/out.xml");
     check(&["test", "rules", "order.test.yml"], 1, "group name repeated in evaluation order: a");
     check(&["test", "rules", "nowhere.yml"], 1, "cannot read nowhere.yml");
+}
+
+#[test]
+fn rules_are_read_from_standard_input() {
+    let dir = folder("");
+    for (text, code, says) in [
+        ("groups: [{name: g, rules: [{alert: Down, expr: up == 0, for: 5m}]}]\n", 0, "SUCCESS: 1 rules found"),
+        ("groups: [{name: g, rules: [{alert: Down, expr: up ==}]}]\n", 1, "standard input:1:"),
+    ] {
+        let input = dir.path().join("input");
+        std::fs::write(&input, text).unwrap();
+        let out = std::process::Command::new(program())
+            .args(["check", "rules"])
+            .stdin(std::fs::File::open(&input).unwrap())
+            .current_dir(dir.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(code), "{said}");
+        assert!(said.contains("Checking standard input") && said.contains(says), "{said}");
+    }
 }

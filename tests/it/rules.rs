@@ -5,9 +5,12 @@
 
 mod arrival;
 
+use serde_json::{Value as Json, json};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use watchfire::rules::{RuleBody, RuleFile, file, unittest};
+use watchfire::promql::Features;
+use watchfire::rules::unittest::{self, RunOptions};
+use watchfire::rules::{Reading, RuleBody, RuleFile, file};
 
 fn yaml_files(dir: &Path, out: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(dir).unwrap() {
@@ -48,15 +51,21 @@ fn run(path: &Path) -> Result<(), String> {
 }
 
 fn run_named(path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<(), String> {
-    let test = unittest::parse(&std::fs::read_to_string(path).unwrap())?;
+    run_text(&std::fs::read_to_string(path).unwrap(), path, wanted)
+}
+
+fn run_text(text: &str, path: &Path, wanted: &dyn Fn(&str) -> bool) -> Result<(), String> {
+    let test = unittest::parse(text)?;
     let mut rules = Vec::new();
     for pattern in &test.rule_files {
         for file in glob(path.parent().unwrap(), pattern) {
             rules.push(load(&file)?);
         }
     }
-    let report = unittest::run(&test, &rules, wanted, false);
-    if report.passed() { Ok(()) } else { Err(report.failures.join("\n")) }
+    let all = test.tests.iter().filter(|t| wanted(&t.name));
+    let failures: Vec<String> =
+        all.flat_map(|one| unittest::run(&test, one, &rules, RunOptions::default()).failures).collect();
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
 
 #[test]
@@ -107,9 +116,9 @@ fn every_alert_says_what_to_do() {
 fn a_spoiled_expectation_fails_and_says_where() {
     let text = std::fs::read_to_string("rules/node.test.yml").unwrap().replace("value: 0.95", "value: 0.94");
     let test = unittest::parse(&text).unwrap();
-    let report = unittest::run(&test, &[load(Path::new("rules/node.yml")).unwrap()], &|_| true, false);
-    assert!(!report.passed());
-    let said = report.failures.join("\n");
+    let rules = [load(Path::new("rules/node.yml")).unwrap()];
+    let run = |one| unittest::run(&test, one, &rules, RunOptions::default()).failures;
+    let said = test.tests.iter().flat_map(run).collect::<Vec<_>>().join("\n");
     let want = "expr: \"instance:node_cpu_busy:ratio_rate5m\", time: 10m,\n        exp: {__name__=\"instance:node_cpu_busy:ratio_rate5m\", instance=\"a\"} 0.94\n        got:";
     assert!(said.contains("name: a busy machine") && said.contains(want), "{said}");
 }
@@ -127,6 +136,8 @@ fn rule_fixtures() {
     let table = table.as_array().unwrap();
     let mut files = Vec::new();
     yaml_files(&root, &mut files);
+    assert!(files.len() >= 29, "only {} files", files.len());
+    let mut told = 0;
     for path in files {
         let name = path.strip_prefix(&root).unwrap().to_string_lossy().into_owned();
         // Refused only under the legacy names, which are not the default.
@@ -137,10 +148,103 @@ fn rule_fixtures() {
                 assert!(bad, "{name}: {e}");
                 for case in table.iter().filter(|c| c["file"] == name.as_str()) {
                     assert!(e.contains(case["error_contains"].as_str().unwrap()), "{name}: {e}");
+                    told += 1;
                 }
             }
         }
     }
+    assert!(told >= 10 && told == table.len(), "{told} of {} errors", table.len());
+}
+
+/// promtool's own samples of rule files: what it accepts, refuses, and accepts when it is told to.
+#[test]
+fn promtool_rule_files() {
+    let Some(root) = conformance().map(|r| r.join("promtool-unittests/testdata")) else {
+        return shipped_rules_pass_their_tests();
+    };
+    let check = |name: &str, reading: Reading, expect: Option<&str>| {
+        let text = std::fs::read_to_string(root.join(name)).unwrap();
+        let said = file::parse_with(&text, name, reading).map_err(|all| all.iter().map(ToString::to_string).collect());
+        match (said, expect) {
+            (Ok(_), None) => {}
+            (Err(said), Some(expect)) => {
+                let said: Vec<String> = said;
+                assert!(said.iter().any(|e| e.contains(expect)), "{name}: {expect} not in {said:?}");
+            }
+            (said, expect) => panic!("{name}: {:?}, expected {expect:?}", said.map(|file| file.groups.len())),
+        }
+    };
+    let (strict, lenient) = (Reading::default(), Reading { ignore_unknown_fields: true, ..Reading::default() });
+    for name in [
+        "rules.yml",
+        "rules_duplicates.yml",
+        "prometheus-rules.lint.yml",
+        "bad-rules-error.yml",
+        "at-modifier.yml",
+        "negative-offset.yml",
+    ] {
+        check(name, strict, None);
+        check(name, lenient, None);
+    }
+    check("rules-bad.yml", strict, Some("error parsing template"));
+    check("bad-rules-syntax.yml", strict, Some("1:7: parse error: unexpected end of input"));
+    check("rules_extrafields.yml", strict, Some("not found"));
+    check("rules_extrafields.yml", lenient, None);
+    let all = Reading { features: Features::ALL, ..strict };
+    check("features.yml", all, None);
+    let functions = Features { experimental_functions: false, ..Features::ALL };
+    check("features.yml", Reading { features: functions, ..strict }, Some("function \"sort_by_label\" is not enabled"));
+    let ranges = Features { extended_range_selectors: false, ..Features::ALL };
+    let told = "anchored modifier is experimental and not enabled";
+    check("features.yml", Reading { features: ranges, ..strict }, Some(told));
+    let fills = Features { fill_modifiers: false, ..Features::ALL };
+    let told = "binop fill modifiers are experimental and not enabled";
+    check("features.yml", Reading { features: fills, ..strict }, Some(told));
+}
+
+/// Makes one expectation wrong; `None` when the file has none.
+fn spoil(test: &mut Json) -> Option<()> {
+    for one in test["tests"].as_array_mut()? {
+        let lists = ["alert_rule_test", "promql_expr_test"];
+        for (list, expected) in lists.iter().zip(["exp_alerts", "exp_samples"]) {
+            let Some(case) = one[*list].as_array_mut().and_then(|cases| cases.first_mut()) else { continue };
+            let surplus = json!({"exp_labels": {"spoiled": "yes"}, "labels": "spoiled", "value": 1});
+            let keep = |(key, _): &(&String, &Json)| (*key == "exp_labels") == (expected == "exp_alerts");
+            let surplus: serde_json::Map<String, Json> =
+                surplus.as_object()?.iter().filter(keep).map(|(k, v)| (k.clone(), v.clone())).collect();
+            match case[expected].as_array_mut() {
+                Some(all) => all.push(Json::Object(surplus)),
+                None => case[expected] = json!([surplus]),
+            }
+            return Some(());
+        }
+    }
+    None
+}
+
+#[test]
+fn a_spoiled_copy_of_any_unit_test_fails() {
+    let mut files = Vec::new();
+    match conformance() {
+        Some(root) => yaml_files(&root.join("rule-corpora"), &mut files),
+        None => yaml_files(Path::new("rules"), &mut files),
+    }
+    let mut spoiled = 0;
+    for path in files {
+        let text = std::fs::read_to_string(&path).unwrap();
+        if !text.contains("rule_files:") {
+            continue;
+        }
+        let mut test: Json = serde_saphyr::from_str(&text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+        if spoil(&mut test).is_none() {
+            continue;
+        }
+        let said = run_text(&test.to_string(), &path, &|_| true).expect_err("it was spoiled");
+        assert!(said.contains("spoiled"), "{}: {said}", path.display());
+        spoiled += 1;
+    }
+    let floor = if conformance().is_some() { 50 } else { 3 };
+    assert!(spoiled >= floor, "only {spoiled}");
 }
 
 /// Written for Prometheus 2, whose ranges included their left end: promtool 3.5 exits 1 for both too, for the same cases.
@@ -192,9 +296,11 @@ fn arrivals_and_slots_fire_the_same() {
         }
         let Ok(file) = load(&path) else { continue };
         let outcome = arrival::compare(file);
-        let of_file = outcome.alerts.iter().filter(|name| outcome.fired.contains(name.as_ref())).count();
         alerts += outcome.alerts.len();
-        fired += of_file;
+        fired += outcome.fired.len();
+        for (name, expr) in outcome.alerts.difference(&outcome.fired) {
+            println!("never fired: {} {name}: {expr}", path.file_name().unwrap().to_string_lossy());
+        }
         early += outcome.started_by_arrival;
     }
     println!("{fired} of {alerts} alerts fired, {early} started by an arrival");

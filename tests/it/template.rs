@@ -193,20 +193,27 @@ fn prometheus_table() {
         let world = World { samples: vector_literal(query), url: "http://testhost:9090/path/prefix" };
         let env: &dyn Env = if is_histogram(query) { &Histogram } else { &world };
         let mode = if case["html"] == true { Mode::Html } else { Mode::Text };
-        let result = TemplateSet::new(FUNCS, mode).parse("test", text).and_then(|t| t.execute_in(&input, env));
+        let set = TemplateSet::new(FUNCS, mode);
+        let told = |step: &str, e: &dyn std::fmt::Display| format!("error {step} template test: {e}");
+        let result = match set.parse("test", text) {
+            Ok(t) => t.execute_in(&input, env).map_err(|e| told("executing", &e)),
+            Err(e) => Err(told("parsing", &e)),
+        };
         // `missingkey=error` is an option that alert templates do not use.
         let expected = case["expected"].as_str().or(case["expected"]["go"].as_str().map(|_| histogram));
         let ok = match (&result, expected) {
             (Ok(out), Some(expected)) => out == expected,
             (Ok(_), None) => case["options_go"].as_str().is_some_and(|o| o.contains("missingkey=error")),
-            (Err(_), None) => true,
+            (Err(text), None) => case["error"].as_str().is_none_or(|error| text == error),
             (Err(_), Some(_)) => false,
         };
         if !ok {
             failures.push(format!("{text}\n  want {expected:?}\n  got  {result:?}"));
         }
     }
-    assert!(failures.is_empty(), "{} of {}:\n{}", failures.len(), table.as_array().unwrap().len(), failures.join("\n"));
+    let cases = table.as_array().unwrap().len();
+    assert!(failures.is_empty(), "{} of {cases}:\n{}", failures.len(), failures.join("\n"));
+    assert!(cases >= 45, "only {cases}");
     assert!(!VARS.is_empty());
 }
 

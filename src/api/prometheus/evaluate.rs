@@ -10,7 +10,7 @@ use super::super::params::Params;
 use super::json::{Answer, ResultDto};
 use super::reading::{invalid, limit, required_time, seconds, step, time, truncated, unparsed};
 use crate::model::Timestamp;
-use crate::promql::{EvalContext, EvalError, Evaluated, Plan, Type, Value, parse};
+use crate::promql::{EvalContext, EvalError, Evaluated, Plan, Type, Value, parse_with};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::Uri;
@@ -48,11 +48,12 @@ fn timeout(params: &Params) -> Result<Duration, ApiError> {
 
 fn wanted(context: &Context, params: &Params, limit: Option<usize>) -> Result<Wanted, ApiError> {
     let timeout = timeout(params)?;
+    let settings = context.settings.load();
+    let features = settings.features;
     let mut context = EvalContext {
-        subquery_step: context.settings.load().evaluation_interval,
+        subquery_step: settings.evaluation_interval,
         samples_max: SAMPLES_MAX,
         steps_max: POINTS_MAX as usize + 1,
-        experimental: true,
         ..EvalContext::default()
     };
     if let Some(text) = params.one("lookback_delta") {
@@ -62,7 +63,7 @@ fn wanted(context: &Context, params: &Params, limit: Option<usize>) -> Result<Wa
             context.lookback = Duration::from_secs_f64(seconds);
         }
     }
-    let expr = parse(params.one("query").unwrap_or("")).map_err(|e| unparsed("query", &e))?;
+    let expr = parse_with(params.one("query").unwrap_or(""), features).map_err(|e| unparsed("query", &e))?;
     Ok(Wanted { plan: Plan::new(&expr), limit, timeout, context })
 }
 

@@ -3,6 +3,7 @@
 //! Never: touches a series.
 //! Start at [`parse_query`].
 
+use super::super::context::{Context, Shared};
 use super::super::dto::success;
 use super::super::error::ApiError;
 use super::super::params::Params;
@@ -10,24 +11,26 @@ use super::reading::unparsed;
 use crate::model::Matcher;
 use crate::model::labels::METRIC_NAME;
 use crate::promql::ast::{Aggregate, At, Binary, Boundary, Call, Cardinality, Expr, Matching, Selector};
-use crate::promql::{parse, print_number};
+use crate::promql::{parse_with, print_number};
 use axum::body::Bytes;
+use axum::extract::State;
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use serde_json::{Value as Json, json};
 use std::time::Duration;
 
-fn read(uri: &Uri, body: &[u8]) -> Result<Expr, ApiError> {
+fn read(context: &Context, uri: &Uri, body: &[u8]) -> Result<Expr, ApiError> {
     let params = Params::with_form(uri, body);
-    parse(params.one("query").unwrap_or("")).map_err(|e| unparsed("query", &e))
+    let features = context.settings.load().features;
+    parse_with(params.one("query").unwrap_or(""), features).map_err(|e| unparsed("query", &e))
 }
 
-pub async fn format_query(uri: Uri, body: Bytes) -> Result<Response, ApiError> {
-    Ok(success(read(&uri, &body)?.pretty()).into_response())
+pub async fn format_query(State(context): Shared, uri: Uri, body: Bytes) -> Result<Response, ApiError> {
+    Ok(success(read(&context, &uri, &body)?.pretty()).into_response())
 }
 
-pub async fn parse_query(uri: Uri, body: Bytes) -> Result<Response, ApiError> {
-    Ok(success(tree(&read(&uri, &body)?)).into_response())
+pub async fn parse_query(State(context): Shared, uri: Uri, body: Bytes) -> Result<Response, ApiError> {
+    Ok(success(tree(&read(&context, &uri, &body)?)).into_response())
 }
 
 fn millis(d: Duration) -> Json {
@@ -147,6 +150,7 @@ fn tree(expr: &Expr) -> Json {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::promql::parse;
 
     #[test]
     fn trees_have_prometheus_shape() {

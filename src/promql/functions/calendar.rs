@@ -106,7 +106,7 @@ fn timestamp(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
     let mut out = Vec::new();
     if let Node::Selector(s) = &args[0] {
         let series = eval.series(s.index);
-        eval.each_latest(&series, s, at, |series, point| {
+        eval.each_latest_for_timestamp(&series, s, at, |series, point| {
             let value = SampleValue::Float(point.t.as_secs_f64());
             out.push(Elem { labels: series.labels().clone(), value, drop_name: true });
         })?;
@@ -125,7 +125,7 @@ fn start_timestamp(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
     let mut out = Vec::new();
     if let Node::Selector(s) = &args[0] {
         let series = eval.series(s.index);
-        eval.each_latest(&series, s, at, |series, point| {
+        eval.each_latest_for_timestamp(&series, s, at, |series, point| {
             let mut start = 0.0;
             series.starts(point.t - std::time::Duration::from_millis(1), point.t, |_, s| start = s.as_secs_f64());
             out.push(Elem { labels: series.labels().clone(), value: SampleValue::Float(start), drop_name: true });

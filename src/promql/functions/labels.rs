@@ -55,10 +55,13 @@ fn label_replace(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
         (eval.string(target, at)?, eval.string(replacement, at)?, eval.string(source, at)?);
     check_name(&target, "label_replace")?;
     let mut elems = eval.vector(vector, at)?;
+    let references = replacement.matches('$').count();
     let mut text = String::new();
     for e in &mut elems {
         text.clear();
         let labels = e.labels.clone();
+        // At most so long: each reference may stand for the whole text.
+        eval.spend_bytes(replacement.len() + references.saturating_mul(labels.value(&source).len()))?;
         let Some(found) = pattern.regex().captures(labels.value(&source)) else { continue };
         found.expand(&replacement, &mut text);
         put(e, &target, &text);
@@ -73,6 +76,8 @@ fn label_join(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
     let mut elems = eval.vector(&args[0], at)?;
     for e in &mut elems {
         let values: Vec<&str> = sources.iter().map(|source| e.labels.value(source)).collect();
+        let separators = separator.len().saturating_mul(values.len());
+        eval.spend_bytes(values.iter().fold(separators, |sum, value| sum + value.len()))?;
         let joined = values.join(&separator);
         put(e, &target, &joined);
     }

@@ -153,7 +153,7 @@ fn described(c: char) -> String {
 }
 
 /// Go's `strconv.ParseInt(s, 0, 64)`, then `ParseFloat`: hex, octal with a leading zero, underscores between digits.
-pub(super) fn number_value(text: &str) -> std::result::Result<f64, String> {
+pub fn number_value(text: &str) -> std::result::Result<f64, String> {
     let refuse = |why: &str| Err(format!("error parsing number: strconv.ParseFloat: parsing {}: {why}", Quoted(text)));
     let bytes = text.as_bytes();
     for (i, b) in bytes.iter().enumerate() {

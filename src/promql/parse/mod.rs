@@ -6,6 +6,7 @@
 mod check;
 mod duration;
 mod error;
+mod features;
 mod lex;
 mod literal;
 mod operators;
@@ -17,4 +18,6 @@ mod token;
 mod tests;
 
 pub use error::ParseError;
-pub use parser::{parse, parse_selector};
+pub use features::Features;
+pub use literal::number_value;
+pub use parser::{parse, parse_selector, parse_with};

@@ -4,7 +4,7 @@
 //! Start at [`Parser::binaries`].
 
 use super::super::ast::{Binary, BinaryOp, Cardinality, Expr, Matching};
-use super::error::Result;
+use super::error::{Result, refuse};
 use super::parser::{Parser, is_sign};
 use super::token::{Keyword, Kind};
 
@@ -42,6 +42,10 @@ impl Parser<'_> {
                 matching.card = Cardinality::ManyToMany;
             }
             let right = self.expr(right_power(op))?;
+            let is_filled = matching.fill_left.is_some() || matching.fill_right.is_some();
+            if is_filled && !self.features.fill_modifiers {
+                return refuse(left.place(), "binop fill modifiers are experimental and not enabled");
+            }
             let matching = Some(matching);
             left = Expr::Binary(Box::new(Binary { op, left, right, return_bool, matching, op_place }));
         }

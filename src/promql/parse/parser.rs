@@ -8,15 +8,21 @@ use super::super::functions;
 use super::super::print::Quoted;
 use super::check::check;
 use super::error::{EXPR_MAX_BYTES, NESTING_MAX, OPERATORS_MAX, ParseError, Result, error_at, refuse};
+use super::features::{EXPERIMENTAL_FLAG, Features};
 use super::lex::Lexer;
 use super::literal::{duration_seconds, number_value, string_value};
 use super::operators::UNARY;
 use super::token::{Keyword, Kind, Token};
 use crate::model::Matcher;
 
-/// Reads and checks an expression.
+/// Reads and checks an expression of the whole language.
 pub fn parse(text: &str) -> Result<Expr> {
-    let mut parser = Parser::new(text)?;
+    parse_with(text, Features::ALL)
+}
+
+/// Reads and checks an expression of the stable language and of what is switched on besides.
+pub fn parse_with(text: &str, features: Features) -> Result<Expr> {
+    let mut parser = Parser::new(text, features)?;
     if parser.peek()?.kind == Kind::End {
         let place = if text.is_empty() { "unknown position" } else { "1:1" };
         return Err(ParseError::Syntax(format!("{place}: parse error: no expression found in input")));
@@ -29,7 +35,7 @@ pub fn parse(text: &str) -> Result<Expr> {
 
 /// Reads an instant selector alone, as `match[]` of the HTTP interface has it.
 pub fn parse_selector(text: &str) -> Result<Selector> {
-    let mut parser = Parser::new(text)?;
+    let mut parser = Parser::new(text, Features::ALL)?;
     let token = parser.peek()?;
     if !token.kind.is_metric_name() && token.kind != Kind::LeftBrace {
         return Err(parser.unexpected("", ""));
@@ -44,6 +50,7 @@ pub fn parse_selector(text: &str) -> Result<Selector> {
 
 pub(super) struct Parser<'a> {
     text: &'a str,
+    pub features: Features,
     lexer: Lexer<'a>,
     ahead: Option<Token>,
     /// The token that was taken last.
@@ -55,12 +62,12 @@ pub(super) struct Parser<'a> {
 }
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a str) -> Result<Self> {
+    fn new(text: &'a str, features: Features) -> Result<Self> {
         if text.len() > EXPR_MAX_BYTES {
             return Err(ParseError::TooLarge("text", EXPR_MAX_BYTES));
         }
         let last = Place { start: 0, end: 0, line: 1, column: 1 };
-        Ok(Self { text, lexer: Lexer::new(text), ahead: None, last, depth: 0, operators: 0, aggregations: 0 })
+        Ok(Self { text, features, lexer: Lexer::new(text), ahead: None, last, depth: 0, operators: 0, aggregations: 0 })
     }
 
     /// The next token, which stays the next one.
@@ -226,6 +233,9 @@ impl<'a> Parser<'a> {
         let Some(function) = functions::lookup(name) else {
             return refuse(token.place, format!("unknown function with name {}", Quoted(name)));
         };
+        if function.experimental && !self.features.experimental_functions {
+            return refuse(token.place, format!("function {} is not enabled", Quoted(name)));
+        }
         Ok(Expr::Call(Call { function, args, place: token.place.to(self.last) }))
     }
 
@@ -267,6 +277,10 @@ impl<'a> Parser<'a> {
         let got = args.len();
         if got == 0 {
             return refuse(place, "no arguments for aggregate expression provided");
+        }
+        if op.is_experimental() && !self.features.experimental_functions {
+            let name = op.as_str();
+            return refuse(place, format!("{name}() is experimental and must be enabled with {EXPERIMENTAL_FLAG}"));
         }
         let mut args = args.into_iter();
         let (param, expr) = if wanted == 2 { (args.next(), args.next()) } else { (None, args.next()) };

@@ -212,6 +212,9 @@ impl Parser<'_> {
         let word = if boundary == Boundary::Anchored { "anchored" } else { "smoothed" };
         self.next()?;
         let (place, end) = (expr.place(), self.last);
+        if !self.features.extended_range_selectors {
+            return refuse(place, format!("{word} modifier is experimental and not enabled"));
+        }
         let selector = match expr {
             Expr::Selector(s) => s,
             Expr::Range(r) => {

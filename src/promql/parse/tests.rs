@@ -3,7 +3,7 @@
 //! Never: looks at values.
 //! Start at the tests; the public tables are in `tests/it/promql/tables.rs`.
 
-use super::parse;
+use super::{Features, parse, parse_with};
 
 fn check(text: &str, printed: &str) {
     let expr = parse(text).unwrap_or_else(|e| panic!("{text}: {e}"));
@@ -85,6 +85,44 @@ fn refuses_as_prometheus_does() {
 }
 
 #[test]
+fn what_is_experimental_has_a_switch_of_its_own() {
+    let functions = Features { experimental_functions: true, ..Features::default() };
+    let ranges = Features { extended_range_selectors: true, ..Features::default() };
+    let fills = Features { fill_modifiers: true, ..Features::default() };
+    for (text, switch, message) in [
+        ("sum(info(a))", functions, "1:5: parse error: function \"info\" is not enabled"),
+        ("step() + 1", functions, "1:1: parse error: function \"step\" is not enabled"),
+        ("1 + max_of(1, 2)", functions, "1:5: parse error: function \"max_of\" is not enabled"),
+        ("mad_over_time(a[5m])", functions, "1:1: parse error: function \"mad_over_time\" is not enabled"),
+        (
+            "b or limitk(2, a)",
+            functions,
+            "1:6: parse error: limitk() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+        ),
+        (
+            "limit_ratio by (x) (0.5, a)",
+            functions,
+            "1:1: parse error: limit_ratio() is experimental and must be enabled with --enable-feature=promql-experimental-functions",
+        ),
+        ("rate(a[5m] anchored)", ranges, "1:6: parse error: anchored modifier is experimental and not enabled"),
+        ("a smoothed", ranges, "1:1: parse error: smoothed modifier is experimental and not enabled"),
+        ("1 + (a * fill(0) b)", fills, "1:6: parse error: binop fill modifiers are experimental and not enabled"),
+        ("a - on (x) fill_left(1) b", fills, "1:1: parse error: binop fill modifiers are experimental and not enabled"),
+    ] {
+        let stable = parse_with(text, Features::default()).expect_err(text).to_string();
+        assert_eq!(stable, message, "{text}");
+        assert!(parse_with(text, switch).is_ok(), "{text}");
+        for other in [functions, ranges, fills].into_iter().filter(|other| *other != switch) {
+            assert_eq!(parse_with(text, other).expect_err(text).to_string(), message, "{text}");
+        }
+    }
+    // Stable since Prometheus 3.14; the words are names of metrics where they are no modifiers.
+    for text in ["a[step() + 1m]", "a offset -range()", "a[max_of(1m, 2m)]", "limitk + fill", "info{smoothed=\"x\"}"] {
+        assert!(parse_with(text, Features::default()).is_ok(), "{text}");
+    }
+}
+
+#[test]
 fn giants_are_refused() {
     for text in [
         "(".repeat(65) + "1" + &")".repeat(65),
@@ -93,6 +131,7 @@ fn giants_are_refused() {
         "a".repeat(super::error::EXPR_MAX_BYTES + 1),
         "a".to_owned() + &"[1m:]".repeat(300),
         "a[".to_owned() + &"(".repeat(100) + "1m]",
+        "a{b=~\"(x{1000}){1000}\"}".to_owned(),
     ] {
         assert!(parse(&text).is_err());
     }

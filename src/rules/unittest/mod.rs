@@ -1,5 +1,5 @@
 //! promtool's unit tests of rules: series in, time passes, alerts and samples compared.
-//! In: a test file's text and the rule files it names, already read. Out: [`Report`] in promtool's words.
+//! In: a test file's text and the rule files it names, already read. Out: [`TestReport`] in promtool's words.
 //! Never: opens a file or asks a clock.
 //! Start at [`parse`], then [`run`].
 
@@ -9,4 +9,4 @@ mod run;
 
 pub use file::{TestCase, TestFile, parse};
 pub use notation::{histogram, series_labels, values};
-pub use run::{Report, run};
+pub use run::{RunOptions, TestReport, run};

@@ -44,12 +44,17 @@ pub fn series_labels(text: &str) -> Result<Labels, String> {
     Ok(Labels::from_pairs(pairs))
 }
 
-/// Reads the values of a series, one per interval.
+/// Reads the values of a series, one per interval: Prometheus' grammar of series descriptions, nothing more.
 pub fn values(text: &str) -> Result<Vec<Option<SampleValue>>, String> {
     let mut out = Vec::new();
-    let mut rest = text.trim();
+    let mut rest = text.trim_start();
     while !rest.is_empty() {
-        rest = if rest.starts_with("{{") { histograms(rest, &mut out)? } else { plain(rest, &mut out)? };
+        let before = rest;
+        rest = item(rest, &mut out)?;
+        let item = &before[..before.len() - rest.len()];
+        if !rest.is_empty() && !rest.starts_with(char::is_whitespace) {
+            return Err(format!("unexpected {rest:?} after {item:?}"));
+        }
         rest = rest.trim_start();
         if out.len() > VALUES_MAX {
             return Err(format!("more than {VALUES_MAX} values"));
@@ -58,96 +63,120 @@ pub fn values(text: &str) -> Result<Vec<Option<SampleValue>>, String> {
     Ok(out)
 }
 
-fn count(text: &str) -> Result<usize, String> {
-    let n: usize = text.parse().map_err(|_| format!("bad repetition {text:?}"))?;
-    if n > VALUES_MAX { Err(format!("more than {VALUES_MAX} values")) } else { Ok(n) }
-}
-
-/// One token without spaces.
-fn plain<'a>(text: &'a str, out: &mut Vec<Option<SampleValue>>) -> Result<&'a str, String> {
-    let end = text.find(char::is_whitespace).unwrap_or(text.len());
-    let (token, rest) = text.split_at(end);
-    let bad = || format!("bad value {token:?}");
-    if let Some(times) = token.strip_prefix('_') {
-        let n = times.strip_prefix('x').map_or(Ok(1), count)?;
-        out.extend(std::iter::repeat_n(None, n));
+/// One item; what follows it comes back.
+fn item<'a>(text: &'a str, out: &mut Vec<Option<SampleValue>>) -> Result<&'a str, String> {
+    if let Some(rest) = text.strip_prefix('_') {
+        let (times, rest) = repetition(rest)?;
+        out.extend(std::iter::repeat_n(None, times.unwrap_or(1)));
         return Ok(rest);
     }
-    if let Some(times) = token.strip_prefix("stale") {
-        let n = times.strip_prefix('x').map_or(Ok(0), count)?;
-        out.extend(std::iter::repeat_n(Some(SampleValue::Float(stale_marker())), n + 1));
-        return Ok(rest);
+    if text.starts_with("{{") {
+        return histograms(text, out);
     }
-    let used = number_len(token);
-    let first: f64 = token[..used].parse().map_err(|_| bad())?;
-    let tail = &token[used..];
-    if tail.is_empty() {
-        out.push(Some(SampleValue::Float(first)));
-        return Ok(rest);
-    }
-    let (step, times) = if let Some(times) = tail.strip_prefix('x') {
-        (0.0, times)
-    } else {
-        let sign = if tail.starts_with('-') { -1.0 } else { 1.0 };
-        let tail = tail.strip_prefix(['+', '-']).ok_or_else(bad)?;
-        let used = number_len(tail);
-        let step: f64 = tail[..used].parse().map_err(|_| bad())?;
-        (sign * step, tail[used..].strip_prefix('x').ok_or_else(bad)?)
+    let (first, tail) = value(text)?;
+    let (step, tail) = match tail.chars().next() {
+        Some('+' | '-') => signed(tail).map(|(step, tail)| (Some(step), tail))?,
+        _ => (None, tail),
     };
-    let mut value = first;
-    for _ in 0..=count(times)? {
-        out.push(Some(SampleValue::Float(value)));
-        value += step;
+    let (times, tail) = repetition(tail)?;
+    if step.is_some() && times.is_none() {
+        return Err(format!("a step without a repetition: {text:?}"));
     }
-    Ok(rest)
+    let mut value = first;
+    for _ in 0..=times.unwrap_or(0) {
+        out.push(Some(SampleValue::Float(value)));
+        // A stale marker that is repeated stays one.
+        if let Some(step) = step {
+            value += step;
+        }
+    }
+    Ok(tail)
 }
 
-/// How many bytes of the text are one number. `0x5` is a zero and a repetition.
-fn number_len(text: &str) -> usize {
+/// `x3`, if it is there.
+fn repetition(text: &str) -> Result<(Option<usize>, &str), String> {
+    let Some(rest) = text.strip_prefix('x') else { return Ok((None, text)) };
+    let (digits, rest) = rest.split_at(rest.bytes().take_while(u8::is_ascii_digit).count());
+    let n: usize = digits.parse().map_err(|_| format!("invalid repetition in series values: {text:?}"))?;
+    if n > VALUES_MAX { Err(format!("more than {VALUES_MAX} values")) } else { Ok((Some(n), rest)) }
+}
+
+/// A number, with or without a sign, or `stale`.
+fn value(text: &str) -> Result<(f64, &str), String> {
+    if word_of(text) == "stale" {
+        return Ok((stale_marker(), &text["stale".len()..]));
+    }
+    if text.starts_with(['+', '-']) { signed(text) } else { number(text) }
+}
+
+fn signed(text: &str) -> Result<(f64, &str), String> {
+    let (v, rest) = number(&text[1..])?;
+    Ok((if text.starts_with('-') { -v } else { v }, rest))
+}
+
+/// What an identifier could be.
+fn word_of(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_' && c != ':').unwrap_or(text.len());
+    &text[..end]
+}
+
+/// A number without a sign. `0x5` is a zero and a repetition.
+fn number(text: &str) -> Result<(f64, &str), String> {
+    let bad = || format!("expected a number or \"stale\": {text:?}");
+    if text.starts_with(|c: char| c.is_ascii_alphabetic()) {
+        let word = word_of(text);
+        let v = match word.to_ascii_lowercase().as_str() {
+            "inf" => f64::INFINITY,
+            "nan" => f64::NAN,
+            _ => return Err(bad()),
+        };
+        return Ok((v, &text[word.len()..]));
+    }
     let bytes = text.as_bytes();
-    let mut i = usize::from(text.starts_with(['+', '-']));
-    let lower = text[i..].to_ascii_lowercase();
-    for word in ["infinity", "inf", "nan"] {
-        if lower.starts_with(word) {
-            return i + word.len();
-        }
+    let mut end = 0;
+    while let Some(b'0'..=b'9' | b'.' | b'_' | b'e' | b'E') = bytes.get(end) {
+        let is_exponent = matches!(bytes[end], b'e' | b'E');
+        end += 1;
+        end += usize::from(is_exponent && matches!(bytes.get(end), Some(b'+' | b'-')));
     }
-    while i < bytes.len() {
-        match bytes[i] {
-            b'0'..=b'9' | b'.' => i += 1,
-            b'e' | b'E' => {
-                i += 1;
-                i += usize::from(matches!(bytes.get(i), Some(b'+' | b'-')));
-            }
-            _ => break,
-        }
+    if end == 0 {
+        return Err(bad());
     }
-    i
+    Ok((promql::number_value(&text[..end])?, &text[end..]))
 }
 
 /// `{{…}}`, `{{…}}x3`, `{{…}}+{{…}}x3`.
 fn histograms<'a>(text: &'a str, out: &mut Vec<Option<SampleValue>>) -> Result<&'a str, String> {
-    let (first, mut rest) = one_histogram(text)?;
+    let (mut value, mut rest) = one_histogram(text)?;
     let mut step = None;
-    if let Some(next) = rest.strip_prefix(['+', '-']) {
-        let (h, tail) = one_histogram(next)?;
-        step = Some((h, if rest.starts_with('-') { -1.0 } else { 1.0 }));
+    if rest.starts_with(['+', '-']) {
+        let is_added = rest.starts_with('+');
+        let (h, tail) = one_histogram(&rest[1..])?;
+        step = Some((h, is_added));
         rest = tail;
     }
-    let mut n = 0;
-    if let Some(times) = rest.strip_prefix('x') {
-        let digits = times.bytes().take_while(u8::is_ascii_digit).count();
-        n = count(&times[..digits])?;
-        rest = &times[digits..];
+    let (times, rest) = repetition(rest)?;
+    if step.is_some() && times.is_none() {
+        return Err(format!("a step without a repetition: {text:?}"));
     }
-    let mut value = first;
-    for _ in 0..=n {
-        out.push(Some(SampleValue::Histogram(value.clone().into())));
-        if let Some((h, sign)) = &step {
-            value = added(&value, h, *sign)?;
+    for i in 0..=times.unwrap_or(0) {
+        if i > 0
+            && let Some((step, is_added)) = &step
+        {
+            value = stepped(&value, step, *is_added)?;
         }
+        out.push(Some(SampleValue::Histogram(value.clone().into())));
     }
     Ok(rest)
+}
+
+fn stepped(value: &Histogram, step: &Histogram, is_added: bool) -> Result<Histogram, String> {
+    if value.schema > step.schema {
+        let (from, to) = (step.schema, value.schema);
+        return Err(format!("error combining histograms: cannot merge from schema {from} to {to}"));
+    }
+    let next = promql::stepped_histogram(value, step, is_added);
+    next.ok_or_else(|| "error combining histograms: their bounds differ".to_owned())
 }
 
 fn one_histogram(text: &str) -> Result<(Histogram, &str), String> {
@@ -161,41 +190,48 @@ pub fn histogram(text: &str) -> Result<Histogram, String> {
     let inner = text.trim().strip_prefix("{{").and_then(|t| t.strip_suffix("}}")).ok_or_else(bad)?;
     let mut h = Histogram::default();
     let (mut offset, mut n_offset) = (0i32, 0i32);
-    let mut rest = inner.trim_start();
+    let mut seen: Vec<String> = Vec::new();
+    let mut rest = inner;
+    if inner.trim().is_empty() {
+        rest = "";
+    }
     while !rest.is_empty() {
         let (key, tail) = rest.split_once(':').ok_or_else(bad)?;
+        let key = key.to_ascii_lowercase();
+        if seen.contains(&key) {
+            return Err(format!("duplicate key {key:?} in histogram"));
+        }
         let (value, tail) = match tail.strip_prefix('[') {
             Some(list) => list.split_once(']').ok_or_else(bad)?,
             None => tail.split_at(tail.find(char::is_whitespace).unwrap_or(tail.len())),
         };
-        let number = || value.trim().parse::<f64>().map_err(|_| bad());
-        let list =
-            || value.split_whitespace().map(|v| v.parse::<f64>().map_err(|_| bad())).collect::<Result<Vec<f64>, _>>();
-        match key.trim() {
-            "schema" => h.schema = number()? as i32,
-            "sum" => h.sum = number()?,
-            "count" => h.count = number()?,
-            "z_bucket" => h.zero_count = number()?,
-            "z_bucket_w" => h.zero_threshold = number()?,
-            "buckets" => h.positive_buckets = list()?,
-            "n_buckets" => h.negative_buckets = list()?,
-            "offset" => offset = number()? as i32,
-            "n_offset" => n_offset = number()? as i32,
-            "custom_values" => {
-                h.custom_values = list()?;
-                h.schema = CUSTOM_BUCKETS_SCHEMA;
-            }
+        match key.as_str() {
+            "schema" => h.schema = value.parse().map_err(|_| bad())?,
+            "sum" => h.sum = part(value)?,
+            "count" => h.count = part(value)?,
+            "z_bucket" => h.zero_count = part(value)?,
+            "z_bucket_w" => h.zero_threshold = Some(part(value)?).filter(|v| *v >= 0.0).ok_or_else(bad)?,
+            "buckets" => h.positive_buckets = list(value)?,
+            "n_buckets" => h.negative_buckets = list(value)?,
+            "offset" => offset = value.parse().map_err(|_| bad())?,
+            "n_offset" => n_offset = value.parse().map_err(|_| bad())?,
+            "custom_values" => h.custom_values = list(value)?,
             "counter_reset_hint" => {
-                h.reset_hint = match value.trim() {
+                h.reset_hint = match value.to_ascii_lowercase().as_str() {
+                    "unknown" => ResetHint::Unknown,
                     "reset" => ResetHint::Yes,
                     "not_reset" => ResetHint::No,
                     "gauge" => ResetHint::Gauge,
-                    _ => ResetHint::Unknown,
+                    _ => return Err(bad()),
                 }
             }
             _ => return Err(bad()),
         }
+        seen.push(key);
         rest = tail.trim_start();
+        if !rest.is_empty() && rest.len() == tail.len() {
+            return Err(bad());
+        }
     }
     let spans = |buckets: &[f64], offset| {
         if buckets.is_empty() { Vec::new() } else { vec![Span { offset, length: buckets.len() as u32 }] }
@@ -203,6 +239,20 @@ pub fn histogram(text: &str) -> Result<Histogram, String> {
     h.positive_spans = spans(&h.positive_buckets, offset);
     h.negative_spans = spans(&h.negative_buckets, n_offset);
     Ok(h)
+}
+
+/// A number of a histogram: a minus may stand before it, no plus.
+fn part(text: &str) -> Result<f64, String> {
+    let (v, rest) = if text.starts_with('-') { signed(text) } else { number(text) }?;
+    if rest.is_empty() { Ok(v) } else { Err(format!("not a number: {text:?}")) }
+}
+
+/// Numbers of a list that is not empty.
+fn list(text: &str) -> Result<Vec<f64>, String> {
+    if text.is_empty() || text.starts_with(char::is_whitespace) {
+        return Err(format!("expected a number at the start of [{text}]"));
+    }
+    text.split_whitespace().map(part).collect()
 }
 
 /// The notation of a histogram, as [`histogram`] reads it; what is zero is left out.
@@ -260,42 +310,6 @@ pub(super) fn by_index(spans: &[Span], buckets: &[f64]) -> BTreeMap<i32, f64> {
     out
 }
 
-fn added(a: &Histogram, b: &Histogram, sign: f64) -> Result<Histogram, String> {
-    if a.schema != b.schema || a.custom_values != b.custom_values || a.zero_threshold != b.zero_threshold {
-        return Err("histograms of different bucket layouts cannot be stepped".to_owned());
-    }
-    let merge = |a: BTreeMap<i32, f64>, b: BTreeMap<i32, f64>| {
-        let mut all = a;
-        for (i, count) in b {
-            *all.entry(i).or_default() += sign * count;
-        }
-        let (Some(first), Some(last)) = (all.keys().next().copied(), all.keys().last().copied()) else {
-            return (Vec::new(), Vec::new());
-        };
-        let buckets: Vec<f64> = (first..=last).map(|i| all.get(&i).copied().unwrap_or(0.0)).collect();
-        (vec![Span { offset: first, length: buckets.len() as u32 }], buckets)
-    };
-    let side = |h: &Histogram, positive: bool| {
-        if positive {
-            by_index(&h.positive_spans, &h.positive_buckets)
-        } else {
-            by_index(&h.negative_spans, &h.negative_buckets)
-        }
-    };
-    let (positive_spans, positive_buckets) = merge(side(a, true), side(b, true));
-    let (negative_spans, negative_buckets) = merge(side(a, false), side(b, false));
-    Ok(Histogram {
-        zero_count: a.zero_count + sign * b.zero_count,
-        count: a.count + sign * b.count,
-        sum: a.sum + sign * b.sum,
-        positive_spans,
-        positive_buckets,
-        negative_spans,
-        negative_buckets,
-        ..a.clone()
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -321,7 +335,46 @@ mod tests {
         check("_x3 stale", "_ _ _ stale");
         check("1e3+.5x1 -1.5x1 NaN +Inf", "1000 1000.5 -1.5 -1.5 NaN inf");
         check("{{count:2 buckets:[2]}}+{{count:1 buckets:[1]}}x2 {{}}", "h2 h3 h4 h0");
-        for bad in ["a", "1x", "1+x3", "{{a:1}}", "1x99999999"] {
+        check("1_000 .5 5. 017", "1000 0.5 5 15");
+        check("1 +1 -inf _x0 stale+1x1", "1 1 -inf stale NaN");
+        check("{{count:1}}x2 3", "h1 h1 h1 3");
+        check("{{schema:1 count:1}}+{{schema:2 count:1}}x1 {{Count:1 buckets:[1 2 ]}} {{ }}", "h1 h2 h1 h0");
+        check("{{sum:NaN count:Inf}} {{schema:-53 count:3 custom_values:[1] buckets:[3]}}x0", "hinf h3");
+        // What promtool refuses.
+        for bad in [
+            "a",
+            "1x",
+            "1+x3",
+            "1+1",
+            "1--2x3",
+            "1+Infx2",
+            "-infx1",
+            "1x2.5",
+            "1x2x3",
+            "1x99999999",
+            "1h",
+            "1,2",
+            "1 3 _a4",
+            "_ _x2_x3",
+            "stale2",
+            "stalex2",
+            "STALE",
+            "{{a:1}}",
+            "{{count:1}}1",
+            "{{count:1}}+{{count:1}}",
+            "{{count:1 count:2}}",
+            "{{count:1 sum:+2}}",
+            "{{count: 1}}",
+            "{{ count:1 }}",
+            "{{count:0x10}}",
+            "{{schema:1.5}}",
+            "{{buckets:[]}}",
+            "{{buckets:[ 1 2]}}",
+            "{{buckets:[1]sum:2}}",
+            "{{z_bucket_w:-1}}",
+            "{{counter_reset_hint:foo}}",
+            "{{schema:2 count:1}}+{{schema:1 count:1}}x2",
+        ] {
             assert!(values(bad).is_err(), "{bad}");
         }
     }

@@ -1,14 +1,15 @@
 //! Runs unit tests: every group at every evaluation interval, then the comparisons.
-//! In: a test file and its rule files. Out: [`Report`].
+//! In: a test of a file, and the rule files. Out: [`TestReport`].
 //! Never: stops at the first difference of a test.
 //! Start at [`run`].
 
 use super::file::{AlertCase, ExprCase, TestCase, TestFile};
 use super::notation::{self, by_index};
+use crate::model::labels::METRIC_NAME;
 use crate::model::quote::quote;
 use crate::model::sample::ResetHint;
-use crate::model::{Histogram, Labels, SampleValue, Timestamp, duration};
-use crate::promql::{self, EvalContext, Plan, Value};
+use crate::model::{Histogram, Labels, MatchOp, Matcher, SampleValue, Timestamp, duration};
+use crate::promql::{self, EvalContext, Features, Plan, Value};
 use crate::rules::{RuleFile, RuleSet, RuleSetConfig};
 use crate::series::{Head, HeadConfig};
 use crate::template::float_g;
@@ -21,38 +22,46 @@ const STEPS_MAX: u64 = 1_000_000;
 /// Longer than every test: Go's durations end after 292 years.
 const WINDOW: Duration = Duration::from_hours(300 * 365 * 24);
 
-/// What a test file came to.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Report {
-    /// One text per failed test, in promtool's layout; empty when all passed.
-    pub failures: Vec<String>,
-    /// How many tests were run.
-    pub tests: usize,
+/// How tests are run, and what is said of them.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RunOptions {
+    /// Of what differs, only the lines that do.
+    pub diff: bool,
+    /// All series at the end of a test are shown.
+    pub dump: bool,
+    /// What expressions may use besides the stable language.
+    pub features: Features,
 }
 
-impl Report {
+/// What one test came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TestReport {
+    /// One text for everything that failed, in promtool's layout; empty when the test passed.
+    pub failures: Vec<String>,
+    /// The series at the end, when they were asked for and the rules ran so far.
+    pub dump: Option<String>,
+}
+
+impl TestReport {
     pub fn passed(&self) -> bool {
         self.failures.is_empty()
     }
 }
 
-/// Runs the tests whose name `wanted` accepts, on the rules of `rule_files`. With `diff` only lines that differ are shown.
-pub fn run(file: &TestFile, rule_files: &[RuleFile], wanted: &dyn Fn(&str) -> bool, diff: bool) -> Report {
-    let mut report = Report::default();
-    for test in file.tests.iter().filter(|t| wanted(&t.name)) {
-        report.tests += 1;
-        let failures = run_test(file, test, rule_files, diff);
-        if !failures.is_empty() {
-            let title = if test.name.is_empty() { String::new() } else { format!("    name: {},\n", test.name) };
-            report.failures.push(title + &failures.join("\n"));
-        }
+/// Runs one test of a file on the rules of `rule_files`.
+pub fn run(file: &TestFile, test: &TestCase, rule_files: &[RuleFile], options: RunOptions) -> TestReport {
+    let mut report = run_test(file, test, rule_files, options);
+    if let Some(first) = report.failures.first_mut().filter(|_| !test.name.is_empty()) {
+        first.insert_str(0, &format!("    name: {},\n", test.name));
     }
     report
 }
 
-fn run_test(file: &TestFile, test: &TestCase, rule_files: &[RuleFile], diff: bool) -> Vec<String> {
+fn run_test(file: &TestFile, test: &TestCase, rule_files: &[RuleFile], options: RunOptions) -> TestReport {
+    let failed = |failures: Vec<String>| TestReport { failures, dump: None };
+    let features = options.features;
     let head = Head::new(HeadConfig { window: WINDOW, out_of_order_window: WINDOW, ..HeadConfig::default() });
-    let context = EvalContext { subquery_step: file.evaluation_interval, experimental: true, ..EvalContext::default() };
+    let context = EvalContext { subquery_step: file.evaluation_interval, features, ..EvalContext::default() };
     let config = RuleSetConfig {
         interval: file.evaluation_interval,
         external_labels: test.external_labels.clone(),
@@ -64,7 +73,7 @@ fn run_test(file: &TestFile, test: &TestCase, rule_files: &[RuleFile], diff: boo
     let times = test.alerts.iter().map(|a| a.eval_time).chain(test.exprs.iter().map(|e| e.eval_time));
     let longest = times.max().unwrap_or_default();
     if longest.as_millis() as u64 / file.evaluation_interval.as_millis().max(1) as u64 > STEPS_MAX {
-        return vec![format!("    more than {STEPS_MAX} evaluations")];
+        return failed(vec![format!("    more than {STEPS_MAX} evaluations")]);
     }
     let mut feed = Feed::new(test);
     let mut cases: Vec<&AlertCase> = test.alerts.iter().collect();
@@ -73,7 +82,7 @@ fn run_test(file: &TestFile, test: &TestCase, rule_files: &[RuleFile], diff: boo
     while elapsed <= longest {
         let at = test.start + elapsed;
         if let Err(e) = feed.until(&head, at) {
-            return vec![format!("    {e}")];
+            return failed(vec![format!("    {e}")]);
         }
         let news = rules.evaluate_all(at, &head, &file.group_eval_order);
         if !news.errors.is_empty() {
@@ -82,11 +91,11 @@ fn run_test(file: &TestFile, test: &TestCase, rule_files: &[RuleFile], diff: boo
                 format!("    rule: {}, time: {time}, err: {}", e.rule, e.text)
             });
             failures.extend(errors);
-            return failures;
+            return failed(failures);
         }
         elapsed += file.evaluation_interval;
         while let Some(case) = cases.get(next).filter(|c| c.eval_time < elapsed) {
-            failures.extend(compare_alerts(case, &rules, diff));
+            failures.extend(compare_alerts(case, &rules, options.diff));
             next += 1;
         }
     }
@@ -96,7 +105,31 @@ fn run_test(file: &TestFile, test: &TestCase, rule_files: &[RuleFile], diff: boo
     failures.extend(
         test.exprs.iter().filter_map(|case| compare_expr(case, test.start, &head, &context, file.fuzzy_compare)),
     );
-    failures
+    let dump = options.dump.then(|| dump(&head, test.start, longest));
+    TestReport { failures, dump }
+}
+
+/// All series up to the end of a test, as promtool prints them: `{labels} =>`, then `value @[time]` on each line.
+fn dump(head: &Head, start: Timestamp, longest: Duration) -> String {
+    let matches_all = Matcher::new(METRIC_NAME, MatchOp::Regex, ".+").expect("the pattern is well formed");
+    let until = start + longest;
+    let mut all: Vec<(Labels, Vec<String>)> = Vec::new();
+    for series in head.select(&[matches_all]) {
+        let mut lines = Vec::new();
+        series.visit(start - Duration::from_millis(1), until, |t, value| {
+            let value = match &value {
+                value if value.is_stale() => return,
+                SampleValue::Float(v) => float_g(*v),
+                SampleValue::Histogram(h) => notation::expression(h),
+            };
+            lines.push(format!("{value} @[{}]", t.as_millis()));
+        });
+        all.push((series.labels().clone(), lines));
+    }
+    all.sort();
+    let series = all.into_iter().map(|(labels, lines)| format!("{labels} =>\n{}", lines.join("\n")));
+    let title = format!("Dump of all data (input_series and rules) at {}:", duration::format(longest));
+    std::iter::once(title).chain(series).collect::<Vec<_>>().join("\n")
 }
 
 /// The input samples in order of time, handed out as time passes.
@@ -181,7 +214,7 @@ fn alerts_text(alerts: &[(Labels, Labels)]) -> String {
 
 fn compare_expr(case: &ExprCase, start: Timestamp, head: &Head, context: &EvalContext, fuzzy: bool) -> Option<String> {
     let failed = |text: String| Some(format!("    expr: {}, time: {},\n{text}", quote(&case.expr), case.time_text));
-    let expr = match promql::parse(&case.expr) {
+    let expr = match promql::parse_with(&case.expr, context.features) {
         Ok(expr) => expr,
         Err(e) => return failed(format!("        err: {e}")),
     };

@@ -196,6 +196,10 @@ impl<'a> TimeSeries<'a> {
         Ok(series)
     }
 
+    /// Start timestamps are stepped over: that of a sample or histogram (`start_timestamp`), and that of a whole series in
+    /// older senders (field 6, `created_timestamp`). Prometheus' receiver does so too, in 3.5 and in 3.14
+    /// (`storage/remote/write_handler.go`), unless one of its experiments is on (`created-timestamp-zero-ingestion`,
+    /// `st-storage`), and a `rate` must be the same here as there.
     pub fn samples(&self) -> impl Iterator<Item = RawSample> + use<'a> {
         fields(self.body, 2).filter_map(|bytes| sample(bytes).ok())
     }

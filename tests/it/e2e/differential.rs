@@ -5,7 +5,7 @@
 
 use super::expressions::{Question, question};
 use super::process::{Process, eventually, free_port, peer};
-use crate::support::watchfire::Watchfire;
+use crate::support::watchfire::{Watchfire, folder};
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
@@ -22,8 +22,23 @@ const PER_WORLD: usize = 500;
 /// How many answers are waited for at the same time.
 const AT_ONCE: usize = 8;
 /// Seeds that once failed are asked again in each run.
-const KEPT_SEEDS: &[u64] =
-    &[1, 2, 226_353_833, 7_302_277, 7_302_279, 7_302_284, 7_302_286, 592_795_961, 302_905_485, 63_482_157, 63_482_160];
+const KEPT_SEEDS: &[u64] = &[
+    1,
+    2,
+    226_353_833,
+    7_302_277,
+    7_302_279,
+    7_302_284,
+    7_302_286,
+    592_795_961,
+    302_905_485,
+    63_482_157,
+    63_482_160,
+    3_000_006,
+    3_000_009,
+    4_000_005,
+    4_000_009,
+];
 /// Where a run goes on from, unless `WATCHFIRE_SEED` names another: a check that anybody can repeat.
 const FIRST_SEED: u64 = 20_261_123;
 /// How many differences a run prints before it gives up.
@@ -58,7 +73,8 @@ struct Both {
 
 impl Both {
     async fn start() -> Self {
-        let ours = Watchfire::start("evaluation: { interval: 1m }\n").await;
+        let flags = &["--enable-feature=promql-experimental-functions"];
+        let ours = Watchfire::start_flagged(folder("evaluation: { interval: 1m }\n"), flags).await;
         let dir = tempfile::TempDir::new().unwrap();
         std::fs::write(dir.path().join("prometheus.yml"), "global: { evaluation_interval: 1m }\n").unwrap();
         let port = free_port();

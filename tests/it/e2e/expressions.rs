@@ -213,7 +213,14 @@ impl Maker<'_> {
                 // Over a sub-query the peer brings a dropped name back.
                 let is_subquery = range.starts_with('(');
                 let function = if is_subquery && function == "last_over_time" { "max_over_time" } else { function };
-                format!("{function}({range})")
+                // Whether a computed number moved in its last digit is noise; by it a counter would seem to start anew.
+                let is_by_steps = ["rate", "increase", "irate", "changes", "resets"].contains(&function);
+                match range.rfind(")[") {
+                    Some(at) if is_subquery && is_by_steps => {
+                        format!("{function}((c_total{{world=\"{}\"}}{})", self.world, &range[at..])
+                    }
+                    _ => format!("{function}({range})"),
+                }
             }
         }
     }

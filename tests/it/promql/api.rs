@@ -118,6 +118,26 @@ async fn refuses_as_prometheus() {
             &[("query", "a[5m]"), ("start", "5"), ("end", "7"), ("step", "1")],
             "invalid parameter \"query\": invalid expression type \"range vector\" for range query, must be Scalar or instant Vector",
         ),
+        (
+            instant,
+            &[("query", "info(a)")],
+            "invalid parameter \"query\": 1:1: parse error: function \"info\" is not enabled",
+        ),
+        (
+            range,
+            &[("query", "rate(a[1m] anchored)"), ("start", "5"), ("end", "7"), ("step", "1")],
+            "invalid parameter \"query\": 1:6: parse error: anchored modifier is experimental and not enabled",
+        ),
+        (
+            "/api/v1/parse_query",
+            &[("query", "a + fill(0) b")],
+            "invalid parameter \"query\": 1:1: parse error: binop fill modifiers are experimental and not enabled",
+        ),
+        (
+            "/api/v1/format_query",
+            &[("query", "sort_by_label(a)")],
+            "invalid parameter \"query\": 1:1: parse error: function \"sort_by_label\" is not enabled",
+        ),
         ("/api/v1/series", &[], "no match[] parameter provided"),
         (
             "/api/v1/series",
@@ -132,4 +152,38 @@ async fn refuses_as_prometheus() {
     let regex = "label_replace(vector(1), \"a\", \"b\", \"c\", \"(\")";
     let error = "invalid regular expression in label_replace(): (";
     check(instant, &[("query", regex), ("time", "1")], 422, "execution", error).await;
+}
+
+/// With the flags, the same texts have values, and rules may use them too.
+#[tokio::test]
+async fn experimental_forms_have_flags() {
+    const FLAGS: &[&str] = &[
+        "--enable-feature=promql-experimental-functions,promql-extended-range-selectors",
+        "--enable-feature=promql-binop-fill-modifiers",
+    ];
+    let rules = "groups: [{name: g, rules: [{record: r, expr: 'limitk(1, vector(1))'}]}]\n";
+    let dir = crate::support::watchfire::folder("rule_files: [r.yml]\n");
+    std::fs::write(dir.path().join("r.yml"), rules).unwrap();
+    let refused = std::process::Command::new(crate::support::watchfire::program())
+        .args(["serve", "--config.file", "watchfire.yml", "--web.listen-address", "127.0.0.1:0"])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{text}");
+    assert!(text.contains("limitk() is experimental and must be enabled with"), "{text}");
+
+    let server = Watchfire::start_flagged(dir, FLAGS).await;
+    let rules = server.get("/api/v1/rules").await.expect(200);
+    assert_eq!(rules["data"]["groups"][0]["rules"][0]["query"], json!("limitk(1, vector(1))"));
+    for (path, query) in [
+        ("/api/v1/query", "limitk(1, vector(1))"),
+        ("/api/v1/query", "increase(a[1m] anchored)"),
+        ("/api/v1/query", "a + fill(0) b"),
+        ("/api/v1/parse_query", "step()"),
+    ] {
+        server.ask(path, &[("query", query)]).await.expect(200);
+    }
+    // A reload reads rules with the same flags.
+    server.send(server.request(Method::POST, "/-/reload")).await.expect(200);
 }

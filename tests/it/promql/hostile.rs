@@ -188,7 +188,7 @@ fn survive(text: &str) {
         assert_eq!(again.map(|e| e.to_string()), Ok(printed.clone()), "{text}");
     }
     let plan = Plan::new(&expr);
-    let ctx = EvalContext { experimental: true, samples_max: 100_000, ..EvalContext::default() };
+    let ctx = EvalContext { samples_max: 100_000, ..EvalContext::default() };
     for at in [0, 600_000, i64::MAX, i64::MIN] {
         // A value or an error, as long as it is no panic.
         let _ = plan.eval(head(), Timestamp::from_millis(at), &ctx);

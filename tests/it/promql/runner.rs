@@ -303,7 +303,7 @@ fn expectation(case: &mut Case, what: &str) -> Result<(), String> {
 }
 
 fn context() -> EvalContext {
-    EvalContext { experimental: true, ..EvalContext::default() }
+    EvalContext::default()
 }
 
 fn evaluate(head: &Head, case: &Case) -> Result<Evaluated, String> {

@@ -8,12 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 use watchfire::model::{Labels, MatchOp, Matcher, SampleValue, Timestamp};
 use watchfire::promql::Expr;
-use watchfire::promql::ast::Selector;
-use watchfire::rules::{RuleBody, RuleFile, RuleSet, RuleSetConfig};
-use watchfire::series::Head;
+use watchfire::promql::ast::{BinaryOp, Selector};
+use watchfire::rules::{RuleBody, RuleFile, RuleKindView, RuleSet, RuleSetConfig, RuleSpec};
+use watchfire::series::{Head, HeadConfig};
 
-const STEP: Duration = Duration::from_secs(15);
+/// How far apart samples are, by attempt: rules that look back far see more in the longer ones.
+const STEP_SECS: [u64; 2] = [15, 75];
 const STEPS: u32 = 10;
+/// Rules that did not fire are tried again so often, on other values.
+const ATTEMPTS: usize = 6;
 /// Label sets per selector; series of one variant share the labels that rules join by.
 const VARIANTS: usize = 6;
 /// Longer ones are shortened: ten steps are all there is.
@@ -23,6 +26,8 @@ const FOR_MAX: Duration = Duration::from_secs(30);
 struct Wanted {
     labels: BTreeMap<String, String>,
     is_bucket: bool,
+    /// Some rule fires when it is not there.
+    is_missed: bool,
     /// Numbers of the rules that ask for it.
     numbers: Vec<f64>,
 }
@@ -59,12 +64,33 @@ fn wanted(selector: &Selector, numbers: &[f64]) -> Option<Wanted> {
     }
     let name = labels.get("__name__")?;
     let is_bucket = name.ends_with("_bucket") && !labels.contains_key("le");
-    Some(Wanted { labels, is_bucket, numbers: numbers.to_vec() })
+    Some(Wanted { labels, is_bucket, is_missed: false, numbers: numbers.to_vec() })
 }
 
-/// Selectors, and names of labels that join, of all rules of a file.
-fn survey(file: &RuleFile) -> (Vec<Wanted>, BTreeSet<String>) {
-    let (mut all, mut joins) = (BTreeMap::new(), BTreeSet::new());
+/// The value of an expression of numbers: `30 * 86400`.
+fn constant(expr: &Expr) -> Option<f64> {
+    match expr {
+        Expr::Number(v, ..) => Some(*v),
+        Expr::Paren(inner, _) => constant(inner),
+        Expr::Negate(inner, _) => constant(inner).map(|v| -v),
+        Expr::Binary(b) => {
+            let (left, right) = (constant(&b.left)?, constant(&b.right)?);
+            match b.op {
+                BinaryOp::Add => Some(left + right),
+                BinaryOp::Sub => Some(left - right),
+                BinaryOp::Mul => Some(left * right),
+                BinaryOp::Div => Some(left / right),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Selectors, and names of labels that join, of all rules of a file; and how far back some of them look.
+fn survey(file: &RuleFile) -> (Vec<Wanted>, BTreeSet<String>, BTreeSet<i64>) {
+    let (mut all, mut joins, mut offsets) = (BTreeMap::<String, Wanted>::new(), BTreeSet::new(), BTreeSet::new());
+    let mut missed = BTreeSet::new();
     joins.extend(["instance", "job", "cluster", "namespace", "pod"].map(str::to_owned));
     for rule in file.groups.iter().flat_map(|g| &g.rules) {
         let mut numbers = vec![0.0, 1.0];
@@ -73,6 +99,7 @@ fn survey(file: &RuleFile) -> (Vec<Wanted>, BTreeSet<String>) {
             Expr::Number(v, ..) => numbers.push(*v),
             Expr::Aggregate(a) if !a.without => joins.extend(a.grouping.iter().cloned()),
             Expr::Binary(b) => {
+                numbers.extend(constant(e));
                 if let Some(m) = b.matching.as_ref().filter(|m| m.on) {
                     joins.extend(m.labels.iter().cloned());
                 }
@@ -88,18 +115,24 @@ fn survey(file: &RuleFile) -> (Vec<Wanted>, BTreeSet<String>) {
                 Expr::Range(r) => &r.selector,
                 _ => return,
             };
-            let text = e.to_string();
+            offsets.extend(Some(selector.offset_ms).filter(|ms| *ms > 0));
+            let Some(found) = wanted(selector, &numbers) else { return };
+            let key = format!("{:?}", found.labels);
             // What must be absent is not made, unless another rule asks for it.
-            if !missing.contains(&text)
-                && let Some(found) = wanted(selector, &numbers)
-            {
-                let key = format!("{:?}", found.labels);
+            if missing.contains(&e.to_string()) {
+                missed.insert(key);
+            } else {
                 all.entry(key).or_insert(found).numbers.extend(&numbers);
             }
         });
     }
     joins.remove("le");
-    (all.into_values().collect(), joins)
+    for key in missed {
+        if let Some(wanted) = all.get_mut(&key) {
+            wanted.is_missed = true;
+        }
+    }
+    (all.into_values().collect(), joins, offsets)
 }
 
 /// A scramble of two numbers that is the same in every run.
@@ -110,39 +143,53 @@ fn scramble(a: usize, b: usize) -> u64 {
 }
 
 /// The value of a series at a step: level or slope around one of the rule's numbers.
-fn value(wanted: &Wanted, seed: u64, step: u32) -> f64 {
-    let number = wanted.numbers[(seed / 64) as usize % wanted.numbers.len()];
-    let level = match seed % 8 {
+fn value(wanted: &Wanted, seed: u64, now: Timestamp, step: i32) -> f64 {
+    let number = wanted.numbers[(seed / 256) as usize % wanted.numbers.len()];
+    let step = f64::from(step);
+    if wanted.is_bucket {
+        // Nearly all that was observed lies between the two highest finite bounds.
+        return (step + 100.0) * if seed < BUCKETS.len() as u64 - 2 { 1.0 } else { 1000.0 };
+    }
+    let level = match seed % 12 {
         0 => 0.0,
         1 => number,
         2 => number * 0.5,
         3 => -1.0,
         4 => 1.0,
+        5 => now.as_secs_f64() + number * 0.9,
+        6 => now.as_secs_f64() - number * 1.1 - 1.0,
+        7 => number + 1.0,
+        8 => number - 1.0,
         _ => number.abs() * 1.5 + 1.0,
     };
-    let step = f64::from(step);
-    match (seed / 8) % 8 {
+    match (seed / 12) % 8 {
         0..4 => level,
-        4 | 5 => level.abs() * 15.0 * step,
-        6 => level * (step % 3.0),
+        4 => level.abs() * 15.0 * step,
+        5 => level.abs() * 75.0 * step * step.abs(),
+        6 => level * (step.abs() % 3.0),
         _ => 1e12 - 15.0 * step * level,
     }
 }
 
-fn series(wanted: &[Wanted], joins: &BTreeSet<String>) -> Vec<(Labels, usize, u64)> {
+const BUCKETS: [&str; 8] = ["0.1", "1", "10", "100", "1000", "1e+06", "1e+09", "+Inf"];
+
+fn series(wanted: &[Wanted], joins: &BTreeSet<String>, attempt: usize) -> Vec<(Labels, usize, u64)> {
     let mut all = Vec::new();
     for (n, one) in wanted.iter().enumerate() {
+        // What one rule wants and another misses is there half of the times.
+        if one.is_missed && attempt % 2 == 1 {
+            continue;
+        }
         for variant in 0..VARIANTS {
             let mut labels = one.labels.clone();
             for name in joins {
                 labels.entry(name.clone()).or_insert_with(|| format!("v{variant}"));
             }
-            let seed = scramble(n, variant);
+            let seed = scramble(n, variant + attempt * VARIANTS);
             if one.is_bucket {
-                for (k, le) in ["0.1", "1", "10", "+Inf"].iter().enumerate() {
+                for (k, le) in BUCKETS.iter().enumerate() {
                     labels.insert("le".to_owned(), (*le).to_owned());
-                    // Buckets that grow with their bound, most of it beyond the finite ones.
-                    all.push((Labels::from_pairs(&labels), n, 32 + 6 + 64 * k as u64));
+                    all.push((Labels::from_pairs(&labels), n, k as u64));
                 }
             } else {
                 all.push((Labels::from_pairs(&labels), n, seed));
@@ -161,36 +208,79 @@ fn firing(set: &RuleSet) -> BTreeSet<(Labels, Timestamp)> {
     view.alerts().filter(|a| a.state == "firing").map(|a| (a.labels.clone(), a.active_at)).collect()
 }
 
-/// What came of a file: names of its alerts, those that fired, and how many alerts an arrival started.
+/// An alerting rule, by its name and expression: several have one name in many files.
+pub type Key = (Arc<str>, String);
+
+/// What came of a file: its alerting rules, those that fired, and how many alerts an arrival started.
 pub struct Outcome {
-    pub alerts: BTreeSet<Arc<str>>,
-    pub fired: BTreeSet<String>,
+    pub alerts: BTreeSet<Key>,
+    pub fired: BTreeSet<Key>,
     pub started_by_arrival: usize,
 }
 
-/// Runs the file twice, with arrivals and with slots alone.
+/// Runs the file twice, with arrivals and with slots alone, until each of its rules has fired, or often enough.
 pub fn compare(mut file: RuleFile) -> Outcome {
     let mut outcome = Outcome { alerts: BTreeSet::new(), fired: BTreeSet::new(), started_by_arrival: 0 };
     for rule in file.groups.iter_mut().flat_map(|g| &mut g.rules) {
         if let RuleBody::Alerting { for_, .. } = &mut rule.body {
             *for_ = (*for_).min(FOR_MAX);
-            outcome.alerts.insert(rule.name.clone());
+            outcome.alerts.insert((rule.name.clone(), rule.expr.to_string()));
         }
     }
-    let (wanted, joins) = survey(&file);
-    let series = series(&wanted, &joins);
+    for attempt in 0..ATTEMPTS {
+        for group in &mut file.groups {
+            let fired = |rule: &RuleSpec| outcome.fired.contains(&(rule.name.clone(), rule.expr.to_string()));
+            group.rules.retain(|rule| matches!(rule.body, RuleBody::Recording) || !fired(rule));
+        }
+        if outcome.fired.len() < outcome.alerts.len() {
+            run(&file, attempt, &mut outcome);
+        }
+    }
+    outcome
+}
+
+/// One attempt to make every rule of a file fire.
+fn run(file: &RuleFile, attempt: usize, outcome: &mut Outcome) {
+    let (mut wanted, joins, offsets) = survey(file);
+    // A series has one writer: what rules record is made by them, or made up here while they are left out.
+    let mut file = file.clone();
+    let names = file.groups.iter().flat_map(|g| &g.rules).filter(|r| matches!(r.body, RuleBody::Recording));
+    let recorded: BTreeSet<Arc<str>> = names.map(|rule| rule.name.clone()).collect();
+    if attempt % 3 == 0 {
+        wanted.retain(|one| !recorded.contains(one.labels["__name__"].as_str()));
+    } else {
+        file.groups.iter_mut().for_each(|g| g.rules.retain(|r| !matches!(r.body, RuleBody::Recording)));
+    }
+    let series = series(&wanted, &joins, attempt);
     let start = Timestamp::from_millis(1_767_323_000_000);
     let config = RuleSetConfig { verify: true, ..RuleSetConfig::default() };
-    let heads = [Head::default(), Head::default()];
+    let longest = offsets.last().copied().unwrap_or_default().unsigned_abs();
+    let window = Duration::from_millis(longest) + HeadConfig::default().window;
+    let heads = [(); 2].map(|()| Head::new(HeadConfig { window, ..HeadConfig::default() }));
+    let step_length = Duration::from_secs(STEP_SECS[attempt / 2 % STEP_SECS.len()]);
     let files = [file];
+    // What rules compare the present with: other values, from when they look at.
+    for ms in offsets.iter().rev().filter(|ms| **ms > 60 * 60 * 1000) {
+        for step in 1..=STEPS {
+            let then = start + step_length * step - Duration::from_millis(ms.unsigned_abs());
+            for ((labels, n, seed), head) in series.iter().flat_map(|one| heads.iter().map(move |head| (one, head))) {
+                let value = value(&wanted[*n], seed.rotate_right(7), then, step as i32 - STEPS as i32);
+                // Two that look back nearly as far meet in time; the first is enough.
+                let _ = head.append(labels, then, SampleValue::Float(value));
+            }
+        }
+    }
+    for head in &heads {
+        head.take_arrivals();
+    }
     let mut sets = heads.each_ref().map(|head| RuleSet::new(config.clone(), &files, head, start));
     for step in 1..=STEPS {
-        let now = start + STEP * step;
+        let now = start + step_length * step;
         for (set, head) in sets.iter_mut().zip(&heads) {
             // Slots that came in between, in their time.
             set.evaluate(now - Duration::from_millis(1), head);
             for (labels, n, seed) in &series {
-                head.append(labels, now, SampleValue::Float(value(&wanted[*n], *seed, step))).unwrap();
+                head.append(labels, now, SampleValue::Float(value(&wanted[*n], *seed, now, step as i32))).unwrap();
             }
         }
         let arrived = heads[0].take_arrivals();
@@ -212,7 +302,10 @@ pub fn compare(mut file: RuleFile) -> Outcome {
             "{} at step {step}",
             files[0].path
         );
-        outcome.fired.extend(slots_alone.iter().map(|(l, _)| l.alert_name().to_owned()));
+        for rule in sets[1].view().groups.iter().flat_map(|g| &g.rules) {
+            if matches!(&rule.kind, RuleKindView::Alerting { state: "firing", .. }) {
+                outcome.fired.insert((rule.name.clone(), rule.query.to_string()));
+            }
+        }
     }
-    outcome
 }

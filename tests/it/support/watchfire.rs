@@ -18,6 +18,7 @@ pub struct Watchfire {
     process: Option<Process>,
     /// `http://127.0.0.1:port`
     pub base: String,
+    flags: &'static [&'static str],
     client: reqwest::Client,
 }
 
@@ -77,7 +78,12 @@ impl Watchfire {
 
     /// The same in a folder that has its `watchfire.yml` already.
     pub async fn start_in(dir: TempDir) -> Self {
-        let mut this = Self { dir, process: None, base: String::new(), client: client() };
+        Self::start_flagged(dir, &[]).await
+    }
+
+    /// The same with more words on its command line, now and at each restart.
+    pub async fn start_flagged(dir: TempDir, flags: &'static [&'static str]) -> Self {
+        let mut this = Self { dir, process: None, base: String::new(), flags, client: client() };
         this.run().await;
         this
     }
@@ -92,7 +98,7 @@ impl Watchfire {
     async fn run(&mut self) {
         // The log of the last run stands before ours.
         let before = std::fs::read(self.dir.path().join("watchfire.log")).map_or(0, |text| text.len());
-        let process = serve(self.dir.path(), &[]);
+        let process = serve(self.dir.path(), self.flags);
         let address = || {
             let log = process.log();
             let said = log.get(before..)?.split("address=").nth(1)?;
