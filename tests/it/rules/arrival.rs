@@ -246,7 +246,7 @@ fn run(file: &RuleFile, attempt: usize, outcome: &mut Outcome) {
     let mut file = file.clone();
     let names = file.groups.iter().flat_map(|g| &g.rules).filter(|r| matches!(r.body, RuleBody::Recording));
     let recorded: BTreeSet<Arc<str>> = names.map(|rule| rule.name.clone()).collect();
-    if attempt % 3 == 0 {
+    if attempt.is_multiple_of(3) {
         wanted.retain(|one| !recorded.contains(one.labels["__name__"].as_str()));
     } else {
         file.groups.iter_mut().for_each(|g| g.rules.retain(|r| !matches!(r.body, RuleBody::Recording)));
