@@ -52,7 +52,8 @@ class Traffic:
     async def ask(self, method: str, path: str, handler: str, **more) -> httpx.Response | None:
         try:
             answer = await self.client.request(method, path, **more)
-        except httpx.HTTPError:
+        except httpx.HTTPError as error:
+            print(f"{method} {path}: {error!r}", file=sys.stderr)
             self.unanswered += 1
             return None
         self.requests[f"{method} {handler} {answer.status_code // 100}xx"] += 1

@@ -163,7 +163,9 @@ class Stack:
             "SHOP_STORAGE_DIR": str(self.data / "storage"), "SHOP_CHAOS": "1", "SHOP_PACE": str(self.pace),
         }
         shop = self._add("shop", [sys.executable, "-m", "uvicorn", "shop.main:app", "--host", "127.0.0.1", "--port",
-                                  self.ports["shop"], "--no-access-log", "--forwarded-allow-ips", "127.0.0.1"],
+                                  self.ports["shop"], "--no-access-log", "--forwarded-allow-ips", "127.0.0.1",
+                                  # Longer than any client keeps an idle connection: none is closed in the face of a request.
+                                  "--timeout-keep-alive", "75"],
                          env=env, cwd=ROOT / "examples/shop")
         shop.ready(lambda: answers(self.url("shop") + "/health/ready"), 60)
 

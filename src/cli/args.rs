@@ -97,12 +97,13 @@ pub struct ServeArgs {
 
 /// What is off until it is asked for, by Prometheus' names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(clippy::enum_variant_names)] // Prometheus' names
 pub enum Feature {
-    /// info, limitk, mad_over_time and others
+    /// `info`, `limitk`, `mad_over_time` and others
     PromqlExperimentalFunctions,
-    /// anchored and smoothed
+    /// `anchored` and `smoothed`
     PromqlExtendedRangeSelectors,
-    /// fill, fill_left and fill_right
+    /// `fill`, `fill_left` and `fill_right`
     PromqlBinopFillModifiers,
     /// Always on
     PromqlDurationExpr,
@@ -210,7 +211,7 @@ pub struct TestArgs {
     /// Say when each test starts and ends, and show all its series
     #[arg(long)]
     pub debug: bool,
-    /// Write the results to this file as JUnit XML
+    /// Write the results to this file as `JUnit` XML
     #[arg(long, value_name = "FILE")]
     pub junit: Option<PathBuf>,
     #[command(flatten)]

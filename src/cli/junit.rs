@@ -1,4 +1,4 @@
-//! JUnit XML: the results of unit tests for a build server, in the shape in which promtool writes them.
+//! `JUnit` XML: the results of unit tests for a build server, in the shape in which promtool writes them.
 //! In: suites, one a file. Out: the text.
 //! Never: writes a character that XML forbids.
 //! Start at [`xml`].

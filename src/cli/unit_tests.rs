@@ -1,5 +1,5 @@
 //! `watchfire test`: rule unit tests in promtool's format.
-//! In: paths. Out: one line a file, the failures below it, exit code 1 when there is one; JUnit XML where it is wanted.
+//! In: paths. Out: one line a file, the failures below it, exit code 1 when there is one; `JUnit` XML where it is wanted.
 //! Never: gives the tests a clock; they carry their own time.
 //! Start at [`run`].
 

@@ -48,6 +48,8 @@ pub(super) struct Active {
     pub(super) keep_firing_since: Option<Timestamp>,
     /// The latest evaluation that had it.
     last_seen: Timestamp,
+    /// The latest slot that had it.
+    last_slot: Timestamp,
     /// When it was last told; `None` makes it be told again.
     sent_at: Option<Timestamp>,
     /// Since when its source is silent without having said that it ends.
@@ -276,6 +278,7 @@ impl AlertingRule {
                 resolved_at: None,
                 keep_firing_since: None,
                 last_seen: at,
+                last_slot: Timestamp::MIN,
                 sent_at: None,
                 lost_since: None,
                 series: None,
@@ -286,6 +289,9 @@ impl AlertingRule {
         let Some(alert) = self.active.get_mut(&labels) else { return };
         alert.value = value;
         alert.last_seen = alert.last_seen.max(at);
+        if round.occasion == Occasion::Slot {
+            alert.last_slot = at;
+        }
         alert.lost_since = None;
         let mut reworded = false;
         if let Some(annotations) = annotations
@@ -328,8 +334,8 @@ impl AlertingRule {
         let at = round.at;
         let (keep_for, id, url) = (self.keep_firing_for, self.id.clone(), self.generator_url.clone());
         self.active.retain(|labels, alert| {
-            // Seen at this slot, or by an arrival after it.
-            if alert.state != RuleAlertState::Inactive && alert.last_seen >= at {
+            // Seen at this slot, or by an arrival after it; one of the very same time knew no more than the slot does.
+            if alert.state != RuleAlertState::Inactive && (alert.last_slot == at || alert.last_seen > at) {
                 return true;
             }
             let drop = Write::RuleAlertDropped { rule: id.clone(), fingerprint: Fingerprint::of(labels) };
@@ -414,6 +420,7 @@ impl AlertingRule {
             resolved_at: record.resolved_at,
             keep_firing_since: record.keep_firing_since,
             last_seen: Timestamp::MIN,
+            last_slot: Timestamp::MIN,
             sent_at: None,
             lost_since: None,
             series: None,

@@ -206,7 +206,7 @@ fn a_limit_may_keep_series_of_a_recording_rule() {
         all.concat()
     };
     put(&mut w, &["b", "c"], 10);
-    assert_eq!((w.slot(11), recorded(&w)), (vec![String::new(); 0], "bc".to_owned()));
+    assert_eq!((w.slot(11), recorded(&w)), (Vec::<String>::new(), "bc".to_owned()));
     put(&mut w, &["a", "b", "c", "d"], 20);
     assert_eq!(w.slot(21), ["+RuleLimitExceeded"]);
     assert_eq!(recorded(&w), "bc", "those that were there stay");

@@ -281,6 +281,11 @@ fn rule_corpora_load_and_pass() {
     assert!(loaded > 100 && passed > 50);
 }
 
+/// The share of alerting rules that the generator made fire when these numbers were last set: of the corpora with our
+/// own, and of our own.
+const FIRED_PERCENT: f64 = 93.0;
+const FIRED_OWN_PERCENT: f64 = 60.0;
+
 #[test]
 fn arrivals_and_slots_fire_the_same() {
     let mut files = Vec::new();
@@ -288,7 +293,7 @@ fn arrivals_and_slots_fire_the_same() {
     if let Some(root) = conformance() {
         yaml_files(&root.join("rule-corpora"), &mut files);
     }
-    let (mut alerts, mut fired, mut early) = (0, 0, 0);
+    let (mut alerts, mut fired, mut early) = (0u32, 0u32, 0);
     for path in files {
         let text = std::fs::read_to_string(&path).unwrap();
         if text.contains("rule_files:") || !text.contains("groups:") {
@@ -296,16 +301,18 @@ fn arrivals_and_slots_fire_the_same() {
         }
         let Ok(file) = load(&path) else { continue };
         let outcome = arrival::compare(file);
-        alerts += outcome.alerts.len();
-        fired += outcome.fired.len();
+        alerts += outcome.alerts.len() as u32;
+        fired += outcome.fired.len() as u32;
         for (name, expr) in outcome.alerts.difference(&outcome.fired) {
             println!("never fired: {} {name}: {expr}", path.file_name().unwrap().to_string_lossy());
         }
         early += outcome.started_by_arrival;
     }
-    println!("{fired} of {alerts} alerts fired, {early} started by an arrival");
-    assert!(fired * 10 > alerts * 6, "{fired} of {alerts}");
-    assert!(early > fired / 2);
+    let share = 100.0 * f64::from(fired) / f64::from(alerts);
+    println!("{fired} of {alerts} alerting rules fired ({share:.1} %), {early} alerts started by an arrival");
+    let floor = if conformance().is_some() { FIRED_PERCENT } else { FIRED_OWN_PERCENT };
+    assert!(share >= floor, "{fired} of {alerts}");
+    assert!(early > fired as usize / 2);
 }
 
 #[test]

@@ -16,7 +16,9 @@ use watchfire::series::{Head, HeadConfig};
 const STEP_SECS: [u64; 2] = [15, 75];
 const STEPS: u32 = 10;
 /// Rules that did not fire are tried again so often, on other values.
-const ATTEMPTS: usize = 6;
+const ATTEMPTS: usize = 9;
+/// From here on values are not drawn: all are nothing, then each is one of the rule's numbers, the next six in turn.
+const ALL_ZERO: usize = 6;
 /// Label sets per selector; series of one variant share the labels that rules join by.
 const VARIANTS: usize = 6;
 /// Longer ones are shortened: ten steps are all there is.
@@ -144,7 +146,7 @@ fn scramble(a: usize, b: usize) -> u64 {
 
 /// The value of a series at a step: level or slope around one of the rule's numbers.
 fn value(wanted: &Wanted, seed: u64, now: Timestamp, step: i32) -> f64 {
-    let number = wanted.numbers[(seed / 256) as usize % wanted.numbers.len()];
+    let number = wanted.numbers[(seed / 96) as usize % wanted.numbers.len()];
     let step = f64::from(step);
     if wanted.is_bucket {
         // Nearly all that was observed lies between the two highest finite bounds.
@@ -185,7 +187,11 @@ fn series(wanted: &[Wanted], joins: &BTreeSet<String>, attempt: usize) -> Vec<(L
             for name in joins {
                 labels.entry(name.clone()).or_insert_with(|| format!("v{variant}"));
             }
-            let seed = scramble(n, variant + attempt * VARIANTS);
+            let seed = match attempt {
+                0..ALL_ZERO => scramble(n, variant + attempt * VARIANTS),
+                ALL_ZERO => 0,
+                _ => 1 + 96 * (variant + (attempt - ALL_ZERO - 1) * VARIANTS) as u64,
+            };
             if one.is_bucket {
                 for (k, le) in BUCKETS.iter().enumerate() {
                     labels.insert("le".to_owned(), (*le).to_owned());
@@ -246,7 +252,7 @@ fn run(file: &RuleFile, attempt: usize, outcome: &mut Outcome) {
     let mut file = file.clone();
     let names = file.groups.iter().flat_map(|g| &g.rules).filter(|r| matches!(r.body, RuleBody::Recording));
     let recorded: BTreeSet<Arc<str>> = names.map(|rule| rule.name.clone()).collect();
-    if attempt % 3 == 0 {
+    if attempt.is_multiple_of(3) {
         wanted.retain(|one| !recorded.contains(one.labels["__name__"].as_str()));
     } else {
         file.groups.iter_mut().for_each(|g| g.rules.retain(|r| !matches!(r.body, RuleBody::Recording)));
