@@ -72,13 +72,18 @@ impl Block {
             // It costs much; perhaps it would be whole at a finer scale. This block stays as it began.
             pen.scale = scale_of(sample.bits).map_or(pen.scale, |s| s.max(pen.scale));
         }
-        let mut out = [0_u8; 17];
-        out[0] = (time_len as u8) << 4 | code;
-        out[1..9].copy_from_slice(&time.to_le_bytes());
-        out[1 + time_len..9 + time_len].copy_from_slice(&value.to_le_bytes());
-        let (len, used) = (1 + time_len + value_len, usize::from(self.used));
-        let Some(place) = self.bytes.get_mut(used..used + len) else { return false };
-        place.copy_from_slice(&out[..len]);
+        // A second difference of two 32-bit numbers takes five bytes at most, so all of it fits into sixteen.
+        let packed = u128::from((time_len as u8) << 4 | code)
+            | u128::from(time) << 8
+            | u128::from(value).checked_shl(8 * (1 + time_len as u32)).unwrap_or(0);
+        let (out, len, used) = (packed.to_le_bytes(), 1 + time_len + value_len, usize::from(self.used));
+        if let Some(place) = self.bytes.get_mut(used..).and_then(<[u8]>::first_chunk_mut::<16>) {
+            // More than needed, but of a known length; the next sample writes over the rest.
+            *place = out;
+        } else {
+            let Some(place) = self.bytes.get_mut(used..used + len) else { return false };
+            place.copy_from_slice(&out[..len]);
+        }
         self.used = (used + len) as u8;
         self.count += 1;
         (pen.last, pen.delta) = (sample, delta);
