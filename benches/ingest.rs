@@ -45,9 +45,23 @@ fn metric(i: usize, is_host: bool) -> String {
     let (subjects, kinds) = if is_host {
         (["node_cpu", "node_disk", "node_network", "node_memory", "node_filesystem"], "total")
     } else {
-        (["container_cpu", "container_fs", "container_network", "http_request", "grpc_server_handling"], "seconds_total")
+        (
+            ["container_cpu", "container_fs", "container_network", "http_request", "grpc_server_handling"],
+            "seconds_total",
+        )
     };
-    let what = ["read_time", "writes_completed", "receive_errs", "io_now", "avail", "usage", "active", "free", "cached", "started"];
+    let what = [
+        "read_time",
+        "writes_completed",
+        "receive_errs",
+        "io_now",
+        "avail",
+        "usage",
+        "active",
+        "free",
+        "cached",
+        "started",
+    ];
     let unit = if i % 2 == 0 { kinds } else { "bytes" };
     format!("{}_{}_{unit}", subjects[i % 5], what[i / 5 % 10])
 }
@@ -109,7 +123,8 @@ fn value(n: usize, round: usize) -> f64 {
 fn body(version: Version, labels: &[Labels], i: usize) -> (Vec<u8>, Timestamp) {
     let t = Timestamp::from_millis(NOW_MS + (i / BODIES) as i64 * 15_000);
     let chunk = labels.chunks(PER_BODY).nth(i % BODIES).expect("there are as many chunks as bodies");
-    let sample = |(n, l): (usize, &Labels)| (l.clone(), vec![Sample { t, v: value(i % BODIES * PER_BODY + n, i / BODIES) }]);
+    let sample =
+        |(n, l): (usize, &Labels)| (l.clone(), vec![Sample { t, v: value(i % BODIES * PER_BODY + n, i / BODIES) }]);
     (encode(version, &chunk.iter().enumerate().map(sample).collect::<Vec<_>>()), t)
 }
 
