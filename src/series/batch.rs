@@ -185,15 +185,12 @@ impl<'h> Batch<'h> {
     #[inline]
     fn data(&mut self, slot: u32) -> (&mut Data, usize) {
         let number = slot / REGION as u32;
-        let data = match self.region.take() {
-            Some((held, data)) if held == number => data,
+        if self.region.as_ref().is_none_or(|(held, _)| *held != number) {
             // What was held is given back before the next is asked for.
-            other => {
-                drop(other);
-                self.head.region(slot).data.lock()
-            }
-        };
-        let (_, data) = self.region.insert((number, data));
+            self.region = None;
+            self.region = Some((number, self.head.region(slot).data.lock()));
+        }
+        let (_, data) = self.region.as_mut().expect("it was put there above");
         (data, slot as usize % REGION)
     }
 

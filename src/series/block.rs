@@ -39,6 +39,15 @@ pub(super) struct Pen {
     pub delta: i32,
     /// The scale that the next block starts with; it only grows.
     pub scale: u8,
+    /// What the block that is being written has of each: so that a sample writes to one of its two cache lines, not both.
+    used: u8,
+    count: u8,
+    block_scale: u8,
+}
+
+impl Pen {
+    /// Before the first block.
+    pub const NEW: Self = Self { last: Raw { t: 0, bits: 0 }, delta: 0, scale: 0, used: 0, count: 0, block_scale: 0 };
 }
 
 impl Block {
@@ -47,11 +56,14 @@ impl Block {
 
     /// Begins with this sample.
     pub fn start(&mut self, sample: Raw, pen: &mut Pen) {
-        (self.first, self.used, self.count) = (sample, 0, 1);
-        pen.scale = scale_of(sample.bits).map_or(pen.scale, |s| s.max(pen.scale));
-        self.scale = pen.scale;
-        pen.last = sample;
-        pen.delta = 0;
+        self.first = sample;
+        let scale = scale_of(sample.bits).map_or(pen.scale, |s| s.max(pen.scale));
+        *pen = Pen { last: sample, delta: 0, scale, used: 0, count: 1, block_scale: scale };
+    }
+
+    /// Takes over what the pen knew of this block: before it goes on to another.
+    pub fn close(&mut self, pen: &Pen) {
+        (self.used, self.count, self.scale) = (pen.used, pen.count, pen.block_scale);
     }
 
     /// Appends a sample that is later than all others; false when it does not fit, and then nothing has changed.
@@ -60,49 +72,83 @@ impl Block {
     #[inline]
     pub fn push(&mut self, sample: Raw, pen: &mut Pen) -> bool {
         let Ok(delta) = i32::try_from(sample.t.wrapping_sub(pen.last.t)) else { return false };
-        if self.count == 1 {
+        if pen.count == 1 {
             // Nothing was written at this scale yet, so the second sample may ask for a finer one.
             pen.scale = scale_of(sample.bits).map_or(pen.scale, |s| s.max(pen.scale));
-            self.scale = pen.scale;
+            pen.block_scale = pen.scale;
         }
         let time = zigzag(i64::from(delta) - i64::from(pen.delta));
         let time_len = byte_len(time);
-        let (code, value, value_len) = value_code(pen.last.bits, sample.bits, self.scale);
+        let (code, value, value_len) = value_code(pen.last.bits, sample.bits, pen.block_scale);
         if value_len > 4 {
             // It costs much; perhaps it would be whole at a finer scale. This block stays as it began.
             pen.scale = scale_of(sample.bits).map_or(pen.scale, |s| s.max(pen.scale));
         }
-        let mut out = [0_u8; 17];
-        out[0] = (time_len as u8) << 4 | code;
-        out[1..9].copy_from_slice(&time.to_le_bytes());
-        out[1 + time_len..9 + time_len].copy_from_slice(&value.to_le_bytes());
-        let (len, used) = (1 + time_len + value_len, usize::from(self.used));
-        let Some(place) = self.bytes.get_mut(used..used + len) else { return false };
-        place.copy_from_slice(&out[..len]);
-        self.used = (used + len) as u8;
-        self.count += 1;
+        // A second difference of two 32-bit numbers takes five bytes at most, so all of it fits into sixteen.
+        let packed = u128::from((time_len as u8) << 4 | code)
+            | u128::from(time) << 8
+            | u128::from(value).checked_shl(8 * (1 + time_len as u32)).unwrap_or(0);
+        let (out, len, used) = (packed.to_le_bytes(), 1 + time_len + value_len, usize::from(pen.used));
+        if let Some(place) = self.bytes.get_mut(used..).and_then(<[u8]>::first_chunk_mut::<16>) {
+            // More than needed, but of a known length; the next sample writes over the rest.
+            *place = out;
+        } else {
+            let Some(place) = self.bytes.get_mut(used..used + len) else { return false };
+            place.copy_from_slice(&out[..len]);
+        }
+        pen.used = (used + len) as u8;
+        pen.count += 1;
         (pen.last, pen.delta) = (sample, delta);
         true
     }
 
-    /// Reads a byte of each of its cache lines.
+    /// Reads a byte of the cache line that the next sample goes to.
     #[inline]
-    pub fn touch(&self) -> u32 {
-        u32::from(self.used) + u32::from(self.bytes[PAYLOAD - 1])
-    }
-
-    pub fn count(&self) -> usize {
-        usize::from(self.count)
+    pub fn touch(&self, pen: &Pen) -> u32 {
+        u32::from(self.bytes[usize::from(pen.used).min(PAYLOAD - 1)])
     }
 
     pub fn first_t(&self) -> i64 {
         self.first.t
     }
 
-    pub fn samples(&self) -> Samples<'_> {
+    /// How to read it once it is closed.
+    pub fn closed(&self) -> View<'_> {
+        View { block: self, used: self.used, count: self.count, scale: self.scale }
+    }
+
+    /// How to read it while it is written.
+    pub fn open(&self, pen: &Pen) -> View<'_> {
+        View { block: self, used: pen.used, count: pen.count, scale: pen.block_scale }
+    }
+}
+
+/// A block as it is read.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'b> {
+    block: &'b Block,
+    used: u8,
+    count: u8,
+    scale: u8,
+}
+
+impl<'b> View<'b> {
+    pub fn count(&self) -> usize {
+        usize::from(self.count)
+    }
+
+    pub fn first_t(&self) -> i64 {
+        self.block.first.t
+    }
+
+    pub fn next(&self) -> u32 {
+        self.block.next
+    }
+
+    pub fn samples(&self) -> Samples<'b> {
         Samples {
-            rest: self.bytes.get(..usize::from(self.used)).unwrap_or_default(),
-            next: (self.count > 0).then_some(self.first),
+            rest: self.block.bytes.get(..usize::from(self.used)).unwrap_or_default(),
+            next: (self.count > 0).then_some(self.block.first),
             delta: 0,
             scale: SCALES[usize::from(self.scale) % SCALES.len()],
         }
@@ -233,10 +279,16 @@ mod tests {
         let mut blocks: Vec<Block> = Vec::new();
         for sample in samples {
             if !blocks.last_mut().is_some_and(|b| b.push(*sample, &mut pen)) {
+                if let Some(before) = blocks.last_mut() {
+                    before.close(&pen);
+                }
                 let mut block = Block::EMPTY;
                 block.start(*sample, &mut pen);
                 blocks.push(block);
             }
+        }
+        if let Some(last) = blocks.last_mut() {
+            last.close(&pen);
         }
         blocks
     }
@@ -249,9 +301,9 @@ mod tests {
             let mut t = -5_000;
             let samples: Vec<Raw> = steps.into_iter().map(|(step, bits)| { t += step; Raw { t, bits } }).collect();
             let blocks = packed(&samples);
-            let back: Vec<Raw> = blocks.iter().flat_map(Block::samples).collect();
+            let back: Vec<Raw> = blocks.iter().flat_map(|b| b.closed().samples()).collect();
             prop_assert_eq!(&back, &samples);
-            prop_assert_eq!(blocks.iter().map(Block::count).sum::<usize>(), samples.len());
+            prop_assert_eq!(blocks.iter().map(|b| b.closed().count()).sum::<usize>(), samples.len());
         }
     }
 
@@ -261,7 +313,7 @@ mod tests {
         let check = |what: &str, value: &dyn Fn(i64) -> f64, at_least: usize| {
             let samples: Vec<Raw> = (0..60).map(|i| Raw { t: i * 15_000, bits: value(i).to_bits() }).collect();
             let blocks = packed(&samples);
-            assert!(blocks[0].count() >= at_least, "{what}: {}", blocks[0].count());
+            assert!(blocks[0].closed().count() >= at_least, "{what}: {}", blocks[0].closed().count());
         };
         check("a counter", &|i| (1_000_000 + i * 370 + i % 7) as f64, 30);
         check("thousandths", &|i| ((50.0 + 45.0 * (i as f64 / 20.0).sin()) * 1000.0).round() / 1000.0, 30);

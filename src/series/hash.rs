@@ -9,7 +9,8 @@ use std::hash::BuildHasher;
 pub const SPAN_BYTES_MAX: usize = 4096;
 /// Rows of up to this many label pairs have a key.
 pub const PAIRS_MAX: usize = 64;
-const WORDS: usize = SPAN_BYTES_MAX / 8;
+/// One secret word for each word of the longest span, and four for its end.
+const WORDS: usize = SPAN_BYTES_MAX / 8 + 4;
 
 /// NH, the universal hash inside UMAC, on 64-bit words: pairs of words, each added to its own secret word, are multiplied
 /// and summed up in 128 bits. For two texts of one length that were chosen without knowing the secret, the chance that
@@ -50,6 +51,27 @@ fn word(bytes: [u8; 8]) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
+/// Up to 31 bytes in 32, no two texts of one length alike: the front and the end, which may overlap.
+#[inline]
+fn padded(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    let (halves, _) = out.as_chunks_mut::<16>();
+    if let (Some(a), Some(b)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
+        (halves[0], halves[1]) = (*a, *b);
+        return out;
+    }
+    let (front, end) = if let (Some(a), Some(b)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
+        (word(*a), word(*b))
+    } else if let (Some(a), Some(b)) = (bytes.first_chunk::<4>(), bytes.last_chunk::<4>()) {
+        (u64::from(u32::from_le_bytes(*a)), u64::from(u32::from_le_bytes(*b)))
+    } else {
+        let at = |i: usize| u64::from(bytes.get(i).copied().unwrap_or(0));
+        (at(0) | at(1) << 8, at(2))
+    };
+    halves[0] = (u128::from(front) | u128::from(end) << 64).to_le_bytes();
+    out
+}
+
 impl SpanHasher {
     /// What a label span is known by; `None` above [`SPAN_BYTES_MAX`].
     #[inline]
@@ -63,31 +85,23 @@ impl SpanHasher {
 
     #[inline]
     fn sum(&self, bytes: &[u8]) -> u128 {
-        let (blocks, rest) = bytes.as_chunks::<16>();
-        let (pairs, _) = self.keys.as_chunks::<2>();
-        let (mut sum, mut other) = (0_u128, 0_u128);
-        let one = |block: &[u8; 16], key: &[u64; 2]| {
-            let [a, b, c, d, e, f, g, h, rest @ ..] = *block;
-            wide(word([a, b, c, d, e, f, g, h]).wrapping_add(key[0]), word(rest).wrapping_add(key[1]))
+        let (keys, _) = self.keys.as_chunks::<4>();
+        let two = |block: &[u8; 32], key: &[u64; 4]| {
+            let (words, _) = block.as_chunks::<8>();
+            let at = |i: usize| word(words[i]).wrapping_add(key[i]);
+            (wide(at(0), at(1)), wide(at(2), at(3)))
         };
-        let (twos, last) = blocks.as_chunks::<2>();
-        let (key_twos, _) = pairs.as_chunks::<2>();
-        for (block, key) in twos.iter().zip(key_twos) {
-            sum = sum.wrapping_add(one(&block[0], &key[0]));
-            other = other.wrapping_add(one(&block[1], &key[1]));
+        let (blocks, _) = bytes.as_chunks::<32>();
+        let (mut sum, mut other) = (0_u128, 0_u128);
+        for (block, key) in blocks.iter().zip(keys) {
+            let (a, b) = two(block, key);
+            (sum, other) = (sum.wrapping_add(a), other.wrapping_add(b));
         }
-        let done = twos.len() * 2;
-        for (block, key) in last.iter().zip(pairs.get(done..).unwrap_or_default()) {
-            sum = sum.wrapping_add(one(block, key));
-        }
-        if !rest.is_empty()
-            && let Some(key) = pairs.get(blocks.len())
-        {
-            let mut block = [0; 16];
-            block[..rest.len()].copy_from_slice(rest);
-            other = other.wrapping_add(one(&block, key));
-        }
-        sum.wrapping_add(other)
+        // The end once more, whether something is left or not: for texts of one length it holds every byte that is, and
+        // no branch depends on how many those are.
+        let end = bytes.last_chunk::<32>().copied().unwrap_or_else(|| padded(bytes));
+        let (a, b) = keys.get(blocks.len()).map_or((0, 0), |key| two(&end, key));
+        sum.wrapping_add(a).wrapping_add(other.wrapping_add(b))
     }
 
     /// What a text (a symbol, a label) is known by inside one request or one table; whoever finds by it compares, or
@@ -106,38 +120,20 @@ impl SpanHasher {
         (folded as u64) ^ (folded >> 64) as u64
     }
 
-    /// Starts the key of a row of label pairs that are given by their texts' hashes.
+    /// The key of a row of label pairs that are given by their texts' hashes, in the order they were sent; `None` if one
+    /// of them is `None`, or above [`PAIRS_MAX`].
     #[inline]
-    pub fn row(&self) -> Row<'_> {
-        Row { keys: self.keys.as_chunks::<2>().0, more: &self.more, sum: 0, len: 0 }
-    }
-}
-
-/// A key in the making: of names and values in the order they were sent.
-pub struct Row<'h> {
-    keys: &'h [[u64; 2]],
-    more: &'h [u64; 8],
-    sum: u128,
-    len: usize,
-}
-
-impl Row<'_> {
-    #[inline]
-    pub fn pair(&mut self, name: u64, value: u64) {
-        if let Some([a, b]) = self.keys.get(self.len) {
-            self.sum = self.sum.wrapping_add(wide(name.wrapping_add(*a), value.wrapping_add(*b)));
-        }
-        self.len += 1;
-    }
-
-    /// `None` above [`PAIRS_MAX`].
-    #[inline]
-    pub fn finish(self) -> Option<u128> {
-        if self.len > PAIRS_MAX {
-            return None;
+    pub fn row(&self, pairs: impl Iterator<Item = Option<(u64, u64)>>) -> Option<u128> {
+        let (keys, _) = self.keys.as_chunks::<2>();
+        let (mut sum, mut len) = (0_u128, 0_usize);
+        for pair in pairs {
+            let (name, value) = pair?;
+            let [a, b] = keys.get(len).filter(|_| len < PAIRS_MAX)?;
+            sum = sum.wrapping_add(wide(name.wrapping_add(*a), value.wrapping_add(*b)));
+            len += 1;
         }
         // Another secret than a span's, so that rows and spans never mean each other.
-        Some(self.sum.wrapping_add(wide((self.len as u64).wrapping_add(self.more[7]), self.more[1] ^ self.more[2])))
+        Some(sum.wrapping_add(wide((len as u64).wrapping_add(self.more[7]), self.more[1] ^ self.more[2])))
     }
 }
 
@@ -175,16 +171,11 @@ mod tests {
         let hasher = SpanHasher::default();
         let texts: Vec<u64> = (0..5_000).map(|i| hasher.text("x".repeat(i).as_bytes())).collect();
         assert_eq!(texts.iter().collect::<HashSet<_>>().len(), texts.len());
-        let row = |pairs: &[(u64, u64)]| {
-            let mut row = hasher.row();
-            for (n, v) in pairs {
-                row.pair(*n, *v);
-            }
-            row.finish()
-        };
+        let row = |pairs: &[(u64, u64)]| hasher.row(pairs.iter().copied().map(Some));
         let [a, b, c] = [b"a", b"b", b"c"].map(|t| hasher.text(t));
         let rows = [row(&[]), row(&[(a, b)]), row(&[(b, a)]), row(&[(a, b), (c, c)]), row(&[(c, c), (a, b)])];
         assert_eq!(rows.iter().collect::<HashSet<_>>().len(), rows.len());
+        assert_eq!(hasher.row([Some((a, b)), None].into_iter()), None);
         assert_eq!((row(&[(a, b); PAIRS_MAX]).is_some(), row(&[(a, b); PAIRS_MAX + 1])), (true, None));
     }
 }

@@ -351,9 +351,7 @@ impl Head {
     /// The watched series to which samples came since the last call, each once.
     pub fn take_arrivals(&self) -> Vec<Arc<Series>> {
         let arrivals = std::mem::take(&mut *self.arrivals.lock());
-        for series in &arrivals {
-            series.forget_note();
-        }
+        Series::forget_notes(&arrivals);
         arrivals
     }
 
@@ -362,9 +360,8 @@ impl Head {
         let room = ARRIVALS_MAX.saturating_sub(arrivals.len()).min(series.len());
         arrivals.extend(series.drain(..room));
         drop(arrivals);
-        for series in series.drain(..) {
-            series.forget_note();
-        }
+        Series::forget_notes(series);
+        series.clear();
     }
 
     /// What a request brought, told once at its end.

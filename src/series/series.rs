@@ -235,11 +235,14 @@ impl Series {
         self.watched.load(Ordering::Acquire)
     }
 
-    /// Before the samples are read, so that one that comes later is noted again.
-    pub(super) fn forget_note(&self) {
-        let mut data = self.region.data.lock();
-        if !self.is_gone() {
-            data.forget_note(self.offset());
+    /// Before the samples are read, so that one that comes later is noted again. Neighbours, as they arrive, take one lock.
+    pub(super) fn forget_notes(arrived: &[Arc<Self>]) {
+        for neighbours in arrived.chunk_by(|a, b| Arc::ptr_eq(&a.region, &b.region)) {
+            let Some(first) = neighbours.first() else { continue };
+            let mut data = first.region.data.lock();
+            for series in neighbours.iter().filter(|series| !series.is_gone()) {
+                data.forget_note(series.offset());
+            }
         }
     }
 }

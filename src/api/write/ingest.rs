@@ -207,8 +207,7 @@ impl<'a> Ingest<'a> {
 
     fn v2_series(&mut self, message: &[u8], symbols: &Symbols, series: &v2::TimeSeries<'_>) -> Result<(), Malformed> {
         let n = (series.samples + series.histograms) as u64;
-        let mut pairs = Pairs::new();
-        let mut row = self.head.hasher().row();
+        let (mut pairs, mut hashes) = (Pairs::new(), SmallVec::<[(u64, u64); 32]>::new());
         let (refs, odd) = series.refs.as_chunks::<2>();
         for [name, value] in refs {
             let (Some(n_text), Some(v_text), Some(n_hash), Some(v_hash)) =
@@ -221,7 +220,7 @@ impl<'a> Ingest<'a> {
                 );
                 return Ok(());
             };
-            row.pair(n_hash, v_hash);
+            hashes.push((n_hash, v_hash));
             pairs.push((n_text, v_text));
         }
         if !odd.is_empty() {
@@ -249,7 +248,7 @@ impl<'a> Ingest<'a> {
             );
             return Ok(());
         }
-        let key = row.finish();
+        let key = self.head.hasher().row(hashes.into_iter().map(Some));
         let known = key.and_then(|key| self.batch.known(key));
         let (place, origin) = if let Some(known) = known {
             known
@@ -399,10 +398,9 @@ impl<'a> Ingest<'a> {
     }
 }
 
-/// What packed references are known by, whatever the numbers are in this request's table.
-#[inline]
+/// What packed references are known by, whatever the numbers are in this request's table. A function of its own, so that
+/// its sum stays in registers.
+#[inline(never)]
 fn row_key(hasher: &SpanHasher, symbols: &Symbols, refs: &[u8]) -> Option<u128> {
-    let mut row = hasher.row();
-    symbols.hashes(refs, |name, value| row.pair(name, value))?;
-    row.finish()
+    hasher.row(symbols.hashes(refs))
 }

@@ -66,16 +66,23 @@ impl Symbols {
         message.get(start as usize..start as usize + len as usize)
     }
 
-    /// Calls `each` with the hashes of every label pair that packed references name; `None` if one is outside of the
-    /// table, or their number is odd.
+    /// The hashes of every label pair that packed references name; `None` once one is outside of the table, or has no
+    /// partner.
     #[inline]
-    pub fn hashes(&self, refs: &[u8], mut each: impl FnMut(u64, u64)) -> Option<()> {
-        let mut cursor = Cursor::new(refs);
-        while !cursor.is_empty() {
-            let (name, value) = (cursor.varint().ok()?, cursor.varint().ok()?);
-            each(*self.hashes.get(name as usize)?, *self.hashes.get(value as usize)?);
-        }
-        Some(())
+    pub fn hashes<'s>(&'s self, mut refs: &'s [u8]) -> impl Iterator<Item = Option<(u64, u64)>> + use<'s> {
+        std::iter::from_fn(move || {
+            if refs.is_empty() {
+                return None;
+            }
+            let pair = |refs: &'s [u8]| {
+                let (name, rest) = reference(refs)?;
+                let (value, rest) = reference(rest)?;
+                Some(((*self.hashes.get(name)?, *self.hashes.get(value)?), rest))
+            };
+            let Some((pair, rest)) = pair(refs) else { return Some(None) };
+            refs = rest;
+            Some(Some(pair))
+        })
     }
 
     /// The label pairs that packed references name, those outside of the table left out.
@@ -88,6 +95,20 @@ impl Symbols {
     #[inline]
     pub fn hash(&self, symbol: u32) -> Option<u64> {
         self.hashes.get(symbol as usize).copied()
+    }
+}
+
+/// A reference, and what follows it. A table of a few thousand symbols needs one or two bytes for each.
+#[inline]
+fn reference(refs: &[u8]) -> Option<(usize, &[u8])> {
+    match refs {
+        [byte, rest @ ..] if *byte < 0x80 => Some((usize::from(*byte), rest)),
+        [low, high, rest @ ..] if *high < 0x80 => Some((usize::from(*low & 0x7f) | usize::from(*high) << 7, rest)),
+        _ => {
+            let mut cursor = Cursor::new(refs);
+            let long = usize::try_from(cursor.varint().ok()?).ok()?;
+            Some((long, refs.get(refs.len() - cursor.left()..)?))
+        }
     }
 }
 
