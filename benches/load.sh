@@ -109,12 +109,17 @@ run_million() {
 
 # Every core of the server is asked for ten times what it can take: four hundred connections, each with the next body in hand.
 run_overload() {
-  fresh
+  local budget_mb=512
+  fresh --memory.budget "${budget_mb}MiB"
   # Hours ago, because a minute of this brings an hour of rounds.
   local now; now=$(($(hour_ago) - 7200000))
   say "overload for 60 s"
   local base; base=$(rss_kb)
-  connections=400 write --series 1000000 --start-ms "$now" --seconds 60 --prepare-mb 500 | show
+  connections=400 write --series 1000000 --start-ms "$now" --seconds 60 --prepare-mb 500 >"$dir/out" &
+  local load=$!
+  while kill -0 "$load" 2>/dev/null; do sleep 10; echo "RSS $(($(rss_kb) / 1024)) MB (budget of series and samples: $budget_mb)"; done
+  wait "$load"
+  show <"$dir/out"
   echo "RSS before $base kB, after $(rss_kb) kB, peak $(awk '/^VmHWM/ { print $2 }' "/proc/$server/status") kB"
   say "and at once thereafter"
   write --series 1000000 --start-ms "$now" --first-round 300 --requests 500 --prepare-mb 50 | show

@@ -9,7 +9,7 @@ use crate::support::watchfire::folder;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use watchfire::model::{Labels, Sample, Timestamp};
 use watchfire::wire::remote_write::{Version, encode};
@@ -210,4 +210,101 @@ async fn prometheus_misses_no_sample_over_restarts_1_0() {
 #[tokio::test(flavor = "multi_thread")]
 async fn prometheus_misses_no_sample_over_restarts_2_0() {
     prometheus_with_restarts(RW2).await;
+}
+
+/// A target whose every series says which scrape this is, so that nobody needs to be asked what was scraped.
+async fn counting_target() -> (u16, Arc<AtomicU64>) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let scrapes = Arc::new(AtomicU64::new(0));
+    let counted = scrapes.clone();
+    let metrics = move || {
+        let n = counted.fetch_add(1, Ordering::SeqCst) + 1;
+        let lines = (0..SERIES).map(move |i| format!("scraped_total{{i=\"{i}\"}} {}\n", n * 10 + i as u64 % 10));
+        let text: String = lines.collect();
+        async move { text }
+    };
+    let router = axum::Router::new().route("/metrics", axum::routing::get(metrics));
+    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+    (port, scrapes)
+}
+
+/// vmagent's counters of what it gave up, and of answers that say "never send this again".
+async fn vmagent_failures(client: &reqwest::Client, vmagent: u16) -> Vec<String> {
+    let text = client.get(format!("http://127.0.0.1:{vmagent}/metrics")).send().await.unwrap().text().await.unwrap();
+    let is_failure = |line: &&str| {
+        let dropped = line.starts_with("vmagent_remotewrite_packets_dropped_total")
+            || line.starts_with("vmagent_remotewrite_samples_dropped_total");
+        // 415 is how it learns that zstd is not spoken here.
+        let refused = line.starts_with("vmagent_remotewrite_requests_total")
+            && line.contains("status_code=\"4")
+            && !line.contains("status_code=\"415\"");
+        (dropped || refused) && !line.ends_with(" 0")
+    };
+    text.lines().filter(is_failure).map(str::to_owned).collect()
+}
+
+/// Every scrape that vmagent made while Watchfire was killed and started is in Watchfire, once and in order.
+#[tokio::test(flavor = "multi_thread")]
+async fn vmagent_misses_no_sample_over_restarts() {
+    let seconds = length("WATCHFIRE_SOAK_SECONDS", 45);
+    let dir = folder(CONFIG);
+    let [watchfire_port, vmagent_port] = [free_port(), free_port()];
+    let (target, scrapes) = counting_target().await;
+    let scrape = format!(
+        "global: {{ scrape_interval: 1s, external_labels: {{ cluster: test }} }}\n\
+         scrape_configs:\n  - job_name: counting\n    static_configs: [{{ targets: ['127.0.0.1:{target}'] }}]\n"
+    );
+    std::fs::write(dir.path().join("scrape.yml"), scrape).unwrap();
+    let client = reqwest_client();
+    let ready = format!("http://127.0.0.1:{watchfire_port}/-/ready");
+    let mut watchfire = start_watchfire(dir.path(), watchfire_port);
+    wait_ready(&client, &ready, "Watchfire is ready").await;
+    let arguments = [
+        "-promscrape.config=scrape.yml".to_owned(),
+        "-remoteWrite.tmpDataPath=vmagent".to_owned(),
+        "-remoteWrite.flushInterval=200ms".to_owned(),
+        "-remoteWrite.retryMinInterval=100ms".to_owned(),
+        "-remoteWrite.retryMaxTime=1s".to_owned(),
+        format!("-remoteWrite.url=http://127.0.0.1:{watchfire_port}/api/v1/write"),
+        format!("-httpListenAddr=127.0.0.1:{vmagent_port}"),
+    ];
+    let vmagent = Process::start("vmagent", &peer("vmagent"), &arguments, dir.path());
+    wait_ready(&client, &format!("http://127.0.0.1:{vmagent_port}/health"), "vmagent is ready").await;
+    let start = Instant::now();
+    let mut clock = tokio::time::interval(Duration::from_secs(1));
+    let mut beats = 0_u64;
+    while start.elapsed().as_secs() < seconds {
+        clock.tick().await;
+        beats += 1;
+        if beats.is_multiple_of(12) {
+            watchfire.kill();
+            for _ in 0..beats / 12 % 4 {
+                clock.tick().await;
+            }
+            watchfire = start_watchfire(dir.path(), watchfire_port);
+            wait_ready(&client, &ready, "Watchfire is ready again").await;
+        }
+    }
+    let scraped = scrapes.load(Ordering::SeqCst);
+    assert!(scraped > seconds / 2, "{scraped} scrapes in {seconds} s\n{}", vmagent.log_tail());
+    let selector = format!("scraped_total[{}s]", seconds + 120);
+    eventually(Duration::from_secs(60), "Watchfire holds every scrape", || async {
+        let held = held(&client, watchfire_port, &selector, now_ms(), &[]).await;
+        if held.len() != SERIES {
+            return Err(format!("{} series", held.len()));
+        }
+        for (labels, samples) in &held {
+            let scrape = |value: &String| value.parse::<u64>().unwrap() / 10;
+            let numbers: Vec<u64> = samples.values().map(scrape).take(scraped as usize).collect();
+            if !numbers.iter().copied().eq(1..=scraped) {
+                return Err(format!("{labels}: {} of {scraped} scrapes", numbers.len()));
+            }
+        }
+        Ok(())
+    })
+    .await;
+    let failed = vmagent_failures(&client, vmagent_port).await;
+    assert!(failed.is_empty(), "vmagent gave samples up: {failed:?}\n{}\n{}", vmagent.log_tail(), watchfire.log_tail());
+    println!("vmagent: {scraped} scrapes of {SERIES} series over {seconds} s, {} restarts", beats / 12);
 }
