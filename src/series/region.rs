@@ -17,7 +17,7 @@ use crate::model::{Histogram, Timestamp};
 use parking_lot::Mutex;
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 /// Series of a region: enough that a request takes few locks, few enough that a reader waits for microseconds.
 pub(super) const REGION: usize = 512;

@@ -9,6 +9,7 @@ use crate::series::block::Raw;
 use crate::series::error::AppendError;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 const KEEP: Retention = Retention { window: 1_000_000, out_of_order: 100_000 };
 
