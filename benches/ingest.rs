@@ -62,14 +62,14 @@ fn metric(i: usize, is_host: bool) -> String {
         "cached",
         "started",
     ];
-    let unit = if i % 2 == 0 { kinds } else { "bytes" };
+    let unit = if i.is_multiple_of(2) { kinds } else { "bytes" };
     format!("{}_{}_{unit}", subjects[i % 5], what[i / 5 % 10])
 }
 
 /// A series of a fleet like the one of the load generator: 100 metrics, 8 to 12 labels, 10 on average, neighbours of one
 /// target. A request of 2,000 has about 345 bytes a sample in 1.0, 39 on the wire.
 fn labels(i: usize) -> Labels {
-    let (is_host, i) = (i / RUN % 2 == 0, i / (2 * RUN) * RUN + i % RUN);
+    let (is_host, i) = ((i / RUN).is_multiple_of(2), i / (2 * RUN) * RUN + i % RUN);
     // A series of four is told apart by its device alone.
     let (metric_at, target, device) = (i % 50, i / 50 / 4, i / 50 % 4);
     let own = metric_at % 5 >= 3;
@@ -112,7 +112,7 @@ fn labels(i: usize) -> Labels {
 
 /// Half are counters with a step of their own, half are gauges in thousandths.
 fn value(n: usize, round: usize) -> f64 {
-    if n % 2 == 0 {
+    if n.is_multiple_of(2) {
         return (digits(n) >> 32) as f64 + ((digits(n) % 1000 + 1) * round as u64) as f64;
     }
     let swing = 50.0 + 45.0 * ((n % 628) as f64 / 100.0 + round as f64 / 20.0).sin();
