@@ -181,10 +181,6 @@ fn sorted(notes: &Value) -> Vec<String> {
     all.sort();
     // Prometheus shows ten of a kind and counts the rest.
     all.retain(|note| !note.contains("more ") || !note.contains("annotation"));
-    // Of two that say the same of two places, one place is told: here the inner one, there the outer.
-    for note in all.iter_mut().filter(|note| note.contains("quantile value should be")) {
-        note.truncate(note.rfind(" (").unwrap_or(note.len()));
-    }
     all.retain(|note| NEWER_NOTES.iter().all(|newer| !note.contains(newer)));
     all
 }
