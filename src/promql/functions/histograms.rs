@@ -129,8 +129,10 @@ fn quantile_of(eval: &Eval<'_>, q: f64, labels: &Labels, source: &Source) -> f64
 
 fn histogram_quantile(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
     let q = eval.scalar(&args[0], at)?;
-    quantile::warn_of_quantile(eval, q);
     let elems = eval.vector(&args[1], at)?;
+    // After what the argument has to say: of two equal notes Prometheus tells the place of the outer one.
+    eval.about_argument(0);
+    quantile::warn_of_quantile(eval, q);
     eval.about_argument(1);
     let of = |(labels, source): (Labels, Source)| {
         let value = SampleValue::Float(quantile_of(eval, q, &labels, &source));
