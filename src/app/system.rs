@@ -120,7 +120,7 @@ fn start_loops(parts: &Parts, retention: Duration) -> Loops {
         is_first_start: parts.is_first_start,
     };
     tokio::spawn(watched(failed.clone(), gap.run()));
-    let (book, head) = (context.book.clone(), context.head.clone());
+    let (book, head, relieved) = (context.book.clone(), context.head.clone(), context.head.clone());
     let retain = Retain {
         store: context.store.clone(),
         clock: context.clock.clone(),
@@ -132,6 +132,9 @@ fn start_loops(parts: &Parts, retention: Duration) -> Loops {
                 head.sweep(now);
             }),
         ],
+        relief: Box::new(move |now| {
+            relieved.relieve(now);
+        }),
     };
     let retain = tokio::spawn(watched(failed.clone(), retain.run(evaluate_stop.clone())));
     let checkup = tokio::spawn(watched(failed.clone(), super::checkup::run(parts, evaluate_stop.clone())));

@@ -9,6 +9,7 @@ use crate::store::{RETAIN_ROWS_MAX, Retention, SharedStore, StoreError};
 use crate::telemetry::Metrics;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long each kind is kept.
@@ -25,6 +26,7 @@ pub struct KeepFor {
 pub const KEEP: KeepFor =
     KeepFor { incidents: Duration::from_hours(90 * 24), announcements: Duration::from_hours(7 * 24) };
 const EVERY: Duration = Duration::from_mins(1);
+const RELIEF_EVERY: Duration = Duration::from_secs(1);
 /// Removals per pass; a backlog is worked off over the next minutes instead of holding the writer.
 const ROUNDS_MAX: usize = 20;
 
@@ -37,16 +39,24 @@ pub struct Retain {
     pub metrics: Arc<Metrics>,
     pub keep: KeepFor,
     pub sweeps: Vec<Sweep>,
+    /// What cannot wait for a minute: memory beyond its budget. Asked once a second.
+    pub relief: Sweep,
 }
 
 impl Retain {
     /// Runs until `stop`. An error means: the store cannot be trusted, end the process.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StoreError> {
+        let mut next = Instant::now() + EVERY;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(RELIEF_EVERY) => {}
             }
+            if Instant::now() < next {
+                (self.relief)(self.clock.now());
+                continue;
+            }
+            next = Instant::now() + EVERY;
             match self.pass().await {
                 Ok(_) => {}
                 Err(StoreError::Unavailable(text)) => {

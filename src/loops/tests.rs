@@ -289,6 +289,7 @@ async fn a_pass_of_retain_sweeps_and_removes() {
         metrics: Arc::new(Metrics::new("1")),
         keep: KEEP,
         sweeps: vec![Box::new(move |now| sweep.lock().push(now))],
+        relief: Box::new(|_| {}),
     };
     assert_eq!(retain.pass().await.unwrap(), 0, "exactly as old as it may be");
     let later = Timestamp::EPOCH + KEEP.announcements + std::time::Duration::from_millis(1);

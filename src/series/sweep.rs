@@ -42,6 +42,11 @@ impl Head {
         gone.len()
     }
 
+    /// Sweeps if the budget asks for it: once a second, because samples of known series come in meanwhile.
+    pub fn relieve(&self, now: Timestamp) -> usize {
+        if self.budget().shed_to(self.memory_bytes()).is_some() { self.sweep(now) } else { 0 }
+    }
+
     /// Series that no rule selects, the latest first, as many as the budget wants back.
     fn surplus(&self, idle: usize) -> Vec<Slot> {
         let (taken, series) = (self.memory_bytes(), self.series_count().max(1));
@@ -63,6 +68,7 @@ impl Head {
     fn take_out(&self, leaving: &[Slot], idle: usize, cutoff: i64) -> Slots {
         let mut gone = Slots::default();
         let mut metrics: HashSet<PairId, foldhash::fast::RandomState> = HashSet::default();
+        let mut regions: Vec<Slot> = Vec::new();
         let mut watches = self.watches.write();
         {
             let (mut pool, mut index) = (self.pool.write(), self.index.write());
@@ -77,6 +83,7 @@ impl Head {
                 }
                 let ids = data.labels(i).to_vec();
                 let (handle, held) = data.remove(i);
+                regions.push(*slot / REGION as Slot);
                 region.starts.forget(i);
                 if let Some(handle) = handle {
                     handle.leave(|| pool.labels(&ids));
@@ -95,6 +102,12 @@ impl Head {
             index.forget(&metrics, |slot| gone.contains(&slot));
         }
         watches.remove_dead();
+        drop(watches);
+        regions.sort_unstable();
+        regions.dedup();
+        for number in regions {
+            self.region(number * REGION as Slot).data.lock().compact_blocks();
+        }
         gone
     }
 }

@@ -285,3 +285,30 @@ fn samples_that_come_late_are_told_to_whoever_keeps_state() {
     check(101, 1.0, 2);
     check(130, 1.0, 2);
 }
+
+#[test]
+fn known_series_stay_within_the_budget_too() {
+    let budget = 4 << 20;
+    let head = Head::new(HeadConfig { memory_budget: Some(budget), ..HeadConfig::default() });
+    let wanted = head.watch(&[Matcher::equal("__name__", "wanted")]);
+    let mut most = 0;
+    for round in 0..200 {
+        let now = at(round * 15);
+        for n in 0..5_000 {
+            let name = if n % 10 == 0 { "wanted" } else { "other" };
+            let labels = Labels::from_pairs([("__name__", name), ("n", &n.to_string())]);
+            // Left out when there is no room; that is counted and no error.
+            if let Ok(series) = head.find_or_create(&labels) {
+                head.batch(now)
+                    .append(&series, now.as_millis(), &SampleValue::Float((round * n) as f64 * 0.1))
+                    .unwrap();
+            }
+        }
+        head.relieve(now);
+        most = most.max(head.memory_bytes());
+    }
+    assert!(most < budget + budget / 8, "{most} of {budget}");
+    assert_eq!(wanted.len(), 500, "what rules select stays");
+    assert!(head.series_count() < 5_000);
+    assert!(wanted.snapshot().iter().all(|s| s.newest() == Some(at(199 * 15))));
+}

@@ -48,6 +48,34 @@ impl Data {
         }
     }
 
+    /// Gives memory back when more than half of the blocks are free, as after many series have left at once.
+    pub(in crate::series) fn compact_blocks(&mut self) {
+        let used: usize = self.hot.iter().map(|hot| usize::from(hot.blocks)).sum();
+        if used.div_ceil(SLAB) * 2 > self.slabs.len() || self.slabs.is_empty() {
+            return;
+        }
+        let old = std::mem::take(&mut self.slabs);
+        self.free = NONE;
+        self.bytes.fetch_sub(old.len() * SLAB * size_of::<Block>(), Ordering::Relaxed);
+        for i in 0..self.hot.len() {
+            let mut at = self.hot[i].first;
+            let mut before = NONE;
+            while let Some(block) = old.get(at as usize / SLAB).and_then(|slab| slab.get(at as usize % SLAB)) {
+                let taken = self.take_block();
+                if let Some(place) = self.block_mut(taken) {
+                    *place = block.clone();
+                    place.next = NONE;
+                }
+                match self.block_mut(before) {
+                    Some(before) => before.next = taken,
+                    None => self.hot[i].first = taken,
+                }
+                self.hot[i].tail = taken;
+                (before, at) = (taken, block.next);
+            }
+        }
+    }
+
     /// Starts a block behind the last one, and lets blocks go that are older than the window.
     #[inline(never)]
     pub(super) fn start_block(&mut self, i: usize, sample: Raw, cutoff: i64) -> u32 {

@@ -115,3 +115,33 @@ fn floats_and_histograms_share_a_series() {
     );
     assert_eq!(data.latest(1, 0, 29).map(|(t, _)| t), Some(25));
 }
+
+#[test]
+fn memory_is_given_back_when_neighbours_leave() {
+    let mut data = data();
+    for n in 0..20_000 {
+        // Changes in every bit, so that there are many blocks.
+        put(&mut data, n * 15, 0.1 * n as f64).unwrap();
+        data.append_float(
+            0,
+            Raw { t: 2_000_000_000 + n * 15, bits: (n as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) },
+            0,
+            KEEP,
+        )
+        .unwrap();
+    }
+    let (held, before) = (all(&data), data.bytes.load(Ordering::Relaxed));
+    data.remove(0);
+    data.compact_blocks();
+    let after = data.bytes.load(Ordering::Relaxed);
+    assert!(after < before / 2, "{after} of {before}");
+    assert_eq!(all(&data), held);
+    // And it goes on as before.
+    put(&mut data, 400_000, 7.5).unwrap();
+    assert_eq!((all(&data).len(), data.newest(1)), (held.len() + 1, Some(400_000)));
+    for i in 0..3 {
+        data.remove(i);
+    }
+    data.compact_blocks();
+    assert_eq!((data.bytes.load(Ordering::Relaxed), data.slabs.len()), (0, 0));
+}
