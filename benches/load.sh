@@ -117,7 +117,7 @@ run_overload() {
   local base; base=$(rss_kb)
   connections=400 write --series 1000000 --start-ms "$now" --seconds 60 --prepare-mb 500 >"$dir/out" &
   local load=$!
-  while kill -0 "$load" 2>/dev/null; do sleep 10; echo "RSS $(($(rss_kb) / 1024)) MB (budget of series and samples: $budget_mb)"; done
+  while kill -0 "$load" 2>/dev/null; do sleep 10; echo "RSS $(($(rss_kb) / 1024)) MB (budget: $budget_mb)"; done
   wait "$load"
   show <"$dir/out"
   echo "RSS before $base kB, after $(rss_kb) kB, peak $(awk '/^VmHWM/ { print $2 }' "/proc/$server/status") kB"

@@ -123,11 +123,8 @@ fn samples(
     let now = clock.now();
     let wal = open_wal(&dir, config, &head, &ha, now).map_err(|e| AppError::Start(e.to_string()))?;
     let arrivals = Arc::new(tokio::sync::Notify::new());
-    let limits = DoorLimits {
-        body_bytes: ingest.limits.body_bytes as usize,
-        decoded_bytes: ingest.limits.decoded_bytes as usize,
-        in_flight_bytes: ingest.limits.in_flight_bytes as usize,
-    };
+    let (in_flight_bytes, decoded_bytes) = ingest.limits.door_bytes();
+    let limits = DoorLimits { body_bytes: ingest.limits.body_bytes as usize, decoded_bytes, in_flight_bytes };
     let door = WriteDoor::with_limits(head.clone(), Some(wal), ha, clock.clone(), arrivals.clone(), limits);
     Ok((head, door, arrivals))
 }

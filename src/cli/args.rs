@@ -79,8 +79,8 @@ pub struct ServeArgs {
     /// Folder of the database and the write-ahead log [default: ./data]
     #[arg(long = "storage.path", value_name = "DIR")]
     pub storage_path: Option<PathBuf>,
-    /// What series and samples may take, such as 2GiB; above, series that no rule selects are left out
-    #[arg(long = "memory.budget", value_name = "SIZE", value_parser = crate::config::size)]
+    /// What the process may take, such as 2GiB; short of it, series that no rule selects are left out
+    #[arg(long = "memory.budget", value_name = "SIZE", value_parser = crate::config::memory_budget)]
     pub memory_budget: Option<u64>,
     /// error, warn, info, debug or trace [default: info; demo: warn]
     #[arg(long = "log.level", value_name = "LEVEL")]
@@ -480,6 +480,8 @@ mod tests {
     fn nonsense_is_refused() {
         for args in [
             &["--web.listen-address", "here"][..],
+            &["--memory.budget", "lots"],
+            &["--memory.budget", "10MiB"],
             &["serve", "--web.external-url", "ftp://x"],
             &["incident", "reassign", "INC-1", "--by", "a", "--to", "bob"],
             &["silence", "add", "a=b", "--comment", "c", "--author", "a", "--duration", "soon"],

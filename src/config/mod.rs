@@ -21,7 +21,6 @@ mod routing;
 mod server;
 mod yaml;
 
-pub use fields::size;
 pub use glob::expand;
 pub use load::{
     Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, parse_with, rule_file, start,
@@ -30,6 +29,6 @@ pub use matchers::parse as parse_matchers;
 pub use mistakes::{Mistake, Mistakes, Warning};
 pub use server::{
     Auth, BasicUser, Evaluation, Ingest, LISTEN_ADDRESS, Limits, Paging, Storage, Web, external_url, is_exposed,
-    listen_address,
+    listen_address, memory_budget,
 };
 pub use yaml::Position;

@@ -3,7 +3,7 @@
 //! Never: opens a socket or a folder.
 //! Start at [`web`].
 
-use super::fields::{At, Fields};
+use super::fields::{At, Fields, size};
 use super::http::url_mistake;
 use super::mistakes::Notes;
 use super::yaml::Position;
@@ -117,7 +117,7 @@ impl Ingest {
             series_per_metric_max: self.limits.series_per_metric as usize,
             series_per_source_max: self.limits.series_per_source as usize,
             source_label: self.cluster_label.to_string(),
-            memory_budget: self.limits.memory_bytes.map(|bytes| bytes as usize),
+            memory_budget: self.limits.head_bytes(),
             limits: LabelLimits {
                 labels_max: self.limits.labels_per_series as usize,
                 name_bytes_max: self.limits.label_name_bytes as usize,
@@ -149,7 +149,7 @@ pub struct Limits {
     pub series_per_metric: u64,
     /// The source is the value of [`Ingest::cluster_label`].
     pub series_per_source: u64,
-    /// What series and samples may take; above, series that no rule selects are left out.
+    /// What the process may take, at least [`MEMORY_BYTES_MIN`]: see [`Limits::head_bytes`] and [`Limits::door_bytes`].
     pub memory_bytes: Option<u64>,
     pub labels_per_series: u64,
     pub label_name_bytes: u64,
@@ -162,6 +162,24 @@ pub struct Limits {
     pub in_flight_bytes: u64,
     /// Alerts held at once, over all doors.
     pub alerts: u64,
+}
+
+/// The program itself takes a third of this.
+pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
+
+impl Limits {
+    /// Five eighths of the memory are for series and samples. A quarter is for requests in work, and what is left is for
+    /// alerts, rules and the program itself.
+    pub fn head_bytes(&self) -> Option<usize> {
+        self.memory_bytes.map(|memory| (memory / 8 * 5) as usize)
+    }
+
+    /// Of all requests that are being read, and of one when it is decompressed: within a quarter of the memory.
+    pub fn door_bytes(&self) -> (usize, usize) {
+        let all = self.memory_bytes.map_or(self.in_flight_bytes, |memory| self.in_flight_bytes.min(memory / 4));
+        let one = if self.memory_bytes.is_some() { self.decoded_bytes.min(all / 2) } else { self.decoded_bytes };
+        (all as usize, one as usize)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -370,11 +388,22 @@ fn limits(f: Fields<'_>, limits: &mut Limits) {
         }
     }
     if let Some(budget) = f.bytes("memory") {
-        let mut bytes = 0;
-        set(&f, "memory", budget, &mut bytes);
-        limits.memory_bytes = Some(bytes).filter(|b| *b > 0);
+        match enough_memory(budget.value) {
+            Ok(bytes) => limits.memory_bytes = Some(bytes),
+            Err(why) => f.notes().mistake(budget.at, why),
+        }
     }
     f.finish();
+}
+
+/// Reads the flag.
+pub fn memory_budget(text: &str) -> Result<u64, String> {
+    enough_memory(size(text)?)
+}
+
+fn enough_memory(bytes: u64) -> Result<u64, String> {
+    let least = MEMORY_BYTES_MIN >> 20;
+    if bytes < MEMORY_BYTES_MIN { Err(format!("a memory budget is at least {least}MiB")) } else { Ok(bytes) }
 }
 
 fn set(f: &Fields<'_>, key: &str, written: At<u64>, limit: &mut u64) {
