@@ -257,7 +257,8 @@ impl Head {
         let slot = index.insert(hash, pool.named(&ids, METRIC_NAME), self.source_of(&pool, &ids));
         self.label_count.fetch_add(ids.len(), Ordering::Relaxed);
         let mut data = self.region(slot).data.lock();
-        data.create(slot as usize % REGION, &ids, now_ms);
+        // A sweep may know of a later time than this request: what is new must not be idle already.
+        data.create(slot as usize % REGION, &ids, now_ms.max(self.now_ms.load(Ordering::Relaxed)));
         let place = Place { slot, generation: data.generation(slot as usize % REGION) };
         let handle = selected.then(|| self.handle_in(&mut data, slot));
         drop((data, index, pool));

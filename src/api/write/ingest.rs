@@ -49,6 +49,8 @@ impl Verdict {
 
 /// Known samples that are appended together.
 const GROUP: usize = 16;
+/// A new series stays for a window, so that the second try succeeds unless the clock or the budget is against it.
+const PUT_TRIES: usize = 3;
 
 /// The sample of a known series, and its message for what may go wrong.
 struct Gathered<'m> {
@@ -126,7 +128,7 @@ impl<'a> Ingest<'a> {
         }
         let key = series.label_span().and_then(|span| self.head.hasher().span(span));
         let Some((place, origin)) = self.find(key, &series.labels, n) else { return Ok(()) };
-        self.append(place, origin, series.samples(), series.histograms(), series.exemplars as u64)
+        self.append(place, origin, &series.labels, series.samples(), series.histograms(), series.exemplars as u64)
     }
 
     /// Puts the sample of a known series beside others; false when the key is not known.
@@ -262,7 +264,7 @@ impl<'a> Ingest<'a> {
             found
         };
         let exemplars = self.v2_exemplars(symbols, series, &pairs);
-        self.append(place, origin, series.samples(), series.histograms(), exemplars)
+        self.append(place, origin, &pairs, series.samples(), series.histograms(), exemplars)
     }
 
     /// How many exemplars are good; the others are told.
@@ -342,8 +344,9 @@ impl<'a> Ingest<'a> {
 
     fn append<'m>(
         &mut self,
-        place: Place,
+        mut place: Place,
         origin: u32,
+        pairs: &Pairs<'_>,
         samples: impl Iterator<Item = RawSample>,
         histograms: impl Iterator<Item = &'m [u8]>,
         exemplars: u64,
@@ -354,25 +357,40 @@ impl<'a> Ingest<'a> {
         }
         for s in samples {
             let value = SampleValue::Float(f64::from_bits(s.bits));
-            match self.batch.append_at(place, s.t_ms, &value) {
-                Some(Ok(_)) => self.report.samples += 1,
-                Some(Err(e)) => self.refuse(place, e.reason(), &e),
-                None => self.report.left_out += 1,
-            }
+            self.report.samples += u64::from(self.put(&mut place, pairs, s.t_ms, &value));
         }
         for message in histograms {
             let (t_ms, decoded) = histogram(message)?;
             match decoded {
-                Ok(h) => match self.batch.append_at(place, t_ms, &SampleValue::Histogram(Arc::new(h))) {
-                    Some(Ok(_)) => self.report.histograms += 1,
-                    Some(Err(e)) => self.refuse(place, e.reason(), &e),
-                    None => self.report.left_out += 1,
-                },
+                Ok(h) => {
+                    let value = SampleValue::Histogram(Arc::new(h));
+                    self.report.histograms += u64::from(self.put(&mut place, pairs, t_ms, &value));
+                }
                 Err(e) => self.refuse(place, "invalid_histogram", &e),
             }
         }
         self.report.exemplars += exemplars;
         Ok(())
+    }
+
+    /// Whether the sample was kept; if not, why is in the report. A series that has left since it was found comes in anew.
+    fn put(&mut self, place: &mut Place, pairs: &Pairs<'_>, t_ms: i64, value: &SampleValue) -> bool {
+        for _ in 0..PUT_TRIES {
+            match self.batch.append_at(*place, t_ms, value) {
+                Some(Ok(_)) => return true,
+                Some(Err(e)) => {
+                    self.refuse(*place, e.reason(), &e);
+                    return false;
+                }
+                None => match self.resolve(pairs, 1) {
+                    Some((found, _)) => *place = found,
+                    None => return false,
+                },
+            }
+        }
+        // Only what the memory budget sends away leaves that often.
+        self.report.left_out += 1;
+        false
     }
 
     fn refuse(&mut self, place: Place, reason: &'static str, why: &dyn Display) {
