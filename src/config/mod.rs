@@ -9,6 +9,7 @@ mod foreign;
 mod glob;
 mod global;
 mod http;
+mod ingest;
 mod intervals;
 mod load;
 mod matchers;
@@ -22,13 +23,13 @@ mod server;
 mod yaml;
 
 pub use glob::expand;
+pub use ingest::{Ingest, Limits, memory_budget};
 pub use load::{
     Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, parse_with, rule_file, start,
 };
 pub use matchers::parse as parse_matchers;
 pub use mistakes::{Mistake, Mistakes, Warning};
 pub use server::{
-    Auth, BasicUser, Evaluation, Ingest, LISTEN_ADDRESS, Limits, Paging, Storage, Web, external_url, is_exposed,
-    listen_address, memory_budget,
+    Auth, BasicUser, Evaluation, LISTEN_ADDRESS, Paging, Storage, Web, external_url, is_exposed, listen_address,
 };
 pub use yaml::Position;

@@ -1,19 +1,16 @@
-//! `storage`, `web`, `ingest`, `paging`, `evaluation`, `external_labels`: how this server runs.
+//! `storage`, `web`, `paging`, `evaluation`, `external_labels`: how this server runs.
 //! In: the sections. Out: plain settings with every default filled in.
 //! Never: opens a socket or a folder.
 //! Start at [`web`].
 
-use super::fields::{At, Fields, size};
+use super::fields::{At, Fields};
 use super::http::url_mistake;
 use super::mistakes::Notes;
 use super::yaml::Position;
-use crate::alerts::BookConfig;
 use crate::model::labels::is_classic_label_name;
 use crate::model::{Labels, Secret};
 use crate::notify::SecretSource;
 use crate::promql::Features;
-use crate::series::ha::HaConfig;
-use crate::series::{HeadConfig, LabelLimits};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -62,124 +59,6 @@ impl Auth {
 pub struct BasicUser {
     pub username: Arc<str>,
     pub password: Secret,
-}
-
-/// Limits and label names of remote write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ingest {
-    /// How much of each series is kept for rules and queries.
-    pub window: Duration,
-    /// Samples older than the newest of their series by at most this are still taken.
-    pub out_of_order_window: Duration,
-    pub cluster_label: Arc<str>,
-    pub replica_label: Arc<str>,
-    /// A replica that was silent for this long loses its election.
-    pub replica_failover: Duration,
-    /// Labels that name the sender and do not make an alert another one.
-    pub drop_labels: Vec<Arc<str>>,
-    pub limits: Limits,
-}
-
-/// Each default is that of the room that keeps to it.
-impl Default for Ingest {
-    fn default() -> Self {
-        let (head, ha, book) = (HeadConfig::default(), HaConfig::default(), BookConfig::default());
-        Self {
-            window: head.window,
-            out_of_order_window: head.out_of_order_window,
-            cluster_label: Arc::from(ha.cluster_label),
-            replica_label: Arc::from(ha.replica_label),
-            replica_failover: ha.failover,
-            drop_labels: book.drop_labels,
-            limits: Limits {
-                series: head.series_max as u64,
-                series_per_metric: head.series_per_metric_max as u64,
-                series_per_source: head.series_per_source_max as u64,
-                memory_bytes: None,
-                labels_per_series: head.limits.labels_max as u64,
-                label_name_bytes: head.limits.name_bytes_max as u64,
-                label_value_bytes: head.limits.value_bytes_max as u64,
-                body_bytes: 32 << 20,
-                decoded_bytes: 32 << 20,
-                in_flight_bytes: 256 << 20,
-                alerts: book.alerts_max as u64,
-            },
-        }
-    }
-}
-
-impl Ingest {
-    pub fn head(&self) -> HeadConfig {
-        HeadConfig {
-            window: self.window,
-            out_of_order_window: self.out_of_order_window,
-            series_max: self.limits.series as usize,
-            series_per_metric_max: self.limits.series_per_metric as usize,
-            series_per_source_max: self.limits.series_per_source as usize,
-            source_label: self.cluster_label.to_string(),
-            memory_budget: self.limits.head_bytes(),
-            limits: LabelLimits {
-                labels_max: self.limits.labels_per_series as usize,
-                name_bytes_max: self.limits.label_name_bytes as usize,
-                value_bytes_max: self.limits.label_value_bytes as usize,
-            },
-        }
-    }
-
-    pub fn ha(&self) -> HaConfig {
-        HaConfig {
-            cluster_label: self.cluster_label.to_string(),
-            replica_label: self.replica_label.to_string(),
-            failover: self.replica_failover,
-        }
-    }
-
-    pub fn book(&self) -> BookConfig {
-        BookConfig {
-            drop_labels: self.drop_labels.clone(),
-            alerts_max: self.limits.alerts as usize,
-            ..BookConfig::default()
-        }
-    }
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Limits {
-    pub series: u64,
-    pub series_per_metric: u64,
-    /// The source is the value of [`Ingest::cluster_label`].
-    pub series_per_source: u64,
-    /// What the process may take, at least [`MEMORY_BYTES_MIN`]: see [`Limits::head_bytes`] and [`Limits::door_bytes`].
-    pub memory_bytes: Option<u64>,
-    pub labels_per_series: u64,
-    pub label_name_bytes: u64,
-    pub label_value_bytes: u64,
-    /// As sent, compressed.
-    pub body_bytes: u64,
-    /// Declared decompressed length.
-    pub decoded_bytes: u64,
-    /// Of all requests that are being read.
-    pub in_flight_bytes: u64,
-    /// Alerts held at once, over all doors.
-    pub alerts: u64,
-}
-
-/// The program itself takes a third of this.
-pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
-
-impl Limits {
-    /// Five eighths of the memory are for series and samples. A quarter is for requests in work, and what is left is for
-    /// alerts, rules and the program itself.
-    pub fn head_bytes(&self) -> Option<usize> {
-        self.memory_bytes.map(|memory| (memory / 8 * 5) as usize)
-    }
-
-    /// Of all requests that are being read, and of one when it is decompressed: within a quarter of the memory.
-    pub fn door_bytes(&self) -> (usize, usize) {
-        let all = self.memory_bytes.map_or(self.in_flight_bytes, |memory| self.in_flight_bytes.min(memory / 4));
-        let one = if self.memory_bytes.is_some() { self.decoded_bytes.min(all / 2) } else { self.decoded_bytes };
-        (all as usize, one as usize)
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -331,95 +210,6 @@ fn read(notes: &Notes, key: &'static str, source: &At<SecretSource>) -> Option<S
         SecretSource::Inline(secret) => Some(secret.clone()),
         SecretSource::File(path) => notes.read(key, path, source.at).map(|text| Secret::new(text.trim_end())),
     }
-}
-
-/// Reads `ingest`.
-pub fn ingest(root: &Fields<'_>) -> Ingest {
-    let mut ingest = Ingest::default();
-    let Some(f) = root.fields("ingest") else { return ingest };
-    if let Some(window) = f.positive_duration("window") {
-        ingest.window = window.value;
-    }
-    if let Some(window) = f.duration("out_of_order_window") {
-        ingest.out_of_order_window = window.value;
-    }
-    if let Some(label) = label_name(&f, "cluster_label") {
-        ingest.cluster_label = label;
-    }
-    if let Some(label) = label_name(&f, "replica_label") {
-        ingest.replica_label = label;
-    }
-    if let Some(failover) = f.positive_duration("replica_failover") {
-        ingest.replica_failover = failover.value;
-    }
-    if let Some(labels) = f.texts("drop_labels") {
-        ingest.drop_labels = labels.iter().map(|l| Arc::from(l.value)).collect();
-    }
-    if let Some(f) = f.fields("limits") {
-        limits(f, &mut ingest.limits);
-    }
-    f.finish();
-    ingest
-}
-
-fn limits(f: Fields<'_>, limits: &mut Limits) {
-    let counts: [(&'static str, &mut u64); 5] = [
-        ("series", &mut limits.series),
-        ("series_per_metric", &mut limits.series_per_metric),
-        ("series_per_source", &mut limits.series_per_source),
-        ("labels_per_series", &mut limits.labels_per_series),
-        ("alerts", &mut limits.alerts),
-    ];
-    for (key, limit) in counts {
-        if let Some(n) = f.count(key, 1 << 40) {
-            set(&f, key, n, limit);
-        }
-    }
-    let sizes: [(&'static str, &mut u64); 5] = [
-        ("label_name_bytes", &mut limits.label_name_bytes),
-        ("label_value_bytes", &mut limits.label_value_bytes),
-        ("body_bytes", &mut limits.body_bytes),
-        ("decoded_bytes", &mut limits.decoded_bytes),
-        ("in_flight_bytes", &mut limits.in_flight_bytes),
-    ];
-    for (key, limit) in sizes {
-        if let Some(n) = f.bytes(key) {
-            set(&f, key, n, limit);
-        }
-    }
-    if let Some(budget) = f.bytes("memory") {
-        match enough_memory(budget.value) {
-            Ok(bytes) => limits.memory_bytes = Some(bytes),
-            Err(why) => f.notes().mistake(budget.at, why),
-        }
-    }
-    f.finish();
-}
-
-/// Reads the flag.
-pub fn memory_budget(text: &str) -> Result<u64, String> {
-    enough_memory(size(text)?)
-}
-
-fn enough_memory(bytes: u64) -> Result<u64, String> {
-    let least = MEMORY_BYTES_MIN >> 20;
-    if bytes < MEMORY_BYTES_MIN { Err(format!("a memory budget is at least {least}MiB")) } else { Ok(bytes) }
-}
-
-fn set(f: &Fields<'_>, key: &str, written: At<u64>, limit: &mut u64) {
-    if written.value == 0 {
-        f.notes().mistake_with(written.at, format!("{key} cannot be zero"), "every limit is at least 1");
-    } else {
-        *limit = written.value;
-    }
-}
-
-fn label_name(f: &Fields<'_>, key: &'static str) -> Option<Arc<str>> {
-    let name = f.filled(key)?;
-    if !is_classic_label_name(name.value) {
-        f.notes().mistake(name.at, format!("invalid label name {:?} in {key}", name.value));
-    }
-    Some(Arc::from(name.value))
 }
 
 /// Reads `paging`, or the limit alone at the top level.
