@@ -5,11 +5,12 @@
 
 use crate::clock::Clock;
 use crate::engine::RuleAlertChange;
-use crate::model::{Timestamp, Write};
+use crate::model::{Labels, Timestamp, Write};
 use crate::rules::{Evaluation, RuleSet, RulesView};
 use crate::series::Head;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
+use std::collections::HashSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,6 +24,8 @@ use tokio_util::sync::CancellationToken;
 const GATHER: Duration = Duration::from_millis(2);
 /// A slot goes on so long before arrivals are looked at again.
 const SLICE: Duration = Duration::from_millis(1);
+/// News of a slot that is not through yet are gathered this long: each handing on is a commit.
+const HOLD: Duration = Duration::from_millis(10);
 /// The picture is made anew no more often than this: it costs as much as there are rules, not as what has changed.
 const VIEW_EVERY: Duration = Duration::from_millis(100);
 /// Sleep at most so long, so that a clock that was set forward is noticed.
@@ -31,10 +34,20 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// What takes the news: the door of the alerts book and the single writer. It answers `false` to be asked again with
-/// the same news.
+/// What became of news.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub enum Taken {
+    #[default]
+    All,
+    /// There is no room for alerts with these labels: the rules are to tell them again.
+    AllBut(HashSet<Labels>),
+    /// Ask again with the same news.
+    Nothing,
+}
+
+/// What takes the news: the door of the alerts book and the single writer.
 pub trait RuleSink: Send + Sync {
-    fn submit<'a>(&'a self, news: &'a Evaluation) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>>;
+    fn submit<'a>(&'a self, news: &'a Evaluation) -> Pin<Box<dyn Future<Output = Taken> + Send + 'a>>;
 }
 
 /// The rows of state as the engine's input takes them.
@@ -57,7 +70,7 @@ pub struct RuleEngine {
     /// Rung by the write door when samples came to watched series, and by reload.
     pub arrivals: Arc<Notify>,
     pub head: Arc<Head>,
-    /// News of a reload, handed out by the loop before its own.
+    /// News of a reload, handed out by the loop before its own. Taken and put under the lock of the rules.
     pub pending: Mutex<Evaluation>,
     /// When the picture was made, and whether something has changed since.
     pub viewed: Mutex<(Timestamp, bool)>,
@@ -88,9 +101,10 @@ impl RuleEngine {
 
     /// What samples that came since the last time start at once.
     fn arrivals(&self, now: Timestamp) -> Evaluation {
-        let mut news = std::mem::take(&mut *self.pending.lock());
         let arrived = self.head.take_arrivals();
         let mut rules = self.rules.lock();
+        // Under the lock: a reload that was waited for has its news here, and they go first.
+        let mut news = std::mem::take(&mut *self.pending.lock());
         rules.listen(now, &self.head);
         if !arrived.is_empty() {
             news.append(rules.start_by(&arrived, now, &self.head));
@@ -102,12 +116,16 @@ impl RuleEngine {
     /// A part of what slots and settled scrapes have made due, if anything is, and whether there is more.
     fn advance(&self, now: Timestamp) -> (Option<Evaluation>, bool) {
         let mut rules = self.rules.lock();
+        let mut pending = std::mem::take(&mut *self.pending.lock());
         rules.note_arrivals(now);
         let due = rules.is_busy() || rules.next_due().is_some_and(|due| due <= now);
-        let news = due.then(|| rules.advance(now, &self.head, SLICE));
+        if due {
+            pending.append(rules.advance(now, &self.head, SLICE));
+        }
+        let news = (due || !pending.is_empty()).then_some(pending);
         let busy = rules.is_busy();
         let mut viewed = self.viewed.lock();
-        viewed.1 |= due;
+        viewed.1 |= news.is_some();
         let every = if busy { VIEW_EVERY * 10 } else { VIEW_EVERY };
         // A clock that went back does not hold it up.
         if viewed.1 && (viewed.0 > now || viewed.0 + every <= now) {
@@ -142,6 +160,7 @@ impl EvaluateLoop {
     /// is stored only together with its news.
     pub async fn run(self) {
         let (mut gathered, mut busy) = (Instant::now() - GATHER, false);
+        let (mut news, mut handed) = (Evaluation::default(), Instant::now());
         loop {
             if busy {
                 tokio::task::yield_now().await;
@@ -153,42 +172,60 @@ impl EvaluateLoop {
                     () = tokio::time::sleep(pause) => {}
                 }
             }
+            if self.stop.is_cancelled() {
+                return;
+            }
             if !busy || gathered.elapsed() >= GATHER {
                 gathered = Instant::now();
-                let news = self.engine.arrivals(self.clock.now());
-                if !self.finish(&news, gathered.elapsed()).await {
+                let arrived = self.engine.arrivals(self.clock.now());
+                self.tell(&arrived, gathered.elapsed());
+                let is_urgent = !arrived.is_empty();
+                // Behind what the slot has found so far: the order of news is that of the evaluations.
+                news.append(arrived);
+                if is_urgent && !self.hand_on(&mut news).await {
                     return;
                 }
             }
             let began = Instant::now();
-            let (news, more) = self.engine.advance(self.clock.now());
+            if news.is_empty() {
+                handed = began;
+            }
+            let (found, more) = self.engine.advance(self.clock.now());
             busy = more;
-            if let Some(news) = news
-                && !self.finish(&news, began.elapsed()).await
-            {
+            if let Some(found) = found {
+                self.tell(&found, began.elapsed());
+                news.append(found);
+            }
+            if (!busy || handed.elapsed() >= HOLD) && !news.is_empty() && !self.hand_on(&mut news).await {
                 return;
             }
         }
     }
 
-    /// Tells of an evaluation and hands its news on; `false` when stopped before they were taken.
-    async fn finish(&self, news: &Evaluation, took: Duration) -> bool {
+    /// Tells of one evaluation.
+    fn tell(&self, news: &Evaluation, took: Duration) {
         (self.observe)(news, took);
         for error in &news.errors {
             tracing::warn!(group = %error.group, rule = %error.rule, error = %error.text, "rule evaluation failed");
         }
-        if news.is_empty() { !self.stop.is_cancelled() } else { self.hand_on(news).await }
     }
 
     /// Offers the news until they are taken; `false` when stopped before that.
-    async fn hand_on(&self, news: &Evaluation) -> bool {
+    async fn hand_on(&self, news: &mut Evaluation) -> bool {
+        let news = std::mem::take(news);
         let mut wait = RETRY_MIN;
-        while !self.sink.submit(news).await {
-            tokio::select! {
-                () = self.stop.cancelled() => return false,
-                () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_MAX),
+        loop {
+            match self.sink.submit(&news).await {
+                Taken::All => return true,
+                Taken::AllBut(refused) => {
+                    self.engine.rules.lock().tell_again(&refused);
+                    return true;
+                }
+                Taken::Nothing => tokio::select! {
+                    () = self.stop.cancelled() => return false,
+                    () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_MAX),
+                },
             }
         }
-        true
     }
 }

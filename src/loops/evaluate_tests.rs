@@ -3,7 +3,7 @@
 //! Never: waits for time to pass: tokio's own stands still, and jumps when everybody sleeps.
 //! Start at [`Scene`].
 
-use super::evaluate::{EvaluateLoop, RuleEngine, RuleSink};
+use super::evaluate::{EvaluateLoop, RuleEngine, RuleSink, Taken};
 use crate::clock::{Clock, ManualClock};
 use crate::model::{Labels, SampleValue, Timestamp};
 use crate::rules::{Evaluation, RuleFile, RuleSet, RuleSetConfig, file};
@@ -23,18 +23,26 @@ use tokio_util::sync::CancellationToken;
 struct Sink {
     offered: Mutex<Vec<String>>,
     refusals: AtomicUsize,
+    /// Offers of which all alerts that start have no room.
+    full: AtomicUsize,
     bell: Notify,
 }
 
 impl RuleSink for Sink {
-    fn submit<'a>(&'a self, news: &'a Evaluation) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+    fn submit<'a>(&'a self, news: &'a Evaluation) -> Pin<Box<dyn Future<Output = Taken> + Send + 'a>> {
         let sign = |a: &crate::model::Alert| if a.ends_at.is_none() { '+' } else { '-' };
         let told = news.alerts.iter().map(|a| format!("{}{}", sign(a), a.labels.alert_name()));
         self.offered.lock().push(told.collect::<Vec<_>>().join(" "));
         self.bell.notify_one();
         let one_less = |n: usize| n.checked_sub(1);
         let refused = self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
-        Box::pin(std::future::ready(!refused))
+        let full = self.full.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
+        let labels = || news.alerts.iter().map(|a| a.labels.clone()).collect();
+        Box::pin(std::future::ready(match () {
+            () if refused => Taken::Nothing,
+            () if full => Taken::AllBut(labels()),
+            () => Taken::All,
+        }))
     }
 }
 
@@ -188,5 +196,54 @@ async fn many_bells_are_few_turns() {
     tokio::task::yield_now().await;
     let turns = scene.turns.load(Ordering::SeqCst);
     assert!((1..=3).contains(&turns), "{turns}");
+    scene.stopped().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_alert_without_room_is_told_again() {
+    let mut scene = Scene::new(DOWN);
+    scene.sink.full.store(2, Ordering::SeqCst);
+    scene.sample(0.0);
+    scene.start();
+    scene.offered(1).await;
+    for round in 1..4 {
+        scene.clock.set(START + Duration::from_secs(round * 20));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(scene.offered(3).await, ["+D", "+D", "+D"]);
+    scene.stopped().await;
+}
+
+/// A reload holds the rules while a sample comes for the new ones.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn news_of_the_new_rules_come_after_those_of_the_reload() {
+    let mut scene = Scene::new(DOWN);
+    scene.sample(0.0);
+    scene.start();
+    scene.offered(1).await;
+    let text = "groups:\n- name: other\n  interval: 10s\n  rules:\n  - {alert: D, expr: up == 0}\n";
+    let (engine, files) = (scene.engine.clone(), [file::parse(text, "f.yml").unwrap()]);
+    let (locked, wait) = std::sync::mpsc::channel();
+    let reload = std::thread::spawn(move || {
+        engine.change(|set, head| {
+            let news = set.reload(set.config().clone(), &files, head, START + Duration::from_millis(1));
+            locked.send(()).unwrap();
+            std::thread::sleep(Duration::from_millis(100));
+            news
+        });
+    });
+    wait.recv().unwrap();
+    scene.clock.set(START + Duration::from_millis(2));
+    scene.sample(0.0);
+    reload.join().unwrap();
+    let told = loop {
+        let told = scene.sink.offered.lock().join(" ");
+        if told.matches("+D").count() == 2 && told.contains("-D") {
+            break told;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    };
+    assert_eq!(told, "+D -D +D");
     scene.stopped().await;
 }

@@ -4,7 +4,7 @@
 //! Start at [`Agenda::next`].
 
 use crate::model::Timestamp;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 /// Why a group's rules are evaluated.
@@ -54,10 +54,11 @@ pub(super) struct Next {
     pub is_first: bool,
 }
 
-/// First in, first out. Holds at most one item of each cause for each group.
+/// First in, first out. Holds at most one item for each group, and none without rules.
 #[derive(Debug, Default)]
 pub(super) struct Agenda {
     items: VecDeque<Item>,
+    groups: HashSet<usize>,
 }
 
 impl Agenda {
@@ -67,11 +68,16 @@ impl Agenda {
 
     /// Whether the group still has rules to go through.
     pub(super) fn holds(&self, group: usize) -> bool {
-        self.items.iter().any(|item| item.group == group)
+        self.groups.contains(&group)
     }
 
-    pub(super) fn push(&mut self, item: Item) {
-        self.items.push_back(item);
+    /// False when the item has no rules: there is nothing to go through.
+    pub(super) fn push(&mut self, item: Item) -> bool {
+        let takes = !item.rules.is_empty() && self.groups.insert(item.group);
+        if takes {
+            self.items.push_back(item);
+        }
+        takes
     }
 
     pub(super) fn next(&mut self) -> Option<Next> {
@@ -89,6 +95,7 @@ impl Agenda {
             return None;
         }
         let item = self.items.pop_front()?;
+        self.groups.remove(&item.group);
         (item.cause == Cause::Slot).then_some((item.at, item.spent))
     }
 }

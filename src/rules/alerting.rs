@@ -3,6 +3,8 @@
 //! Never: ends an alert on an arrival, or forgets one without saying its end.
 //! Start at [`AlertingRule::apply`].
 
+mod limit;
+
 use super::expand::Surroundings;
 use super::file::{RuleBody, RuleSpec};
 use super::outputs::Outputs;
@@ -22,9 +24,6 @@ const CHANGE_DELAY: Duration = Duration::from_mins(1);
 
 /// What it says when two elements become one alert.
 const DUPLICATE: &str = "vector contains metrics with the same labelset after applying alert labels";
-
-/// The alert that stands for those that a limit left out.
-const OVERFLOW: &str = "RuleLimitExceeded";
 
 /// What kind of evaluation this is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -56,6 +55,17 @@ pub(super) struct Active {
     pub(super) lost_since: Option<Timestamp>,
     /// `ALERTS` (of the present state) and `ALERTS_FOR_STATE`, built once.
     series: Option<(Labels, Labels)>,
+}
+
+impl Active {
+    fn is_alive(&self) -> bool {
+        self.state != RuleAlertState::Inactive
+    }
+
+    /// By this slot, or by an arrival after it; one of the very same time knew no more than the slot does.
+    fn is_seen(&self, at: Timestamp) -> bool {
+        self.last_slot == at || self.last_seen > at
+    }
 }
 
 pub(super) struct AlertingRule {
@@ -122,41 +132,6 @@ impl AlertingRule {
         })
     }
 
-    /// The rule behind the one alert that stands for what a limit leaves out of a recording rule.
-    pub(super) fn for_overflow(rule: &Arc<str>, id: Arc<str>, generator_url: Arc<str>) -> Self {
-        Self {
-            name: Arc::from(OVERFLOW),
-            id,
-            for_: Duration::ZERO,
-            keep_firing_for: Duration::ZERO,
-            label_names: vec![(Arc::from("rule"), rule.clone())],
-            annotation_names: Vec::new(),
-            plain_labels: true,
-            restless: false,
-            label_templates: Vec::new(),
-            annotation_templates: Vec::new(),
-            generator_url,
-            made: HashMap::new(),
-            active: HashMap::new(),
-            outputs: Outputs::default(),
-        }
-    }
-
-    /// Whether there is an alert, or the end of one that is still told.
-    pub(super) fn holds_any(&self) -> bool {
-        !self.active.is_empty()
-    }
-
-    /// For a rule that was made by [`AlertingRule::for_overflow`]: fires while something is left out.
-    pub(super) fn apply_surplus(&mut self, round: &Round<'_>, surplus: usize, news: &mut Evaluation) {
-        let rule = self.label_names.first().map_or("", |(_, rule)| rule).to_owned();
-        if surplus > 0 {
-            self.overflow(round, &rule, "series", surplus, news);
-        }
-        self.miss(round, news);
-        self.write_series(round);
-    }
-
     /// Moves every alert on by one evaluation.
     pub(super) fn apply(
         &mut self,
@@ -165,21 +140,27 @@ impl AlertingRule {
         news: &mut Evaluation,
     ) -> Result<(), String> {
         let mut seen = self.label(round, elements)?;
-        let keeps = round.limit > 0 && round.limit_action == LimitAction::Keep;
-        let surplus = if keeps { self.keep_within(round, &mut seen) } else { 0 };
+        let surplus = match round.limit_action {
+            _ if round.limit == 0 => 0,
+            LimitAction::Keep => self.keep_within(round, &mut seen),
+            LimitAction::Fail => {
+                let alive = seen.len() + self.elsewhere(round, &seen);
+                if alive > round.limit {
+                    // Before anything is told of what is new.
+                    self.clear(round, news);
+                    return Err(format!("exceeded limit of {} with {alive} alerts", round.limit));
+                }
+                0
+            }
+        };
         for (labels, element, value) in seen {
             self.see(round, labels, &element, value, news);
         }
         if surplus > 0 {
-            self.overflow(round, &self.name.clone(), "alerts", surplus, news);
+            self.tell_surplus(round, ("alerts", surplus), news);
         }
         if round.occasion == Occasion::Slot {
             self.miss(round, news);
-            let alive = self.active.values().filter(|a| a.state != RuleAlertState::Inactive).count();
-            if round.limit > 0 && !keeps && alive > round.limit {
-                self.clear(round, news);
-                return Err(format!("exceeded limit of {} with {alive} alerts", round.limit));
-            }
             self.write_series(round);
         }
         Ok(())
@@ -211,35 +192,6 @@ impl AlertingRule {
             return Err(DUPLICATE.to_owned());
         }
         Ok(out)
-    }
-
-    /// Leaves as many as the limit allows: those that are known first, then by label. Returns how many went.
-    fn keep_within(&self, round: &Round<'_>, seen: &mut Vec<(Labels, Labels, SampleValue)>) -> usize {
-        let is_alive = |l: &Labels| self.active.get(l).is_some_and(|a| a.state != RuleAlertState::Inactive);
-        // An arrival shows a few elements only: the others take their places too.
-        let elsewhere = if round.occasion == Occasion::Slot {
-            0
-        } else {
-            let here: HashSet<&Labels> = seen.iter().map(|(l, _, _)| l).collect();
-            self.active.keys().filter(|l| is_alive(l) && !here.contains(l) && l.alert_name() != OVERFLOW).count()
-        };
-        let room = round.limit.saturating_sub(elsewhere);
-        if seen.len() <= room {
-            return 0;
-        }
-        seen.sort_by(|(a, _, _), (b, _, _)| is_alive(b).cmp(&is_alive(a)).then_with(|| a.cmp(b)));
-        let surplus = seen.len() - room;
-        seen.truncate(room);
-        surplus
-    }
-
-    /// The one alert that stands for all that the limit left out.
-    fn overflow(&mut self, round: &Round<'_>, rule: &str, what: &str, surplus: usize, news: &mut Evaluation) {
-        let labels = Labels::from_pairs([(ALERT_NAME, OVERFLOW), ("rule", rule)]);
-        let value = SampleValue::Float(surplus as f64);
-        let text = format!("{rule} has more {what} than its limit of {}: some are left out", round.limit);
-        let annotations = Labels::from_pairs([("summary", text)]);
-        self.see_annotated(round, labels, value, Some(annotations), Duration::ZERO, news);
     }
 
     fn annotate(&self, round: &Round<'_>, element: &Labels, value: &SampleValue) -> Labels {
@@ -301,7 +253,8 @@ impl AlertingRule {
             reworded = true;
         }
         changed |= alert.keep_firing_since.take().is_some();
-        let held = at.since(alert.active_at);
+        // A slot may come to this rule later than an arrival that knew a later time.
+        let held = alert.last_seen.since(alert.active_at);
         match alert.state {
             RuleAlertState::Pending if held >= for_ => {
                 (alert.state, alert.fired_at, alert.series) = (RuleAlertState::Firing, Some(at), None);
@@ -334,13 +287,11 @@ impl AlertingRule {
         let at = round.at;
         let (keep_for, id, url) = (self.keep_firing_for, self.id.clone(), self.generator_url.clone());
         self.active.retain(|labels, alert| {
-            // Seen at this slot, or by an arrival after it; one of the very same time knew no more than the slot does.
-            if alert.state != RuleAlertState::Inactive && (alert.last_slot == at || alert.last_seen > at) {
+            if alert.is_alive() && alert.is_seen(at) {
                 return true;
             }
             let drop = Write::RuleAlertDropped { rule: id.clone(), fingerprint: Fingerprint::of(labels) };
-            let is_held = alert.state != RuleAlertState::Inactive
-                && ((alert.last_seen <= round.since && !(round.may_end)(labels)) || is_lost(alert, labels, round));
+            let is_held = alert.is_alive() && (is_cold(alert, labels, round) || is_lost(alert, labels, round));
             match alert.state {
                 RuleAlertState::Inactive => {
                     if alert.sent_at.is_none() {
@@ -440,6 +391,15 @@ impl AlertingRule {
         }
     }
 
+    /// These alerts were not taken, for want of room: they are told again at the next evaluation.
+    pub(super) fn tell_again(&mut self, refused: &HashSet<Labels>, external: &Labels) {
+        for alert in self.active.values_mut().filter(|a| a.is_alive()) {
+            if refused.contains(&external.overlaid(&alert.labels)) {
+                alert.sent_at = None;
+            }
+        }
+    }
+
     pub(super) fn state(&self) -> &'static str {
         let has = |state| self.active.values().any(|a| a.state == state);
         if has(RuleAlertState::Firing) {
@@ -450,6 +410,11 @@ impl AlertingRule {
             "inactive"
         }
     }
+}
+
+/// Whether nothing was seen of it since silence means something, and it is too early to believe that.
+fn is_cold(alert: &Active, labels: &Labels, round: &Round<'_>) -> bool {
+    alert.last_seen <= round.since && !(round.may_end)(labels)
 }
 
 /// Takes note of a lost source; nobody asks for what is kept on purpose.

@@ -1,26 +1,26 @@
-//! What arrivals, gaps and limits do to rules: whole scrapes, lost sources, budgets.
+//! What arrivals and gaps do to rules: whole scrapes, lost sources, budgets.
 //! In: samples of made-up targets, moments. Out: the news, compared.
 //! Never: waits.
 //! Start at [`World`].
 
-use super::{Evaluation, LimitAction, RuleSet, RuleSetConfig, Stopwatch, file};
+use super::{Evaluation, RuleSet, RuleSetConfig, Stopwatch, file};
 use crate::model::sample::stale_marker;
-use crate::model::{Labels, SampleValue, Timestamp};
+use crate::model::{Fingerprint, Labels, SampleValue, Timestamp};
 use crate::series::Head;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-struct World {
-    head: Head,
-    set: RuleSet,
+pub(super) struct World {
+    pub(super) head: Head,
+    pub(super) set: RuleSet,
 }
 
-fn at(secs: i64) -> Timestamp {
+pub(super) fn at(secs: i64) -> Timestamp {
     Timestamp::from_millis(secs * 1000)
 }
 
-fn told(news: &Evaluation) -> Vec<String> {
+pub(super) fn told(news: &Evaluation) -> Vec<String> {
     let sign = |a: &crate::model::Alert| if a.ends_at.is_none() { '+' } else { '-' };
     let mut all: Vec<String> = news
         .alerts
@@ -32,7 +32,7 @@ fn told(news: &Evaluation) -> Vec<String> {
 }
 
 impl World {
-    fn new(body: &str, config: RuleSetConfig) -> Self {
+    pub(super) fn new(body: &str, config: RuleSetConfig) -> Self {
         let head = Head::default();
         // A slot far away, so that only arrivals evaluate.
         let text = format!("groups:\n- name: g\n  interval: 10m\n{body}");
@@ -40,7 +40,7 @@ impl World {
         Self { head, set }
     }
 
-    fn sample(&self, name: &str, instance: &str, secs: i64, v: f64) {
+    pub(super) fn sample(&self, name: &str, instance: &str, secs: i64, v: f64) {
         let labels = Labels::from_pairs([("__name__", name), ("job", "j"), ("instance", instance)]);
         let series = self.head.find_or_create(&labels).unwrap();
         self.head.batch(at(secs)).append(&series, secs * 1000, &SampleValue::Float(v)).unwrap();
@@ -52,7 +52,7 @@ impl World {
         told(&self.set.evaluate_arrivals(&arrived, at(secs), &self.head))
     }
 
-    fn arrive(&mut self, secs: i64) -> Vec<String> {
+    pub(super) fn arrive(&mut self, secs: i64) -> Vec<String> {
         let arrived = self.head.take_arrivals();
         let mut news = self.set.evaluate_arrivals(&arrived, at(secs), &self.head);
         assert_eq!(news.errors, []);
@@ -62,7 +62,7 @@ impl World {
         told(&news)
     }
 
-    fn slot(&mut self, secs: i64) -> Vec<String> {
+    pub(super) fn slot(&mut self, secs: i64) -> Vec<String> {
         let news = self.set.evaluate_all(at(secs), &self.head, &[]);
         assert_eq!(news.errors, []);
         told(&news)
@@ -161,75 +161,16 @@ fn a_lost_source_is_not_resolved() {
     let known = |instance: &str, more: (&str, &str)| {
         Labels::from_pairs([("alertname", "H"), ("job", "j"), ("instance", instance), more])
     };
-    let view = w.set.view();
-    assert_eq!(view.source_lost_since(&known("a", ("region", "eu"))), Some(at(600)));
-    assert_eq!(view.source_lost_since(&known("b", ("region", "eu"))), None);
+    let mut view = w.set.view();
+    view.external_labels = Labels::from_pairs([("region", "eu")]);
+    let kept = |labels: &Labels| Fingerprint::of(&labels.retain(|name, _| name != "job"));
+    let lost = |instance, more| view.source_lost_since(kept(&known(instance, more)), kept);
+    assert_eq!(lost("a", ("region", "eu")), Some(at(600)));
+    assert_eq!(lost("b", ("region", "eu")), None);
+    assert_eq!(lost("a", ("zone", "1")), None, "another alert with as many labels");
     // It comes back, and is well.
     w.sample("x", "a", 1215, 0.0);
     assert_eq!(w.slot(1216), ["-Ha"]);
-}
-
-#[test]
-fn a_limit_may_keep_what_it_allows() {
-    let config = RuleSetConfig { limit_action: LimitAction::Keep, ..RuleSetConfig::default() };
-    let mut w = World::new("  limit: 2\n  rules: [{alert: H, expr: 'x > 1'}]\n", config);
-    for instance in ["b", "c"] {
-        w.sample("x", instance, 10, 2.0);
-    }
-    assert_eq!(w.slot(11), ["+Hb", "+Hc"]);
-    for instance in ["a", "b", "c", "d"] {
-        w.sample("x", instance, 20, 2.0);
-    }
-    assert_eq!(w.arrive(20), ["+RuleLimitExceeded"], "on arrival too");
-    assert_eq!(w.slot(21), [""; 0], "those that were there stay");
-    let overflow = w.set.view().alerts().find(|a| a.labels.alert_name() == "RuleLimitExceeded").cloned().unwrap();
-    assert_eq!(overflow.annotations.value("summary"), "H has more alerts than its limit of 2: some are left out");
-    w.sample("x", "b", 30, 0.0);
-    w.sample("x", "d", 30, 0.0);
-    assert_eq!(w.slot(31), ["+Ha", "-Hb", "-RuleLimitExceeded"]);
-}
-
-#[test]
-fn a_limit_may_keep_series_of_a_recording_rule() {
-    let config = RuleSetConfig { limit_action: LimitAction::Keep, ..RuleSetConfig::default() };
-    let mut w = World::new("  limit: 2\n  rules: [{record: r, expr: 'x * 2'}]\n", config.clone());
-    let put = |w: &mut World, instances: &[&str], secs: i64| {
-        for instance in instances {
-            w.sample("x", instance, secs, 2.0);
-        }
-    };
-    let recorded = |w: &World| {
-        let name = crate::model::Matcher::equal("__name__", "r");
-        let living = w.head.select(&[name]).into_iter().filter(|s| s.tail().newest.is_some_and(|p| !p.v.is_stale()));
-        let mut all: Vec<String> = living.map(|s| s.labels().value("instance").to_owned()).collect();
-        all.sort();
-        all.concat()
-    };
-    put(&mut w, &["b", "c"], 10);
-    assert_eq!((w.slot(11), recorded(&w)), (Vec::<String>::new(), "bc".to_owned()));
-    put(&mut w, &["a", "b", "c", "d"], 20);
-    assert_eq!(w.slot(21), ["+RuleLimitExceeded"]);
-    assert_eq!(recorded(&w), "bc", "those that were there stay");
-    let overflow = w.set.view().alerts().next().cloned().unwrap();
-    assert_eq!(overflow.labels, Labels::from_pairs([("alertname", "RuleLimitExceeded"), ("rule", "r")]));
-    assert_eq!(overflow.annotations.value("summary"), "r has more series than its limit of 2: some are left out");
-    assert_eq!(overflow.value, "2e+00");
-    assert!(w.set.view().groups[0].rules[0].last_error.is_none());
-    assert_eq!(w.slot(36), [""; 0], "it is told once");
-    // It outlives a reload, and ends with the surplus.
-    let text = "groups:\n- name: g\n  limit: 3\n  rules: [{record: r, expr: 'x * 2'}]\n";
-    let files = [file::parse(text, "f.yml").unwrap()];
-    let news = w.set.reload(config.clone(), &files, &w.head, at(40));
-    assert_eq!(told(&news), [""; 0]);
-    assert_eq!(w.slot(51), [""; 0], "one is still left out");
-    assert_eq!(recorded(&w), "abc");
-    w.sample("x", "d", 52, stale_marker());
-    assert_eq!(w.slot(66), ["-RuleLimitExceeded"]);
-    // A rule that goes ends it too.
-    put(&mut w, &["d"], 70);
-    assert_eq!(w.slot(81), ["+RuleLimitExceeded"]);
-    let news = w.set.reload(config, &[file::parse("groups: []\n", "f.yml").unwrap()], &w.head, at(90));
-    assert_eq!(told(&news), ["-RuleLimitExceeded"]);
 }
 
 #[test]
@@ -319,4 +260,72 @@ fn a_reload_ends_a_slot_that_has_begun() {
     let news = w.set.reload(config, &[one], &w.head, slot);
     assert_eq!(told(&news), ["+Ba", "-Ba"]);
     assert!(!w.set.is_busy());
+}
+
+#[test]
+fn a_scrape_that_begins_while_a_rule_waits_for_its_turn_puts_it_off() {
+    let ticks = Arc::new(AtomicU64::new(0));
+    let watch: Stopwatch = Arc::new(move || Duration::from_millis(ticks.fetch_add(1, Ordering::Relaxed)));
+    let config = RuleSetConfig { stopwatch: Some(watch), ..RuleSetConfig::default() };
+    let mut w = World::new("  rules: [{alert: T, expr: 'sum(y) > 0'}, {alert: S, expr: 'sum(x) < 2'}]\n", config);
+    let slot = w.set.next_due().unwrap();
+    w.set.evaluate(slot, &w.head);
+    let base = slot.as_millis() / 1000 + 1;
+    let put = |w: &World, secs: i64, names: &[&str], v: f64| {
+        for name in names {
+            let pairs = [("__name__", "x"), ("job", "j"), ("instance", "a"), ("n", name)];
+            let series = w.head.find_or_create(&Labels::from_pairs(pairs)).unwrap();
+            w.head.batch(at(secs)).append(&series, secs * 1000, &SampleValue::Float(v)).unwrap();
+        }
+    };
+    for n in 0..2 {
+        put(&w, base + 10 * n, &["1", "2"], 1.0);
+        w.sample("y", "b", base + 10 * n, -1.0);
+        w.arrive(base + 10 * n);
+    }
+    // Both are on the agenda; the first has its turn.
+    let secs = base + 30;
+    put(&w, secs, &["1", "2"], 1.0);
+    w.sample("y", "b", secs, -1.0);
+    w.arrive_only(secs);
+    w.set.advance(at(secs), &w.head, Duration::from_millis(1));
+    assert!(w.set.is_busy());
+    // Half of the next scrape is there, and the other series has ended, when the second has its turn.
+    put(&w, secs + 4, &["1"], 1.0);
+    w.arrive_only(secs + 4);
+    put(&w, secs + 4, &["2"], stale_marker());
+    let half = w.set.advance(at(secs + 4), &w.head, Duration::from_millis(1));
+    assert_eq!((told(&half), w.set.is_busy()), (Vec::new(), false));
+    assert_eq!(w.set.next_due(), Some(at(secs) + RuleSetConfig::default().settle));
+    // Whole, it is looked at.
+    assert_eq!(w.arrive(secs + 4), ["+S"]);
+}
+
+#[test]
+fn a_group_without_rules_holds_up_nobody() {
+    let text = "groups:\n- name: empty\n  interval: 10m\n  rules: []\n- name: full\n  interval: 10m\n  rules: [{alert: A, expr: 'x > 1'}]\n";
+    let head = Head::default();
+    let set = RuleSet::new(RuleSetConfig::default(), &[file::parse(text, "f.yml").unwrap()], &head, at(0));
+    let mut w = World { head, set };
+    for round in 1..4 {
+        w.sample("x", "a", round * 600, if round == 2 { 0.0 } else { 2.0 });
+        w.head.take_arrivals();
+        let news = w.set.evaluate(at(round * 600 + 599), &w.head);
+        assert_eq!(told(&news), [if round == 2 { "-Aa" } else { "+Aa" }]);
+        assert!(!w.set.is_busy());
+    }
+    assert!(w.set.view().groups.iter().all(|group| group.last_evaluation.is_some()));
+}
+
+#[test]
+fn a_slot_that_comes_late_takes_nothing_back() {
+    let mut w = World::new("  rules: [{alert: A, expr: 'x > 1', for: 1m}]\n", RuleSetConfig::default());
+    for secs in [100, 130, 161] {
+        w.sample("x", "a", secs, 2.0);
+        assert_eq!(w.arrive(secs), if secs == 161 { vec!["+Aa"] } else { vec![] });
+    }
+    // Its moment was before the arrival's, and less than a minute after the first.
+    assert_eq!(w.slot(159), [""; 0]);
+    assert_eq!(w.set.view().alerts().next().unwrap().state, "firing");
+    assert_eq!(w.slot(175), [""; 0]);
 }

@@ -96,13 +96,19 @@ pub(super) struct Rule {
 }
 
 impl Rule {
-    fn new(spec: &RuleSpec, group: &str, ordinal: usize, watches: &mut WatchBook<'_>, config: &RuleSetConfig) -> Self {
+    fn new(
+        spec: &RuleSpec,
+        (file, group): (&str, &str),
+        ordinal: usize,
+        watches: &mut WatchBook<'_>,
+        config: &RuleSetConfig,
+    ) -> Self {
         let mut plan = Plan::new(&spec.expr);
         plan.attach_with(|matchers| watches.watch(matchers));
         let query: Arc<str> = Arc::from(spec.expr.to_string());
         let labels = spec.label_set();
         let url = format!("{}{}", config.external_url, table_link(&query));
-        let id = identity(group, &spec.name, &labels, ordinal);
+        let id = identity((file, group), &spec.name, &labels, ordinal);
         let url: Arc<str> = Arc::from(url);
         let work = match AlertingRule::new(spec, id.clone(), url.clone()) {
             Some(rule) => Work::Alerting(rule),
@@ -153,10 +159,10 @@ impl Rule {
     }
 }
 
-/// `group/alertname/hash of the labels`, with a count where that is not unique. The expression is left out, because
-/// Prometheus keeps the state of a rule whose expression alone was edited.
-fn identity(group: &str, name: &str, labels: &Labels, ordinal: usize) -> Arc<str> {
-    let hash = Fingerprint::of(labels);
+/// `group/alertname/hash of the file and the labels`, with a count where that is not unique: groups of one name may be in
+/// several files. The expression is left out, because Prometheus keeps the state of a rule whose expression alone was edited.
+fn identity((file, group): (&str, &str), name: &str, labels: &Labels, ordinal: usize) -> Arc<str> {
+    let hash = Fingerprint::of(&labels.with("__file__", file));
     Arc::from(if ordinal == 0 { format!("{group}/{name}/{hash}") } else { format!("{group}/{name}/{hash}/{ordinal}") })
 }
 
@@ -184,7 +190,7 @@ impl Group {
                 is_alert == matches!(r.work, Work::Alerting(_)) && r.name == rule.name && r.labels == labels
             };
             let ordinal = rules.iter().filter(same).count();
-            rules.push(Rule::new(rule, &spec.name, ordinal, watches, config));
+            rules.push(Rule::new(rule, (&spec.file, &spec.name), ordinal, watches, config));
         }
         let mut group = Self {
             name: spec.name.clone(),
@@ -232,10 +238,7 @@ impl Group {
             rule.last_evaluation = old.last_evaluation;
             match (&mut rule.work, old.work) {
                 (Work::Alerting(new), Work::Alerting(old)) => new.inherit(old),
-                (Work::Recording(new), Work::Recording(old)) => {
-                    new.outputs = old.outputs;
-                    new.overflow.inherit(old.overflow);
-                }
+                (Work::Recording(new), Work::Recording(old)) => new.inherit(old),
                 _ => {}
             }
         }
@@ -307,6 +310,25 @@ impl Group {
         due
     }
 
+    /// Whether the scrapes of a settled rule are whole now that its turn has come. If another has begun meanwhile, the rule is
+    /// put off.
+    pub(super) fn is_still_settled(
+        &mut self,
+        rule: usize,
+        now: Timestamp,
+        sources: &HashMap<u32, Sources>,
+        settle: Duration,
+    ) -> bool {
+        let rule = &mut self.rules[rule];
+        let Some(latest) = rule.waits_since.map(|since| since + settle) else { return true };
+        if latest <= now || rule.are_inputs_whole(sources) {
+            return true;
+        }
+        rule.touched_at = rule.waits_since.take();
+        rule.settles_at = Some(latest);
+        false
+    }
+
     /// Evaluates a rule whose turn has come; `late`: how long it has waited for its turn.
     pub(super) fn take_turn(&mut self, next: &Next, late: Duration, stage: &Stage<'_>, news: &mut Evaluation) {
         match next.cause {
@@ -351,8 +373,8 @@ impl Group {
         let query_at = at - query_offset;
         let context = &config.context;
         let done = if rule.warmth.may_start(head, at, since) {
+            news.evaluations += 1;
             elements(rule, only, query_at, stage).and_then(|elements| {
-                news.evaluations += 1;
                 if elements.is_empty() && !is_slot {
                     // An arrival ends nothing.
                     return Ok(());

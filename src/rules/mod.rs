@@ -15,6 +15,8 @@ mod arrival_tests;
 mod expand;
 mod group;
 mod hearing;
+#[cfg(test)]
+mod limit_tests;
 mod outputs;
 mod recording;
 mod set;

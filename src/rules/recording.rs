@@ -36,8 +36,14 @@ impl Recorder {
             made: HashMap::new(),
             turn: 0,
             outputs: Outputs::default(),
-            overflow: AlertingRule::for_overflow(&spec.name, id, generator_url),
+            overflow: AlertingRule::for_overflow(spec, id, generator_url),
         }
+    }
+
+    /// Takes the state over from the rule of the same identity before a reload.
+    pub(super) fn inherit(&mut self, old: Self) {
+        (self.outputs, self.made, self.turn) = (old.outputs, old.made, old.turn);
+        self.overflow.inherit(old.overflow);
     }
 
     /// One evaluation at a slot. What is beyond the limit fails it, or is left out and told by an alert.
@@ -49,6 +55,10 @@ impl Recorder {
     ) -> Result<(), String> {
         let mut surplus = elements.len().saturating_sub(if round.limit == 0 { usize::MAX } else { round.limit });
         if surplus > 0 && round.limit_action == LimitAction::Fail {
+            if self.overflow.holds_any() {
+                // Before a reload the limit left out what was beyond it.
+                self.overflow.apply_surplus(round, 0, news);
+            }
             return Err(format!("exceeded limit of {} with {} series", round.limit, elements.len()));
         }
         if surplus > 0 {

@@ -23,6 +23,9 @@ pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
 /// How many series joining rules look at on arrivals, all rules together: below 1 % of a core.
 const JOINED_PER_SECOND: f64 = 100_000.0;
 
+/// While the agenda has rules on it, groups are asked for more no more often than this: that costs as much as there are rules.
+const ASK_EVERY: Duration = Duration::from_millis(10);
+
 /// How far ahead of our clock a sample that just came may be evaluated at.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(10);
 
@@ -148,6 +151,8 @@ pub struct RuleSet {
     /// Joining rules are evaluated on arrivals no more often than this.
     spacing: Duration,
     agenda: Agenda,
+    /// When the groups were asked last, by the stopwatch.
+    asked: Duration,
     /// What has come for joining rules since [`RuleSet::note_arrivals`], by watch.
     unnoted: Vec<(u32, SeriesSet)>,
 }
@@ -169,6 +174,7 @@ impl RuleSet {
             hearing: Hearing::default(),
             spacing: Duration::ZERO,
             agenda: Agenda::default(),
+            asked: Duration::ZERO,
             unnoted: Vec::new(),
         };
         set.index();
@@ -193,6 +199,10 @@ impl RuleSet {
             for (r, rule) in group.rules.iter().enumerate() {
                 // A group with an offset asks to be late; a recording rule keeps to its slots.
                 if !group.query_offset.is_zero() || matches!(rule.work, Work::Recording(_)) {
+                    continue;
+                }
+                // Whether a rule is beyond its limit is known only when its whole result is, at a slot.
+                if group.limit > 0 && self.config.limit_action == LimitAction::Fail {
                     continue;
                 }
                 // What we write ourselves moves at slots, a part at a time: only a slot sees it whole.
@@ -278,20 +288,24 @@ impl RuleSet {
     }
 
     fn put_on_agenda(&mut self, now: Timestamp) {
-        self.space();
         let asked = self.config.elapsed();
+        if self.is_busy() && asked.saturating_sub(self.asked) < ASK_EVERY {
+            return;
+        }
+        self.asked = asked;
+        self.space();
         for (g, group) in self.groups.iter_mut().enumerate() {
             if self.agenda.holds(g) {
                 continue;
             }
             if let Some(slot) = group.due_slot(now) {
-                self.agenda.push(Item::new(g, slot, Cause::Slot, asked, group.begin_slot()));
+                if !self.agenda.push(Item::new(g, slot, Cause::Slot, asked, group.begin_slot())) {
+                    group.end_slot(slot, Duration::ZERO);
+                }
                 continue;
             }
             let settled = group.begin_settled(now, &mut self.sources, self.config.settle);
-            if !settled.is_empty() {
-                self.agenda.push(Item::new(g, now, Cause::Settled, asked, settled));
-            }
+            self.agenda.push(Item::new(g, now, Cause::Settled, asked, settled));
         }
     }
 
@@ -305,7 +319,9 @@ impl RuleSet {
             let stage = Stage { head, config: &self.config, columns: &self.columns, since };
             let before = self.config.elapsed();
             let group = &mut self.groups[next.group];
-            group.take_turn(&next, before.saturating_sub(next.asked), &stage, news);
+            if next.cause == Cause::Slot || group.is_still_settled(next.rule, now, &self.sources, self.config.settle) {
+                group.take_turn(&next, before.saturating_sub(next.asked), &stage, news);
+            }
             let after = self.config.elapsed();
             if let Some((slot, took)) = self.agenda.done(after.saturating_sub(before)) {
                 group.end_slot(slot, took);
@@ -432,9 +448,16 @@ impl RuleSet {
         }
     }
 
+    /// Whoever was handed these alerts had no room for them: they are handed out again.
+    pub fn tell_again(&mut self, refused: &HashSet<Labels>) {
+        for rule in self.groups.iter_mut().flat_map(|group| &mut group.rules) {
+            rule.work.alerting().tell_again(refused, &self.config.external_labels);
+        }
+    }
+
     /// A picture of everything, for the API and the pages.
     pub fn view(&self) -> RulesView {
-        view::view(&self.groups)
+        view::view(&self.groups, &self.config.external_labels)
     }
 
     pub fn rule_count(&self) -> usize {

@@ -212,7 +212,7 @@ fn limits_and_duplicates_are_errors() {
         w.sample(&[("__name__", "up"), ("i", "2")], 5, 0.0);
         let news = w.set.evaluate_all(at(10), &w.head, &[]);
         assert_eq!(news.errors.iter().map(|e| e.text.as_ref()).collect::<Vec<_>>(), [expect]);
-        assert_eq!(w.set.view().alerts().count(), 0);
+        assert_eq!((news.alerts.len(), w.set.view().alerts().count()), (0, 0));
     };
     check(
         "  - {alert: D, expr: up == 0, labels: {i: x}}\n",
@@ -224,6 +224,25 @@ fn limits_and_duplicates_are_errors() {
     );
     check("  - {alert: D, expr: up == 0}\n  limit: 1\n", "exceeded limit of 1 with 2 alerts");
     check("  - {record: r, expr: up}\n  limit: 1\n", "exceeded limit of 1 with 2 series");
+}
+
+#[test]
+fn groups_of_one_name_in_two_files_keep_their_own_state() {
+    let files = ["a.yml", "b.yml"].map(|path| file::parse(&rules(DOWN), path).unwrap());
+    let mut w = World::new(DOWN, Timestamp::MIN);
+    w.set = RuleSet::new(w.set.config().clone(), &files, &w.head, at(0));
+    w.sample(UP, 5, 0.0);
+    let news = w.set.evaluate_all(at(10), &w.head, &[]);
+    let records: Vec<RuleAlertRecord> = news
+        .writes
+        .iter()
+        .filter_map(|w| if let Write::RuleAlert(r) = w { Some((**r).clone()) } else { None })
+        .collect();
+    assert_eq!(records.len(), 2);
+    assert_ne!(records[0].rule, records[1].rule);
+    w.set = RuleSet::new(w.set.config().clone(), &files, &w.head, at(20));
+    w.set.restore(records);
+    assert_eq!(w.set.view().alerts().filter(|a| a.active_at == at(10)).count(), 2);
 }
 
 #[test]

@@ -6,7 +6,7 @@
 use super::alerting::Active;
 use super::expand::printable;
 use super::group::{Group, Rule, Work};
-use crate::model::{Labels, RuleAlertState, SampleValue, Timestamp};
+use crate::model::{Fingerprint, Labels, RuleAlertState, SampleValue, Timestamp};
 use crate::template::float_e;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +14,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, Default)]
 pub struct RulesView {
     pub groups: Vec<GroupView>,
+    /// Added to alerts that are handed out, where the alert has no such label.
+    pub external_labels: Labels,
 }
 
 #[derive(Clone, Debug)]
@@ -96,15 +98,16 @@ pub struct AlertView {
 }
 
 impl RulesView {
-    /// When the source of an alert was heard last, if a rule holds the alert because its source is silent. `labels` are
-    /// those that the alert has where it is kept: with external labels, and without those that name its sender.
-    pub fn source_lost_since(&self, labels: &Labels) -> Option<Timestamp> {
-        let is_it = |alert: &&AlertView| {
-            let name = alert.labels.alert_name();
-            name == labels.alert_name()
-                && alert.labels.iter().all(|(n, v)| labels.get(n).is_none_or(|known| known == v))
-        };
-        self.alerts().filter(|alert| alert.source_lost_since.is_some()).find(is_it)?.source_lost_since
+    /// When the source of an alert was heard last, if a rule holds the alert because its source is silent. `identity` tells
+    /// by which fingerprint an alert is kept that is handed out with these labels.
+    pub fn source_lost_since(
+        &self,
+        fingerprint: Fingerprint,
+        identity: impl Fn(&Labels) -> Fingerprint,
+    ) -> Option<Timestamp> {
+        let lost = self.alerts().filter(|alert| alert.source_lost_since.is_some());
+        let mut it = lost.filter(|alert| identity(&self.external_labels.overlaid(&alert.labels)) == fingerprint);
+        it.next()?.source_lost_since
     }
 
     /// All pending and firing alerts of all rules, for `/api/v1/alerts`.
@@ -115,8 +118,8 @@ impl RulesView {
     }
 }
 
-pub(super) fn view(groups: &[Group]) -> RulesView {
-    RulesView { groups: groups.iter().map(group).collect() }
+pub(super) fn view(groups: &[Group], external_labels: &Labels) -> RulesView {
+    RulesView { groups: groups.iter().map(group).collect(), external_labels: external_labels.clone() }
 }
 
 fn group(group: &Group) -> GroupView {

@@ -15,7 +15,6 @@ use crate::model::{
     AlertRecord, Fingerprint, IncidentId, IncidentStatus, Matcher, Member, Notification, NotificationKind,
     TimelineEntry, Timestamp, duration,
 };
-use crate::rules::RulesView;
 use crate::store::IncidentQuery;
 use askama::Template;
 use axum::Form;
@@ -113,8 +112,8 @@ fn web_link(url: &str) -> Option<String> {
     (url.starts_with("https://") || url.starts_with("http://")).then(|| url.to_owned())
 }
 
-fn alert_row(record: &AlertRecord, member: &Member, rules: &RulesView, now: Timestamp) -> AlertRow {
-    let lost_since = rules.source_lost_since(&record.labels).filter(|_| record.is_firing());
+fn alert_row(record: &AlertRecord, member: &Member, lost_since: Option<Timestamp>, now: Timestamp) -> AlertRow {
+    let lost_since = lost_since.filter(|_| record.is_firing());
     let runbook = record.annotations.get("runbook_url").and_then(web_link).map(|url| ("runbook", url));
     let source = web_link(&record.generator_url).map(|url| ("source", url));
     let summary = record.annotations.get("summary").or_else(|| record.annotations.get("description")).unwrap_or("");
@@ -229,6 +228,7 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
         .collect();
     drop(engine);
     let rules = context.rules.load();
+    let lost_since = |r: &AlertRecord| rules.source_lost_since(r.fingerprint, |labels| context.book.identity(labels));
     let here: Vec<&Member> = members.iter().filter(|m| !m.detached).collect();
     let mut alerts: Vec<(&AlertRecord, &Member)> =
         here.iter().filter_map(|m| Some((*by_fingerprint.get(&m.fingerprint)?, *m))).collect();
@@ -263,7 +263,7 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
         others: others.iter().filter(|o| o.id != id).map(|o| (o.id.to_string(), o.title.clone())).collect(),
         movable: is_open && !follow,
         hidden_alerts: alerts.len().saturating_sub(ALERTS_MAX),
-        alerts: alerts.iter().take(ALERTS_MAX).map(|(r, m)| alert_row(r, m, &rules, now)).collect(),
+        alerts: alerts.iter().take(ALERTS_MAX).map(|(r, m)| alert_row(r, m, lost_since(r), now)).collect(),
         timeline: timeline.iter().rev().map(|t| timeline_row(t, now)).collect(),
         notifications: notifications.iter().rev().take(NOTIFICATIONS_MAX).map(|n| notification_row(n, now)).collect(),
         why,
