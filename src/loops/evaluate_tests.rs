@@ -225,11 +225,13 @@ async fn news_of_the_new_rules_come_after_those_of_the_reload() {
     let text = "groups:\n- name: other\n  interval: 10s\n  rules:\n  - {alert: D, expr: up == 0}\n";
     let (engine, files) = (scene.engine.clone(), [file::parse(text, "f.yml").unwrap()]);
     let (locked, wait) = std::sync::mpsc::channel();
+    // Long enough for the loop to hear the bell and to stand before the lock; nobody sends.
+    let (_end, while_locked) = std::sync::mpsc::channel::<()>();
     let reload = std::thread::spawn(move || {
         engine.change(|set, head| {
             let news = set.reload(set.config().clone(), &files, head, START + Duration::from_millis(1));
             locked.send(()).unwrap();
-            std::thread::sleep(Duration::from_millis(100));
+            drop(while_locked.recv_timeout(Duration::from_millis(100)));
             news
         });
     });
