@@ -231,7 +231,7 @@ async fn news_of_the_new_rules_come_after_those_of_the_reload() {
         engine.change(|set, head| {
             let news = set.reload(set.config().clone(), &files, head, START + Duration::from_millis(1));
             locked.send(()).unwrap();
-            drop(while_locked.recv_timeout(Duration::from_millis(100)));
+            assert!(while_locked.recv_timeout(Duration::from_millis(100)).is_err());
             news
         });
     });

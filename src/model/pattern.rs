@@ -3,11 +3,13 @@
 //! Never: backtracks, or grows beyond [`SIZE_MAX_BYTES`].
 //! Start at [`Pattern::anchored`].
 
+mod go;
+
 use regex::{Regex, RegexBuilder};
 use std::fmt;
 
 /// The most memory that one compiled pattern may take.
-pub const SIZE_MAX_BYTES: usize = 1 << 20;
+pub const SIZE_MAX_BYTES: usize = 4 << 20;
 
 /// A pattern that must match the whole text.
 #[derive(Clone)]
@@ -19,7 +21,7 @@ pub struct Pattern {
 impl Pattern {
     /// Compiles `^(?s:text)$`, Prometheus' reading of a matcher.
     pub fn anchored(text: &str) -> Result<Self, String> {
-        let regex = compile(&format!("^(?s:{})$", to_rust(text)))?;
+        let regex = compile(&format!("^(?s:{})$", go::translate(text)?))?;
         Ok(Self { text: text.to_owned(), regex })
     }
 
@@ -54,89 +56,11 @@ impl Eq for Pattern {}
 
 /// Compiles a Go pattern without anchors (template functions `match` and `reReplaceAll`).
 pub fn unanchored(text: &str) -> Result<Regex, String> {
-    compile(&to_rust(text))
+    compile(&go::translate(text)?)
 }
 
 fn compile(text: &str) -> Result<Regex, String> {
     RegexBuilder::new(text).size_limit(SIZE_MAX_BYTES).build().map_err(|e| e.to_string())
-}
-
-/// Go's `\d \w \s \b` are ASCII and Rust's are Unicode; Go has `\Q…\E` and `\z`, and reads `[[a]` and `&&` in classes as plain text.
-fn to_rust(text: &str) -> String {
-    let mut out = String::with_capacity(text.len() + 8);
-    let mut chars = text.chars().peekable();
-    let mut in_class = false;
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => match chars.next() {
-                Some('Q') => {
-                    let mut quoted = String::new();
-                    while let Some(q) = chars.next() {
-                        if q == '\\' && chars.peek() == Some(&'E') {
-                            chars.next();
-                            break;
-                        }
-                        quoted.push(q);
-                    }
-                    out.push_str(&regex::escape(&quoted));
-                }
-                Some(e) => out.push_str(&escape(e, in_class)),
-                None => out.push('\\'),
-            },
-            '[' if in_class => {
-                if chars.peek() == Some(&':') {
-                    out.push('[');
-                    // A POSIX class such as [:alpha:] passes through to its end.
-                    for p in chars.by_ref() {
-                        out.push(p);
-                        if p == ']' {
-                            break;
-                        }
-                    }
-                } else {
-                    out.push_str("\\[");
-                }
-            }
-            '[' => {
-                in_class = true;
-                out.push('[');
-                if chars.peek() == Some(&'^') {
-                    chars.next();
-                    out.push('^');
-                }
-                if chars.peek() == Some(&']') {
-                    chars.next();
-                    out.push_str("\\]");
-                }
-            }
-            ']' if in_class => {
-                in_class = false;
-                out.push(']');
-            }
-            '&' | '~' if in_class => {
-                out.push('\\');
-                out.push(c);
-            }
-            _ => out.push(c),
-        }
-    }
-    out
-}
-
-fn escape(c: char, in_class: bool) -> String {
-    let set = match c {
-        'd' | 'D' => "0-9",
-        'w' | 'W' => "0-9A-Za-z_",
-        's' | 'S' => "\\t\\n\\f\\r ",
-        'b' => return "(?-u:\\b)".to_owned(),
-        'B' => return "(?-u:\\B)".to_owned(),
-        _ => return format!("\\{c}"),
-    };
-    match (c.is_ascii_uppercase(), in_class) {
-        (false, true) => set.to_owned(),
-        (false, false) => format!("[{set}]"),
-        (true, _) => format!("[^{set}]"),
-    }
 }
 
 #[cfg(test)]
