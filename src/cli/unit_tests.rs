@@ -11,6 +11,7 @@ use crate::config;
 use crate::model::pattern::Pattern;
 use crate::rules::RuleFile;
 use crate::rules::unittest::{self, RunOptions, TestFile};
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -80,13 +81,14 @@ fn read(path: &Path, args: &TestArgs) -> Result<(TestFile, Vec<RuleFile>), Strin
         |path: &Path| std::fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()));
     let tests = unittest::parse(&text(path)?).map_err(|error| format!("{}: {error}", path.display()))?;
     let dir = path.parent().unwrap_or(Path::new(""));
-    let mut rules = Vec::new();
+    let (mut rules, mut known) = (Vec::new(), HashSet::new());
     for pattern in &tests.rule_files {
         let found: Vec<PathBuf> = config::expand(&dir.join(pattern));
         if found.is_empty() {
             out::complain(format!("  WARNING: no file match pattern {pattern}"));
         }
-        for file in found {
+        // Several patterns may name one file.
+        for file in found.into_iter().filter(|file| known.insert(file.clone())) {
             let read = config::rule_file(&file, &text(&file)?, args.reading.reading());
             rules.push(read.map_err(|mistakes| mistakes.to_string())?);
         }

@@ -49,10 +49,18 @@ pub(super) fn printable(value: &SampleValue) -> Value {
     }
 }
 
-/// A short form of Go's `FloatHistogram.String`.
+/// Go's `FloatHistogram.String`: the buckets that hold something, from the lowest to the highest.
 fn histogram_text(h: &Histogram) -> String {
     let g = |v: f64| Value::Float(v).print();
-    format!("{{count:{}, sum:{}}}", g(h.count), g(h.sum))
+    let bucket = |b: &promql::Bucket| {
+        // A bucket does not hold its bound nearer to zero; the one around zero holds both.
+        let around_zero = b.lower == -b.upper;
+        let open = if b.lower < 0.0 || around_zero { '[' } else { '(' };
+        let close = if b.upper > 0.0 || around_zero { ']' } else { ')' };
+        format!(", {open}{},{}{close}:{}", g(b.lower), g(b.upper), g(b.count))
+    };
+    let buckets: String = promql::histogram_buckets(h).iter().filter(|b| b.count != 0.0).map(bucket).collect();
+    format!("{{count:{}, sum:{}{buckets}}}", g(h.count), g(h.sum))
 }
 
 impl Surroundings<'_> {

@@ -77,7 +77,7 @@ pub struct RuleFileError {
     pub text: String,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct RawFile {
     #[serde(default)]
     groups: Option<Vec<Spanned<RawGroup>>>,
@@ -175,9 +175,10 @@ pub fn parse(text: &str, path: &str) -> Result<RuleFile, Vec<RuleFileError>> {
 
 /// The same, read as it is wanted.
 pub fn parse_with(text: &str, path: &str, reading: Reading) -> Result<RuleFile, Vec<RuleFileError>> {
-    let raw = match raw(first_document(text), reading.ignore_unknown_fields) {
-        Ok(raw) => raw,
-        Err(error) => return yaml_error(&error, text, path),
+    let raw = match first_document(text).map(|text| raw(text, reading.ignore_unknown_fields)) {
+        None => RawFile::default(),
+        Some(Ok(raw)) => raw,
+        Some(Err(error)) => return yaml_error(&error, text, path),
     };
     let features = reading.features;
     let mut checker = Checker { path, file: Arc::from(path), features, errors: Vec::new() };
@@ -194,20 +195,23 @@ fn raw(text: &str, ignore_unknown_fields: bool) -> Result<RawFile, serde_saphyr:
     serde_saphyr::from_str_with_options(text, options())
 }
 
-/// Prometheus reads the first document only.
-pub(super) fn first_document(text: &str) -> &str {
-    let mut seen = false;
+/// Prometheus reads the first document only; `None` when nothing stands in it but comments.
+pub(super) fn first_document(text: &str) -> Option<&str> {
+    let (mut seen, mut opened, mut end) = (false, false, text.len());
     let mut at = 0;
     for line in text.split_inclusive('\n') {
         let trimmed = line.trim_end();
         let marker = trimmed == "---" || trimmed.starts_with("--- ") || trimmed == "...";
-        if marker && seen {
-            return &text[..at];
+        if marker && (seen || opened) {
+            end = at;
+            break;
         }
-        seen |= !marker && !trimmed.is_empty() && !trimmed.trim_start().starts_with('#');
+        opened |= marker;
+        let content = trimmed.trim_start();
+        seen |= !marker && !matches!(content, "" | "null" | "~") && !content.starts_with('#');
         at += line.len();
     }
-    text
+    seen.then(|| &text[..end])
 }
 
 fn yaml_error<T>(error: &serde_saphyr::Error, text: &str, path: &str) -> Result<T, Vec<RuleFileError>> {
@@ -428,6 +432,8 @@ mod tests {
         let rule = &file.groups[0].rules[0];
         assert_eq!(rule.label_set(), Labels::from_pairs([("team", "a"), ("n", "2")]));
         assert!(matches!(rule.body, RuleBody::Alerting { for_, .. } if for_ == Duration::from_mins(90)));
-        assert!(parse("", "f.yml").is_ok());
+        for nothing in ["", "---\n", "---\n# a comment\n", "null\n", "---\n---\ngroups: 1\n"] {
+            assert_eq!(parse(nothing, "f.yml").map(|file| file.groups.len()), Ok(0), "{nothing:?}");
+        }
     }
 }

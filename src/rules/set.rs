@@ -347,12 +347,12 @@ impl RuleSet {
         self.hearing.hear(head.newest_sample_time(), now);
     }
 
-    /// Evaluates every group at exactly `at`, whatever its slots: for unit tests and replay. `order` names the groups
-    /// that go first.
+    /// Evaluates every group at exactly `at`, whatever its slots: for unit tests and replay. `order` gives
+    /// groups their rank; all others have that of the first, as promtool has it.
     pub fn evaluate_all(&mut self, at: Timestamp, head: &Head, order: &[String]) -> Evaluation {
         let mut news = Evaluation::default();
         let mut indexes: Vec<usize> = (0..self.groups.len()).collect();
-        let rank = |i: &usize| order.iter().position(|n| **n == *self.groups[*i].name).unwrap_or(order.len());
+        let rank = |i: &usize| order.iter().position(|n| **n == *self.groups[*i].name).unwrap_or(0);
         indexes.sort_by_key(rank);
         let since = self.since(at, head);
         for i in indexes {

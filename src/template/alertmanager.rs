@@ -9,7 +9,7 @@ use super::humanize;
 use super::prometheus::{regex_match, safe_html};
 use super::scalar::to_float;
 use super::set::{Func, FuncMap};
-use super::text::{json_string, percent_decode, replace_all, title};
+use super::text::{json_string, percent_decode, replace_all, title, to_lower, to_upper};
 use super::time::{Time, time_arg};
 use super::value::{Map, Object, SafeKind, Value, View};
 use crate::model::labels::ALERT_NAME;
@@ -21,8 +21,8 @@ use std::sync::Arc;
 pub const FUNCS: FuncMap = FuncMap(TABLE);
 
 const TABLE: &[(&str, Func)] = &[
-    ("toUpper", |_, a| Ok(text_arg(a, 0, 1)?.to_uppercase().into())),
-    ("toLower", |_, a| Ok(text_arg(a, 0, 1)?.to_lowercase().into())),
+    ("toUpper", |_, a| Ok(to_upper(text_arg(a, 0, 1)?).into())),
+    ("toLower", |_, a| Ok(to_lower(text_arg(a, 0, 1)?).into())),
     ("title", |_, a| Ok(title(text_arg(a, 0, 1)?, true).into())),
     ("trimSpace", |_, a| Ok(text_arg(a, 0, 1)?.trim().into())),
     ("join", join),

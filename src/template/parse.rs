@@ -297,7 +297,7 @@ impl Parser<'_> {
         let mut words = Vec::new();
         let mut i = 0;
         while i < tokens.len() {
-            if i > 0 && !tokens[i].spaced && !matches!(tokens[i].kind, Kind::Open | Kind::Close) {
+            if i > 0 && !tokens[i].spaced {
                 let t = &tokens[i];
                 return Err((t.at, format!("unexpected {:?} in operand", &self.source[t.at..t.end])));
             }

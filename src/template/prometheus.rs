@@ -8,7 +8,7 @@ use super::exec::{Call, QuerySample};
 use super::humanize;
 use super::scalar::to_float;
 use super::set::{Func, FuncMap, Template, TemplateError};
-use super::text::{percent_encode, replace_all, title};
+use super::text::{percent_encode, replace_all, title, to_lower, to_upper};
 use super::time::{Span, Time};
 use super::value::{Object, SafeKind, Value, View};
 use crate::model::{Labels, duration, pattern};
@@ -48,8 +48,8 @@ const TABLE: &[(&str, Func)] = &[
     ("toDuration", |_, a| Ok(Value::object(Span::from_secs(number(a)?)?))),
     ("now", |c, _| Ok(Value::Float(c.env.now().as_secs_f64()))),
     ("title", |_, a| Ok(title(text_arg(a, 0, 1)?, false).into())),
-    ("toUpper", |_, a| Ok(text_arg(a, 0, 1)?.to_uppercase().into())),
-    ("toLower", |_, a| Ok(text_arg(a, 0, 1)?.to_lowercase().into())),
+    ("toUpper", |_, a| Ok(to_upper(text_arg(a, 0, 1)?).into())),
+    ("toLower", |_, a| Ok(to_lower(text_arg(a, 0, 1)?).into())),
     ("stripPort", |_, a| Ok(strip_port(text_arg(a, 0, 1)?).into())),
     ("stripDomain", |_, a| Ok(strip_domain(text_arg(a, 0, 1)?).into())),
     ("match", regex_match),

@@ -156,9 +156,11 @@ impl Template {
         TemplateSet::new(funcs, Mode::Text).parse_with(name, text, vars)
     }
 
-    /// Whether it is plain text without any action: expanding gives [`Template::plain`] whatever the data.
+    /// Whether it is plain text without any action: expanding gives [`Template::source`] whatever the data. A text with
+    /// comments or definitions is none: it gives less than its source.
     pub fn is_plain(&self) -> bool {
-        self.main.nodes.iter().all(|n| matches!(n, Node::Text(_)))
+        let text = |n: &Node| if let Node::Text(text) = n { Some(text.len()) } else { None };
+        self.main.nodes.iter().map(text).sum::<Option<usize>>() == Some(self.main.source.len())
     }
 
     /// The text as it was written.

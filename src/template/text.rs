@@ -77,20 +77,53 @@ pub fn percent_decode(text: &str) -> Result<String, String> {
     Ok(String::from_utf8_lossy(&out).into_owned())
 }
 
-/// Upper-cases the first letter of each word; `rest` says what happens to the other letters.
+/// Upper-cases the first letter of each word, as Go's `cases.Title` does; `lower_rest` says what happens to the other letters.
+/// Words are Unicode's (UAX 29): digits and `_` belong to them, and so do `'`, `’`, `.`, `:` between letters, and `,` `.` `'` `;`
+/// between digits.
 pub fn title(text: &str, lower_rest: bool) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut inside = false;
-    for c in text.chars() {
-        let letter = c.is_alphanumeric() || c == '_' || (inside && c == '\'');
-        match (letter, inside) {
-            (true, false) => out.extend(c.to_uppercase()),
-            (true, true) if lower_rest => out.extend(c.to_lowercase()),
+    let (mut before, mut has_letter) = (None::<char>, false);
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        let next = chars.peek().copied();
+        let between = |is: fn(char) -> bool| before.is_some_and(is) && next.is_some_and(is);
+        let joins = match c {
+            '\'' | '’' | '.' => between(char::is_alphabetic) || between(char::is_numeric),
+            ':' | '·' => between(char::is_alphabetic),
+            ',' | ';' => between(char::is_numeric),
+            _ => c.is_alphanumeric() || c == '_',
+        };
+        has_letter &= joins;
+        match (c.is_alphabetic(), has_letter) {
+            (true, false) => out.push(upper(c)),
+            (true, true) if lower_rest => out.push(lower(c)),
             _ => out.push(c),
         }
-        inside = letter;
+        has_letter |= c.is_alphabetic();
+        before = Some(c);
     }
     out
+}
+
+/// Go maps each character to one; those that would become several stay.
+fn upper(c: char) -> char {
+    let mut upper = c.to_uppercase();
+    upper.next().filter(|_| upper.next().is_none()).unwrap_or(c)
+}
+
+fn lower(c: char) -> char {
+    let mut lower = c.to_lowercase();
+    lower.next().filter(|_| lower.next().is_none()).unwrap_or(c)
+}
+
+/// Go's `strings.ToUpper`.
+pub fn to_upper(text: &str) -> String {
+    text.chars().map(upper).collect()
+}
+
+/// Go's `strings.ToLower`.
+pub fn to_lower(text: &str) -> String {
+    text.chars().map(lower).collect()
 }
 
 /// JSON text of a string as Go writes it: `<`, `>`, `&` and the line separators are escaped.

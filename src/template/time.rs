@@ -24,7 +24,8 @@ impl Time {
         Self(at.unwrap_or_else(|_| zero()).to_zoned(TimeZone::UTC))
     }
 
-    /// Unix seconds with a fraction; what does not fit 64 bits of nanoseconds is refused in Go's words.
+    /// Unix seconds, cut to milliseconds as Prometheus keeps them; what does not fit 64 bits of nanoseconds is refused in Go's
+    /// words.
     pub fn from_secs(secs: f64) -> Result<Self, String> {
         let nanos = secs * 1e9;
         if nanos.is_nan() || nanos.abs() >= 9.223372036854775e18 {
@@ -33,7 +34,7 @@ impl Time {
                 super::fmt::float_g(secs)
             ));
         }
-        let at = jiff::Timestamp::from_nanosecond((nanos.round() as i64).into()).map_err(|e| e.to_string())?;
+        let at = jiff::Timestamp::from_millisecond(nanos as i64 / 1_000_000).map_err(|e| e.to_string())?;
         Ok(Self(at.to_zoned(TimeZone::UTC)))
     }
 

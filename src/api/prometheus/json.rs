@@ -44,6 +44,11 @@ pub(super) fn float(value: f64) -> String {
     }
 }
 
+/// The same for scalars, which Prometheus never prints with an exponent.
+fn plain_float(value: f64) -> String {
+    if value.is_finite() { format!("{value}") } else { float(value) }
+}
+
 /// Unix seconds; whole ones without a fraction.
 struct Moment(Timestamp);
 
@@ -172,7 +177,7 @@ impl Serialize for ResultDto<'_> {
         let mut out = serializer.serialize_map(Some(2))?;
         out.serialize_entry("resultType", kind)?;
         match self.value {
-            Value::Scalar(v) => out.serialize_entry("result", &(Moment(self.at), float(*v)))?,
+            Value::Scalar(v) => out.serialize_entry("result", &(Moment(self.at), plain_float(*v)))?,
             Value::String(text) => out.serialize_entry("result", &(Moment(self.at), &**text))?,
             Value::Vector(elements) => out.serialize_entry("result", &Elements(self.at, elements))?,
             Value::Matrix(series) => out.serialize_entry("result", &Matrix(series))?,
@@ -199,6 +204,8 @@ mod tests {
         ] {
             assert_eq!(float(value), text);
         }
+        assert_eq!((plain_float(1e22), plain_float(1e-7)), ("1".to_owned() + &"0".repeat(22), "0.0000001".to_owned()));
+        assert_eq!(plain_float(f64::INFINITY), "+Inf");
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! Never: reads the rule files it names; the caller does, relative to the test file.
 //! Start at [`parse`].
 
+use super::super::file::first_document;
 use super::notation;
 use crate::model::{Labels, SampleValue, Timestamp, duration};
 use serde::Deserialize;
@@ -51,7 +52,7 @@ pub(super) struct ExprCase {
 
 type Map = BTreeMap<String, Option<String>>;
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawFile {
     #[serde(default)]
@@ -128,7 +129,8 @@ struct RawSample {
 /// Reads a unit-test file; the text says what is wrong with it.
 pub fn parse(text: &str) -> Result<TestFile, String> {
     let options = serde_saphyr::options! { with_snippet: false };
-    let raw: RawFile = serde_saphyr::from_str_with_options(text, options).map_err(|e| e.to_string())?;
+    let read = |text| serde_saphyr::from_str_with_options(text, options).map_err(|e| e.to_string());
+    let raw: RawFile = first_document(text).map(read).transpose()?.unwrap_or_default();
     let interval = span(raw.evaluation_interval.as_deref())?.filter(|d| !d.is_zero());
     let evaluation_interval = interval.unwrap_or(Duration::from_mins(1));
     let order = raw.group_eval_order.unwrap_or_default();
