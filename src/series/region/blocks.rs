@@ -225,7 +225,8 @@ impl Data {
         let sample = match value {
             SampleValue::Histogram(h) => {
                 self.put_histogram(i, t, h);
-                return 0;
+                // Only their number counts here, as with floats below.
+                return self.evict_histograms(i, i64::MIN);
             }
             SampleValue::Float(v) => Raw { t, bits: v.to_bits() },
         };
