@@ -95,12 +95,15 @@ pub struct Head {
     config: HeadConfig,
     pub(super) keep: Retention,
     hasher: SpanHasher,
-    pub(super) aliases: RwLock<Aliases>,
+    aliases: RwLock<Aliases>,
     pub(super) pool: Arc<RwLock<Pool>>,
     pub(super) index: RwLock<Index>,
     regions: Box<[OnceLock<Arc<Region>>]>,
     /// Bytes of all blocks.
     block_bytes: Arc<AtomicUsize>,
+    /// Bytes of the senders' keys, as they were when somebody last wrote to them: a request that is asked for its place holds
+    /// them already.
+    alias_bytes: AtomicUsize,
     /// Labels of all series.
     pub(super) label_count: AtomicUsize,
     pub(super) watches: RwLock<Watches>,
@@ -134,6 +137,7 @@ impl Head {
             index: RwLock::default(),
             regions: (0..regions).map(|_| OnceLock::new()).collect(),
             block_bytes: Arc::default(),
+            alias_bytes: AtomicUsize::new(0),
             label_count: AtomicUsize::new(0),
             watches: RwLock::default(),
             arrivals: Mutex::default(),
@@ -320,7 +324,7 @@ impl Head {
         for (key, place, tag) in keys {
             // Without room the series is found by its labels, only more slowly.
             if aliases.len() >= self.config.series_max.saturating_mul(ALIASES_PER_SERIES) {
-                return;
+                break;
             }
             let data = self.region(place.slot).data.lock();
             let i = place.slot as usize % REGION;
@@ -328,6 +332,15 @@ impl Head {
                 aliases.insert(key, place.slot, tag, minute);
             }
         }
+        self.alias_bytes.store(aliases.bytes(), Ordering::Relaxed);
+    }
+
+    /// Forgets the keys of series that have left, and those that nobody has sent since the minute `oldest`. A request may hold
+    /// keys of what has left; when this returns, none does.
+    pub(super) fn forget_keys(&self, gone: impl Fn(Slot) -> bool, oldest: u32) {
+        let mut aliases = self.aliases.write();
+        aliases.retain(|slot, met| !gone(slot) && met >= oldest);
+        self.alias_bytes.store(aliases.bytes(), Ordering::Relaxed);
     }
 
     /// Every series that all matchers select, in no order.
@@ -392,17 +405,17 @@ impl Head {
 
     /// Bytes that series and samples take; handles that rules and queries hold are not in it.
     pub fn memory_bytes(&self) -> usize {
-        // One after the other: a request that holds the aliases may be waiting for the pool.
-        let aliases = self.aliases.read().bytes();
-        self.taken(&self.pool.read(), &self.index.read()) + aliases
+        self.taken(&self.pool.read(), &self.index.read())
     }
 
+    /// The one sum by which series are let in and sent away.
     fn taken(&self, pool: &Pool, index: &Index) -> usize {
         pool.bytes()
             + index.bytes()
             + index.slots_end() as usize * Data::BYTES_PER_SERIES
             + self.label_count.load(Ordering::Relaxed) * size_of::<PairId>()
             + self.block_bytes.load(Ordering::Relaxed)
+            + self.alias_bytes.load(Ordering::Relaxed)
     }
 
     /// The budget, and what is to be counted when it leaves series out.

@@ -34,10 +34,9 @@ impl Head {
             return 0;
         }
         let gone = self.take_out(&leaving, idle, cutoff);
-        // A request may hold keys of what has left; when this lock is had, none does.
         let oldest =
             ((ms(now).saturating_sub(self.keep.window.saturating_mul(KEYS_KEPT_WINDOWS))) / 60_000).max(0) as u32;
-        self.aliases.write().retain(|slot, met| !gone.contains(&slot) && met >= oldest);
+        self.forget_keys(|slot| gone.contains(&slot), oldest);
         self.index.write().reuse(gone.iter().copied());
         gone.len()
     }

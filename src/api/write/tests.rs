@@ -119,3 +119,37 @@ fn requests_sweeps_watches_and_readers_at_once() {
     });
     assert!(head.series_count() <= 3 * (20 + 20 * 20));
 }
+
+/// Keys that are remembered count when series are let in, as they do when series are sent away: or else the same series would
+/// come in with each request and leave with each relief.
+#[test]
+fn series_do_not_come_and_go_each_second_when_memory_is_short() {
+    let budget = 2 << 20;
+    let config = crate::series::HeadConfig { memory_budget: Some(budget), ..Default::default() };
+    let (head, ha) = (Head::new(config), HaTracker::default());
+    let wanted = head.watch(&[crate::model::Matcher::equal("__name__", "wanted")]);
+    let mut counts = Vec::new();
+    for round in 0..12 {
+        let t = Timestamp::from_millis(NOW_MS + round * 1000);
+        for body in 0..16 {
+            let series = |i: i64| {
+                let name = if i % 10 == 0 { "wanted" } else { "other" };
+                let labels = Labels::from_pairs([("__name__", name), ("i", &(body * 1000 + i).to_string())]);
+                (labels, vec![Sample { t, v: 1.0 }])
+            };
+            let series: Vec<_> = (0..1000).map(series).collect();
+            // Two senders, two spellings: two keys for each series.
+            for version in [Version::V1, Version::V2] {
+                let body = remote_write::encode(version, &series);
+                let report = ingest_body(version, &body, &head, &ha, t).expect("our own body");
+                assert_eq!((report.samples + report.left_out, report.refusal()), (1000, None));
+            }
+        }
+        counts.push((head.relieve(t), head.series_count()));
+        assert!(head.memory_bytes() < budget + budget / 8, "{} in round {round}", head.memory_bytes());
+    }
+    let settled = counts[4].1;
+    assert!(settled > 2000 && settled < 16_000, "{counts:?}");
+    assert!(counts[4..].iter().all(|(left, count)| (*left, *count) == (0, settled)), "{counts:?}");
+    assert_eq!(wanted.len(), 1600, "what rules select is all there");
+}
