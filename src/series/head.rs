@@ -14,6 +14,7 @@ use super::pool::{PairId, Pool};
 use super::region::{Data, REGION, Region, Retention, ms};
 use super::select::Selection;
 use super::series::Series;
+use super::sweep::Fruitless;
 use super::watch::{Watch, Watches};
 use crate::model::labels::METRIC_NAME;
 use crate::model::{Labels, Matcher, SampleValue, SeriesId, Timestamp};
@@ -114,6 +115,7 @@ pub struct Head {
     /// The latest `now` that anybody brought.
     pub(super) now_ms: AtomicI64,
     left_out: LeftOut,
+    pub(super) fruitless: Mutex<Option<Fruitless>>,
 }
 
 impl Default for Head {
@@ -146,6 +148,7 @@ impl Head {
             samples: AtomicI64::new(0),
             now_ms: AtomicI64::new(i64::MIN),
             left_out: LeftOut::default(),
+            fruitless: Mutex::default(),
         }
     }
 
@@ -416,6 +419,13 @@ impl Head {
             + self.label_count.load(Ordering::Relaxed) * size_of::<PairId>()
             + self.block_bytes.load(Ordering::Relaxed)
             + self.alias_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What leaves with a series besides its blocks, on average: its keys, its texts, and the ids of its labels. Its place stays.
+    pub(super) fn bytes_gone_with_one(&self) -> usize {
+        let (texts, series) = (self.pool.read().text_bytes(), self.series_count().max(1));
+        let ids = self.label_count.load(Ordering::Relaxed) * size_of::<PairId>();
+        (texts + ids + self.alias_bytes.load(Ordering::Relaxed)) / series
     }
 
     /// The budget, and what is to be counted when it leaves series out.

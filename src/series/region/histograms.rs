@@ -21,6 +21,10 @@ fn bytes_of(histogram: &Histogram) -> usize {
     ENTRY_BYTES + size_of::<Histogram>() + spans * size_of::<Span>() + numbers * size_of::<f64>()
 }
 
+fn bytes_of_all(all: &Histograms) -> usize {
+    all.iter().map(|(_, histogram)| bytes_of(histogram)).sum()
+}
+
 impl Data {
     pub(super) fn put_histogram(&mut self, i: usize, t: i64, histogram: &Arc<Histogram>) {
         let all = self.histograms.entry(i as u32).or_default();
@@ -47,8 +51,13 @@ impl Data {
     /// The place's series has left.
     pub(super) fn remove_histograms(&mut self, i: usize) {
         if let Some(all) = self.histograms.remove(&(i as u32)) {
-            self.bytes.fetch_sub(all.iter().map(|(_, histogram)| bytes_of(histogram)).sum(), Ordering::Relaxed);
+            self.bytes.fetch_sub(bytes_of_all(&all), Ordering::Relaxed);
         }
+    }
+
+    /// What the histograms of place `i` take.
+    pub(super) fn histogram_bytes(&self, i: usize) -> usize {
+        self.histograms(i).map_or(0, bytes_of_all)
     }
 
     pub(super) fn histograms(&self, i: usize) -> Option<&Histograms> {

@@ -132,7 +132,7 @@ fn memory_is_given_back_when_neighbours_leave() {
     }
     let (held, before) = (all(&data), data.bytes.load(Ordering::Relaxed));
     data.remove(0);
-    data.compact_blocks();
+    data.compact_blocks(2);
     let after = data.bytes.load(Ordering::Relaxed);
     assert!(after < before / 2, "{after} of {before}");
     assert_eq!(all(&data), held);
@@ -142,7 +142,7 @@ fn memory_is_given_back_when_neighbours_leave() {
     for i in 0..3 {
         data.remove(i);
     }
-    data.compact_blocks();
+    data.compact_blocks(2);
     assert_eq!((data.bytes.load(Ordering::Relaxed), data.slabs.len()), (0, 0));
 }
 
@@ -168,7 +168,7 @@ fn memory_is_given_back_with_histograms() {
     for i in 0..3 {
         data.remove(i);
     }
-    data.compact_blocks();
+    data.compact_blocks(2);
     assert_eq!((counted(&data), data.slabs.len()), (0, 0));
 }
 
