@@ -264,17 +264,20 @@ pub struct Restored {
 }
 
 /// Fills the head from the log in `dir`, through the same code that took the bodies the first time, each at the time
-/// it was received. Call it before [`Wal::open`].
+/// it was received. Call it before [`Wal::open`], and after whoever selects series that must stay has his watches.
 pub fn replay(dir: &std::path::Path, head: &Head, ha: &HaTracker, since: Timestamp) -> Result<Restored, WalError> {
     let mut restored = Restored::default();
     let (mut samples, mut histograms) = (0, 0);
     restored.log = crate::wal::replay(dir, since.as_millis(), |record| {
         let Some(version) = Version::from_code(record.version) else { return };
         // Only bodies that could be opened were ever logged.
-        if let Ok(report) = ingest_body(version, record.body, head, ha, Timestamp::from_millis(record.received_ms)) {
+        let received = Timestamp::from_millis(record.received_ms);
+        if let Ok(report) = ingest_body(version, record.body, head, ha, received) {
             samples += report.samples;
             histograms += report.histograms;
         }
+        // The budget holds here too; that it does costs a look at a few sums.
+        head.relieve(received);
     })?;
     (restored.samples, restored.histograms) = (samples, histograms);
     Ok(restored)

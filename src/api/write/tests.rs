@@ -153,3 +153,33 @@ fn series_do_not_come_and_go_each_second_when_memory_is_short() {
     assert!(counts[4..].iter().all(|(left, count)| (*left, *count) == (0, settled)), "{counts:?}");
     assert_eq!(wanted.len(), 1600, "what rules select is all there");
 }
+
+/// The log holds more than the budget does: after a restart the head is within it, with what is selected.
+#[tokio::test]
+async fn a_replay_keeps_to_the_memory_budget() {
+    const ROUNDS: i64 = 60;
+    let budget = 2 << 20;
+    let dir = tempfile::tempdir().expect("a folder");
+    let wal = Wal::open(dir.path(), WalConfig::default(), NOW_MS).expect("a log");
+    for round in 0..ROUNDS {
+        let t = Timestamp::from_millis(NOW_MS + round * 15_000);
+        let series = |i: i64| {
+            let name = if i % 10 == 0 { "wanted" } else { "other" };
+            let labels = Labels::from_pairs([("__name__", name), ("i", &i.to_string())]);
+            (labels, vec![Sample { t, v: (i * round) as f64 * 0.1 }])
+        };
+        let body = remote_write::encode(Version::V1, &(0..4000).map(series).collect::<Vec<_>>());
+        wal.append(Version::V1.code(), t.as_millis(), body.into()).await.expect("written");
+    }
+    drop(wal);
+    let config = crate::series::HeadConfig { memory_budget: Some(budget), ..Default::default() };
+    let head = Head::new(config);
+    let wanted = head.watch(&[crate::model::Matcher::equal("__name__", "wanted")]);
+    let restored = replay(dir.path(), &head, &HaTracker::default(), Timestamp::MIN).expect("a whole log");
+    assert_eq!(restored.log.records as i64, ROUNDS);
+    assert!(head.memory_bytes() < budget, "{} of {budget}", head.memory_bytes());
+    assert_eq!(wanted.len(), 400);
+    let mut points = Vec::new();
+    wanted.snapshot().iter().for_each(|series| series.range(Timestamp::MIN, Timestamp::MAX, &mut points));
+    assert_eq!(points.len() as i64, 400 * ROUNDS, "every sample of what is selected");
+}
