@@ -268,6 +268,8 @@ impl Log {
             }
             // Only now, so that the syncer that takes this note finds the file that was written.
             self.dirty.store(true, Ordering::Release);
+            // Before the answers: with a body goes what its sender holds of the door's bytes.
+            self.gathered.clear();
             for done in waiting.drain(..) {
                 // A sender that has hung up needs no answer.
                 let answer = match &result {
@@ -277,7 +279,6 @@ impl Log {
                 };
                 drop(done.send(answer));
             }
-            self.gathered.clear();
             if stop {
                 break;
             }

@@ -68,7 +68,7 @@ async fn nothing_is_acknowledged_that_the_log_has_not_got() {
 
 #[test]
 fn what_waits_is_bounded_and_a_lone_body_is_always_taken() {
-    let waiting = AtomicUsize::new(0);
+    let waiting = Arc::default();
     let alone = Turn::take(&waiting, 2 * WAITING_BYTES_MAX).ok().expect("a lone body");
     assert_eq!(Turn::take(&waiting, 1).err().map(|r| r.status), Some(StatusCode::SERVICE_UNAVAILABLE));
     drop(alone);
@@ -76,6 +76,38 @@ fn what_waits_is_bounded_and_a_lone_body_is_always_taken() {
     assert_eq!(held.len(), 64);
     drop(held);
     assert_eq!(waiting.load(Ordering::Relaxed), 0);
+}
+
+/// The sender has hung up, and a thread still has its body to work on: the bytes are in work until that is done.
+#[test]
+fn what_a_sender_that_hung_up_has_sent_is_counted_until_it_is_done() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build();
+    runtime.expect("a runtime").block_on(async {
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || wait.recv());
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(NOW_MS)));
+        let door = WriteDoor::new(Arc::default(), None, Arc::default(), clock, Arc::default());
+        let sample = |i: i64| Sample { t: Timestamp::from_millis(NOW_MS + i), v: i as f64 };
+        let labels = Labels::from_pairs([("__name__", "m")]);
+        let body = remote_write::encode(Version::V1, &[(labels, (0..200_000).map(sample).collect())]);
+        let headers = HeaderMap::new();
+        let turns = async {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = door.handle(&headers, body.into()) => panic!("{answer:?}"),
+            () = turns => {}
+        }
+        let in_work = || (door.in_flight_bytes() > INLINE_BYTES_MAX, door.shared.waiting.load(Ordering::Relaxed) > 0);
+        assert_eq!(in_work(), (true, true));
+        go.send(()).expect("it waits");
+        drop(busy.await);
+        tokio::task::spawn_blocking(|| ()).await.expect("the one behind it");
+        assert_eq!((in_work(), door.in_flight_bytes()), ((false, false), 0));
+    });
 }
 
 /// Requests with known and new series, sweeps, watches and readers, all at once: nobody waits for ever, nothing is refused.
