@@ -129,8 +129,8 @@ fn samples(
     let now = clock.now();
     let wal = open_wal(&dir, config, head, &ha, now).map_err(|e| AppError::Start(e.to_string()))?;
     let arrivals = Arc::new(tokio::sync::Notify::new());
-    let (in_flight_bytes, decoded_bytes) = ingest.limits.door_bytes();
-    let limits = DoorLimits { body_bytes: ingest.limits.body_bytes as usize, decoded_bytes, in_flight_bytes };
+    let bytes = ingest.limits.door_bytes();
+    let limits = DoorLimits { body_bytes: bytes.body, decoded_bytes: bytes.decoded, in_flight_bytes: bytes.in_flight };
     let door = WriteDoor::with_limits(head.clone(), Some(wal), ha, clock.clone(), arrivals.clone(), limits);
     Ok((door, arrivals))
 }
