@@ -116,6 +116,7 @@ pub struct Head {
     pub(super) now_ms: AtomicI64,
     left_out: LeftOut,
     pub(super) fruitless: Mutex<Option<Fruitless>>,
+    pub(super) sweeping: Mutex<()>,
 }
 
 impl Default for Head {
@@ -125,7 +126,8 @@ impl Default for Head {
 }
 
 // Locks are always taken in this order: watches, pool, index, a region, one watch or series. The aliases are held by a
-// request over all of these; whoever writes to them holds none of the others but a region's.
+// request over all of these; whoever writes to them holds none of the others but a region's. A relief holds `fruitless` over
+// its sweep, and a sweep `sweeping` over all others; requests take neither.
 impl Head {
     pub fn new(config: HeadConfig) -> Self {
         let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
@@ -149,6 +151,7 @@ impl Head {
             now_ms: AtomicI64::new(i64::MIN),
             left_out: LeftOut::default(),
             fruitless: Mutex::default(),
+            sweeping: Mutex::default(),
         }
     }
 

@@ -44,6 +44,8 @@ impl Head {
     /// Lets series go to which nothing came for a window, and more if the budget asks for it; returns how many.
     pub fn sweep(&self, now: Timestamp) -> usize {
         self.now_ms.fetch_max(ms(now), Ordering::Relaxed);
+        // Another that ran at the same time would want the same memory back once more.
+        let _alone = self.sweeping.lock();
         let cutoff = ms(now).saturating_sub(self.keep.window);
         let short = self.is_short();
         let each = if short { self.bytes_gone_with_one() } else { 0 };
