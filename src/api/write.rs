@@ -85,7 +85,7 @@ struct Shared {
     in_flight: Arc<Semaphore>,
     in_flight_max: usize,
     /// Decoded bytes of bodies that are here and not yet in the head.
-    waiting: AtomicUsize,
+    waiting: Arc<AtomicUsize>,
     limits: DoorLimits,
 }
 
@@ -147,7 +147,7 @@ impl WriteDoor {
             counters: WriteCounters::default(),
             in_flight: Arc::new(Semaphore::new(permits)),
             in_flight_max: permits,
-            waiting: AtomicUsize::new(0),
+            waiting: Arc::default(),
             limits,
         };
         Self { shared: Arc::new(shared) }
@@ -188,24 +188,29 @@ impl WriteDoor {
         let shared = &self.shared;
         let mut permits = Permits::new(shared.in_flight.clone());
         let reading = read_body(headers, body, &mut permits, shared.limits.body_bytes);
-        let body = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(|_| {
-            Refusal::new(StatusCode::REQUEST_TIMEOUT, format!("the body did not come within {BODY_TIMEOUT:?}"))
-        })??;
+        // Not 408: a stock Prometheus drops the data on it, and a slow moment of the network is no reason for that.
+        let late = |_| Refusal::busy(format!("the body did not come within {BODY_TIMEOUT:?}; send it again later"));
+        let body = tokio::time::timeout(BODY_TIMEOUT, reading).await.map_err(late)??;
         shared.counters.wire_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
         let decoded = remote_write::declared_length_within(&body, shared.limits.decoded_bytes)?;
         permits.cover(body.len() + decoded)?;
+        // From here on whoever holds the body holds its share, also when the sender has hung up and nobody waits for us.
+        let body = Bytes::from_owner(Counted { body, _permits: permits });
         let turn = Turn::take(&shared.waiting, decoded)?;
         // Others' bodies come in first; under overload that shows how many there are.
         tokio::task::yield_now().await;
         let now = shared.clock.now();
         let report = if decoded <= INLINE_BYTES_MAX {
+            let _turn = turn;
             shared.ingest(version, &body, now)?
         } else {
             let (shared, body) = (shared.clone(), body.clone());
-            let work = tokio::task::spawn_blocking(move || shared.ingest(version, &body, now));
+            let work = tokio::task::spawn_blocking(move || {
+                let _turn = turn;
+                shared.ingest(version, &body, now)
+            });
             work.await.map_err(|_| Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal error"))??
         };
-        drop(turn);
         shared.counters.decoded_bytes.fetch_add(decoded as u64, Ordering::Relaxed);
         if let Some(wal) = shared.wal.as_ref().filter(|_| report.kept_something()) {
             // The head has the samples already; a sender that hears 503 sends them again, and the same samples are fine.
@@ -264,33 +269,36 @@ pub struct Restored {
 }
 
 /// Fills the head from the log in `dir`, through the same code that took the bodies the first time, each at the time
-/// it was received. Call it before [`Wal::open`].
+/// it was received. Call it before [`Wal::open`], and after whoever selects series that must stay has his watches.
 pub fn replay(dir: &std::path::Path, head: &Head, ha: &HaTracker, since: Timestamp) -> Result<Restored, WalError> {
     let mut restored = Restored::default();
     let (mut samples, mut histograms) = (0, 0);
     restored.log = crate::wal::replay(dir, since.as_millis(), |record| {
         let Some(version) = Version::from_code(record.version) else { return };
         // Only bodies that could be opened were ever logged.
-        if let Ok(report) = ingest_body(version, record.body, head, ha, Timestamp::from_millis(record.received_ms)) {
+        let received = Timestamp::from_millis(record.received_ms);
+        if let Ok(report) = ingest_body(version, record.body, head, ha, received) {
             samples += report.samples;
             histograms += report.histograms;
         }
+        // The budget holds here too; that it does costs a look at a few sums.
+        head.relieve(received);
     })?;
     (restored.samples, restored.histograms) = (samples, histograms);
     Ok(restored)
 }
 
 /// A whole body's place among those that wait for their turn, given back when it is dropped.
-struct Turn<'s> {
-    waiting: &'s AtomicUsize,
+struct Turn {
+    waiting: Arc<AtomicUsize>,
     bytes: usize,
 }
 
-impl<'s> Turn<'s> {
+impl Turn {
     /// Fails when too much waits already; a body that would be alone always gets its turn.
-    fn take(waiting: &'s AtomicUsize, bytes: usize) -> Result<Self, Refusal> {
+    fn take(waiting: &Arc<AtomicUsize>, bytes: usize) -> Result<Self, Refusal> {
         let before = waiting.fetch_add(bytes, Ordering::Relaxed);
-        let turn = Self { waiting, bytes };
+        let turn = Self { waiting: waiting.clone(), bytes };
         if before > 0 && before + bytes > WAITING_BYTES_MAX {
             return Err(Refusal::busy("too many requests are waiting; send it again later"));
         }
@@ -298,7 +306,7 @@ impl<'s> Turn<'s> {
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for Turn {
     fn drop(&mut self) {
         self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
     }
@@ -329,6 +337,18 @@ impl Permits {
             None => self.held = Some(permit),
         }
         Ok(())
+    }
+}
+
+/// A body with its share of the bytes in flight.
+struct Counted {
+    body: Bytes,
+    _permits: Permits,
+}
+
+impl AsRef<[u8]> for Counted {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
     }
 }
 

@@ -61,9 +61,15 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     let sent = snapshot.sent.clone();
     let (engine, first) = restore(config, &book, snapshot, now);
     let is_first_start = !config.storage.path.join(WAL_DIR).exists();
-    let (head, write, arrivals) = samples(config, &clock)?;
     let files = rules::files(config).map_err(|m| AppError::Start(m.to_string()))?;
+    let head = Arc::new(Head::new(config.ingest.head()));
+    // Held until the rules hold theirs.
+    let selected = rules::watches(&files, &head);
+    let (write, arrivals) = samples(config, &clock, &head)?;
+    // What comes out of the log is no arrival: rules look at it in their slots.
+    drop(head.take_arrivals());
     let mut rule_set = RuleSet::new(rules::settings(config, now), &files, &head, now);
+    drop(selected);
     rule_set.restore(rule_alerts);
     let rules = Arc::new(RuleEngine { arrivals, ..RuleEngine::new(rule_set, head.clone()) });
 
@@ -115,18 +121,18 @@ fn restore(config: &Config, book: &Book, snapshot: Snapshot, now: Timestamp) -> 
 fn samples(
     config: &Config,
     clock: &Arc<dyn Clock>,
-) -> Result<(Arc<Head>, WriteDoor, Arc<tokio::sync::Notify>), AppError> {
+    head: &Arc<Head>,
+) -> Result<(WriteDoor, Arc<tokio::sync::Notify>), AppError> {
     let ingest = &config.ingest;
-    let head = Arc::new(Head::new(ingest.head()));
     let ha = Arc::new(HaTracker::new(ingest.ha()));
     let dir = config.storage.path.join(WAL_DIR);
     let now = clock.now();
-    let wal = open_wal(&dir, config, &head, &ha, now).map_err(|e| AppError::Start(e.to_string()))?;
+    let wal = open_wal(&dir, config, head, &ha, now).map_err(|e| AppError::Start(e.to_string()))?;
     let arrivals = Arc::new(tokio::sync::Notify::new());
-    let (in_flight_bytes, decoded_bytes) = ingest.limits.door_bytes();
-    let limits = DoorLimits { body_bytes: ingest.limits.body_bytes as usize, decoded_bytes, in_flight_bytes };
+    let bytes = ingest.limits.door_bytes();
+    let limits = DoorLimits { body_bytes: bytes.body, decoded_bytes: bytes.decoded, in_flight_bytes: bytes.in_flight };
     let door = WriteDoor::with_limits(head.clone(), Some(wal), ha, clock.clone(), arrivals.clone(), limits);
-    Ok((head, door, arrivals))
+    Ok((door, arrivals))
 }
 
 fn open_wal(

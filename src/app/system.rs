@@ -127,12 +127,12 @@ fn start_loops(parts: &Parts, retention: Duration) -> Loops {
         metrics: context.metrics.clone(),
         keep: KeepFor { incidents: retention, ..KEEP },
         sweeps: vec![
-            Box::new(move |now| drop(book.gc(now, build::GC_MAX))),
-            Box::new(move |now| {
+            Arc::new(move |now| drop(book.gc(now, build::GC_MAX))),
+            Arc::new(move |now| {
                 head.sweep(now);
             }),
         ],
-        relief: Box::new(move |now| {
+        relief: Arc::new(move |now| {
             relieved.relieve(now);
         }),
     };

@@ -111,21 +111,39 @@ pub struct Limits {
     pub alerts: u64,
 }
 
-/// The program itself takes a third of this.
+/// What is left of it for samples and requests is more than the program takes itself.
 pub const MEMORY_BYTES_MIN: u64 = 64 << 20;
+/// What the program takes before a sample comes: 20 MB were measured, and stacks grow a little.
+const PROGRAM_BYTES: u64 = 24 << 20;
+
+/// What requests may weigh: all that are in work, and one as it is sent and when it is decompressed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DoorBytes {
+    pub in_flight: usize,
+    pub body: usize,
+    pub decoded: usize,
+}
 
 impl Limits {
-    /// Five eighths of the memory are for series and samples. A quarter is for requests in work, and what is left is for
-    /// alerts, rules and the program itself.
-    pub fn head_bytes(&self) -> Option<usize> {
-        self.memory_bytes.map(|memory| (memory / 8 * 5) as usize)
+    /// What a memory budget leaves when the program has taken its part.
+    fn shared_bytes(&self) -> Option<u64> {
+        self.memory_bytes.map(|memory| memory.saturating_sub(PROGRAM_BYTES))
     }
 
-    /// Of all requests that are being read, and of one when it is decompressed: within a quarter of the memory.
-    pub fn door_bytes(&self) -> (usize, usize) {
-        let all = self.memory_bytes.map_or(self.in_flight_bytes, |memory| self.in_flight_bytes.min(memory / 4));
-        let one = if self.memory_bytes.is_some() { self.decoded_bytes.min(all / 2) } else { self.decoded_bytes };
-        (all as usize, one as usize)
+    /// Five eighths of what the program leaves are for series and samples. A quarter is for requests in work, and what is left
+    /// is for alerts and rules.
+    pub fn head_bytes(&self) -> Option<usize> {
+        self.shared_bytes().map(|shared| (shared / 8 * 5) as usize)
+    }
+
+    /// With a memory budget, within a quarter of what the program leaves; the longest body, sent and decompressed, fits in.
+    pub fn door_bytes(&self) -> DoorBytes {
+        let (mut in_flight, mut body, mut decoded) = (self.in_flight_bytes, self.body_bytes, self.decoded_bytes);
+        if let Some(shared) = self.shared_bytes() {
+            in_flight = in_flight.min(shared / 4);
+            (body, decoded) = (body.min(in_flight / 2), decoded.min(in_flight / 2));
+        }
+        DoorBytes { in_flight: in_flight as usize, body: body as usize, decoded: decoded as usize }
     }
 }
 
@@ -178,9 +196,20 @@ fn limits(f: Fields<'_>, limits: &mut Limits) {
         ("decoded_bytes", &mut limits.decoded_bytes),
         ("in_flight_bytes", &mut limits.in_flight_bytes),
     ];
+    let mut in_flight = None;
     for (key, limit) in sizes {
         if let Some(n) = f.bytes(key) {
+            if key == "in_flight_bytes" {
+                in_flight = Some(n.at);
+            }
             set(&f, key, n, limit);
+        }
+    }
+    if let Some(at) = in_flight {
+        let of_one = [("decoded_bytes", limits.decoded_bytes), ("body_bytes", limits.body_bytes)];
+        if let Some((key, _)) = of_one.iter().find(|(_, bytes)| *bytes > limits.in_flight_bytes) {
+            let text = format!("in_flight_bytes is less than {key}: a request of that length would never be taken");
+            f.notes().mistake_with(at, text, format!("raise in_flight_bytes or lower {key}"));
         }
     }
     if let Some(budget) = f.bytes("memory") {
@@ -216,4 +245,28 @@ fn label_name(f: &Fields<'_>, key: &'static str) -> Option<Arc<str>> {
         f.notes().mistake(name.at, format!("invalid label name {:?} in {key}", name.value));
     }
     Some(Arc::from(name.value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_memory_budget_is_what_the_process_takes() {
+        const MIB: usize = 1 << 20;
+        let check = |memory: usize, written: Limits, head: usize, door: (usize, usize, usize)| {
+            let limits = Limits { memory_bytes: Some((memory * MIB) as u64), ..written };
+            let (got, of) = (limits.door_bytes(), |n: usize| n * MIB);
+            assert_eq!(limits.head_bytes(), Some(of(head)), "{memory}");
+            assert_eq!((got.in_flight, got.body, got.decoded), (of(door.0), of(door.1), of(door.2)), "{memory}");
+            assert!(of(head) + got.in_flight + PROGRAM_BYTES as usize <= of(memory), "{memory}");
+        };
+        let usual = || Ingest::default().limits;
+        check(64, usual(), 25, (10, 5, 5));
+        check(512 + 24, usual(), 320, (128, 32, 32));
+        check(8192 + 24, usual(), 5120, (256, 32, 32));
+        check(8192 + 24, Limits { in_flight_bytes: 40 << 20, body_bytes: 1 << 20, ..usual() }, 5120, (40, 1, 20));
+        let without = usual().door_bytes();
+        assert_eq!((usual().head_bytes(), without.in_flight, without.body), (None, 256 * MIB, 32 * MIB));
+    }
 }

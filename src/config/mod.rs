@@ -23,7 +23,7 @@ mod server;
 mod yaml;
 
 pub use glob::expand;
-pub use ingest::{Ingest, Limits, memory_budget};
+pub use ingest::{DoorBytes, Ingest, Limits, memory_budget};
 pub use load::{
     Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, parse_with, rule_file, start,
 };

@@ -7,9 +7,9 @@ use crate::clock::Clock;
 use crate::model::Timestamp;
 use crate::store::{RETAIN_ROWS_MAX, Retention, SharedStore, StoreError};
 use crate::telemetry::Metrics;
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 /// How long each kind is kept.
@@ -30,8 +30,8 @@ const RELIEF_EVERY: Duration = Duration::from_secs(1);
 /// Removals per pass; a backlog is worked off over the next minutes instead of holding the writer.
 const ROUNDS_MAX: usize = 20;
 
-/// Lets go of what it holds and nobody needs at that moment (`alerts::Book`, `series::Head`).
-pub type Sweep = Box<dyn Fn(Timestamp) + Send + Sync>;
+/// Lets go of what it holds and nobody needs at that moment (`alerts::Book`, `series::Head`). It may take a while.
+pub type Sweep = Arc<dyn Fn(Timestamp) + Send + Sync>;
 
 pub struct Retain {
     pub store: SharedStore,
@@ -46,17 +46,26 @@ pub struct Retain {
 impl Retain {
     /// Runs until `stop`. An error means: the store cannot be trusted, end the process.
     pub async fn run(self, stop: CancellationToken) -> Result<(), StoreError> {
-        let mut next = Instant::now() + EVERY;
+        // Beside each other: a store that hangs must not hold up what bounds memory.
+        tokio::select! {
+            ended = self.passes(&stop) => ended,
+            never = self.relieve() => match never {},
+        }
+    }
+
+    async fn relieve(&self) -> Infallible {
+        loop {
+            tokio::time::sleep(RELIEF_EVERY).await;
+            self.call(&self.relief).await;
+        }
+    }
+
+    async fn passes(&self, stop: &CancellationToken) -> Result<(), StoreError> {
         loop {
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
-                () = tokio::time::sleep(RELIEF_EVERY) => {}
+                () = tokio::time::sleep(EVERY) => {}
             }
-            if Instant::now() < next {
-                (self.relief)(self.clock.now());
-                continue;
-            }
-            next = Instant::now() + EVERY;
             match self.pass().await {
                 Ok(_) => {}
                 Err(StoreError::Unavailable(text)) => {
@@ -67,10 +76,22 @@ impl Retain {
         }
     }
 
+    /// On a thread of its own: it looks at millions of series, and requests are answered meanwhile.
+    async fn call(&self, sweep: &Sweep) {
+        let (sweep, now) = (sweep.clone(), self.clock.now());
+        if let Err(failed) = tokio::task::spawn_blocking(move || sweep(now)).await
+            && let Ok(panic) = failed.try_into_panic()
+        {
+            std::panic::resume_unwind(panic);
+        }
+    }
+
     /// One minute's work; returns how many incidents and announcements went.
     pub async fn pass(&self) -> Result<u64, StoreError> {
         let now = self.clock.now();
-        self.sweeps.iter().for_each(|sweep| sweep(now));
+        for sweep in &self.sweeps {
+            self.call(sweep).await;
+        }
         let keep = Retention {
             incidents_before: now - self.keep.incidents,
             notifications_before: now - self.keep.announcements,

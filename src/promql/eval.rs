@@ -197,9 +197,18 @@ impl<'a> Eval<'a> {
         if bytes <= LABEL_USUAL_BYTES {
             return Ok(());
         }
-        let left = self.bytes_left.get().checked_sub(bytes);
-        self.bytes_left.set(left.ok_or(EvalError::Budget("bytes of labels", self.ctx.bytes_max))?);
+        self.bytes_left.set(self.bytes_left_after(bytes)?);
         Ok(())
+    }
+
+    /// Whether a label that may be so long could be paid: before it is made.
+    pub fn check_bytes(&self, bytes: usize) -> Result<()> {
+        if bytes <= LABEL_USUAL_BYTES { Ok(()) } else { self.bytes_left_after(bytes).map(drop) }
+    }
+
+    fn bytes_left_after(&self, bytes: usize) -> Result<usize> {
+        let left = self.bytes_left.get().checked_sub(bytes);
+        left.ok_or(EvalError::Budget("bytes of labels", self.ctx.bytes_max))
     }
 
     pub fn warn(&self, text: String) {

@@ -14,6 +14,7 @@ use super::pool::{PairId, Pool};
 use super::region::{Data, REGION, Region, Retention, ms};
 use super::select::Selection;
 use super::series::Series;
+use super::sweep::Fruitless;
 use super::watch::{Watch, Watches};
 use crate::model::labels::METRIC_NAME;
 use crate::model::{Labels, Matcher, SampleValue, SeriesId, Timestamp};
@@ -95,12 +96,15 @@ pub struct Head {
     config: HeadConfig,
     pub(super) keep: Retention,
     hasher: SpanHasher,
-    pub(super) aliases: RwLock<Aliases>,
+    aliases: RwLock<Aliases>,
     pub(super) pool: Arc<RwLock<Pool>>,
     pub(super) index: RwLock<Index>,
     regions: Box<[OnceLock<Arc<Region>>]>,
     /// Bytes of all blocks.
     block_bytes: Arc<AtomicUsize>,
+    /// Bytes of the senders' keys, as they were when somebody last wrote to them: a request that is asked for its place holds
+    /// them already.
+    alias_bytes: AtomicUsize,
     /// Labels of all series.
     pub(super) label_count: AtomicUsize,
     pub(super) watches: RwLock<Watches>,
@@ -111,6 +115,8 @@ pub struct Head {
     /// The latest `now` that anybody brought.
     pub(super) now_ms: AtomicI64,
     left_out: LeftOut,
+    pub(super) fruitless: Mutex<Option<Fruitless>>,
+    pub(super) sweeping: Mutex<()>,
 }
 
 impl Default for Head {
@@ -120,7 +126,8 @@ impl Default for Head {
 }
 
 // Locks are always taken in this order: watches, pool, index, a region, one watch or series. The aliases are held by a
-// request over all of these; whoever writes to them holds none of the others but a region's.
+// request over all of these; whoever writes to them holds none of the others but a region's. A relief holds `fruitless` over
+// its sweep, and a sweep `sweeping` over all others; requests take neither.
 impl Head {
     pub fn new(config: HeadConfig) -> Self {
         let millis = |d: Duration| i64::try_from(d.as_millis()).unwrap_or(i64::MAX);
@@ -134,6 +141,7 @@ impl Head {
             index: RwLock::default(),
             regions: (0..regions).map(|_| OnceLock::new()).collect(),
             block_bytes: Arc::default(),
+            alias_bytes: AtomicUsize::new(0),
             label_count: AtomicUsize::new(0),
             watches: RwLock::default(),
             arrivals: Mutex::default(),
@@ -142,6 +150,8 @@ impl Head {
             samples: AtomicI64::new(0),
             now_ms: AtomicI64::new(i64::MIN),
             left_out: LeftOut::default(),
+            fruitless: Mutex::default(),
+            sweeping: Mutex::default(),
         }
     }
 
@@ -320,7 +330,7 @@ impl Head {
         for (key, place, tag) in keys {
             // Without room the series is found by its labels, only more slowly.
             if aliases.len() >= self.config.series_max.saturating_mul(ALIASES_PER_SERIES) {
-                return;
+                break;
             }
             let data = self.region(place.slot).data.lock();
             let i = place.slot as usize % REGION;
@@ -328,6 +338,15 @@ impl Head {
                 aliases.insert(key, place.slot, tag, minute);
             }
         }
+        self.alias_bytes.store(aliases.bytes(), Ordering::Relaxed);
+    }
+
+    /// Forgets the keys of series that have left, and those that nobody has sent since the minute `oldest`. A request may hold
+    /// keys of what has left; when this returns, none does.
+    pub(super) fn forget_keys(&self, gone: impl Fn(Slot) -> bool, oldest: u32) {
+        let mut aliases = self.aliases.write();
+        aliases.retain(|slot, met| !gone(slot) && met >= oldest);
+        self.alias_bytes.store(aliases.bytes(), Ordering::Relaxed);
     }
 
     /// Every series that all matchers select, in no order.
@@ -392,17 +411,24 @@ impl Head {
 
     /// Bytes that series and samples take; handles that rules and queries hold are not in it.
     pub fn memory_bytes(&self) -> usize {
-        // One after the other: a request that holds the aliases may be waiting for the pool.
-        let aliases = self.aliases.read().bytes();
-        self.taken(&self.pool.read(), &self.index.read()) + aliases
+        self.taken(&self.pool.read(), &self.index.read())
     }
 
+    /// The one sum by which series are let in and sent away.
     fn taken(&self, pool: &Pool, index: &Index) -> usize {
         pool.bytes()
             + index.bytes()
             + index.slots_end() as usize * Data::BYTES_PER_SERIES
             + self.label_count.load(Ordering::Relaxed) * size_of::<PairId>()
             + self.block_bytes.load(Ordering::Relaxed)
+            + self.alias_bytes.load(Ordering::Relaxed)
+    }
+
+    /// What leaves with a series besides its blocks, on average: its keys, its texts, and the ids of its labels. Its place stays.
+    pub(super) fn bytes_gone_with_one(&self) -> usize {
+        let (texts, series) = (self.pool.read().text_bytes(), self.series_count().max(1));
+        let ids = self.label_count.load(Ordering::Relaxed) * size_of::<PairId>();
+        (texts + ids + self.alias_bytes.load(Ordering::Relaxed)) / series
     }
 
     /// The budget, and what is to be counted when it leaves series out.

@@ -15,6 +15,9 @@ pub(super) type Slot = u32;
 
 /// A label set's entry: the slot, and enough of the hash to move it.
 type Known = (Slot, u32);
+/// A metric's entry in its table, besides what its vector has taken.
+const METRIC_BYTES: usize = 48;
+
 type ByPair<V> = HashMap<PairId, V, foldhash::fast::RandomState>;
 
 #[derive(Debug, Default)]
@@ -23,6 +26,8 @@ pub(super) struct Index {
     state: foldhash::fast::RandomState,
     /// By the pair that is the metric's name, in no order.
     metrics: ByPair<Vec<Slot>>,
+    /// What the metrics' entries and vectors take, kept up to date: it is asked for with each new series.
+    metrics_bytes: usize,
     /// Series by the pair that names their source; those without one under `None`.
     sources: HashMap<Option<PairId>, usize, foldhash::fast::RandomState>,
     free: Vec<Slot>,
@@ -33,6 +38,11 @@ pub(super) struct Index {
 /// 32 bits are kept with each entry; the table wants 64.
 fn widen(hash: u32) -> u64 {
     u64::from(hash).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// Nothing for the empty vector of a metric that is not there yet, or no more.
+fn vector_bytes(slots: &Vec<Slot>) -> usize {
+    if slots.capacity() == 0 { 0 } else { slots.capacity() * size_of::<Slot>() + METRIC_BYTES }
 }
 
 impl Index {
@@ -54,7 +64,10 @@ impl Index {
         });
         self.known.insert_unique(widen(hash), (slot, hash), |(_, h)| widen(*h));
         if let Some(metric) = metric {
-            self.metrics.entry(metric).or_default().push(slot);
+            let slots = self.metrics.entry(metric).or_default();
+            let before = vector_bytes(slots);
+            slots.push(slot);
+            self.metrics_bytes += vector_bytes(slots) - before;
         }
         *self.sources.entry(source).or_default() += 1;
         self.alive += 1;
@@ -80,8 +93,10 @@ impl Index {
     pub fn forget(&mut self, metrics: &[PairId], gone: impl Fn(Slot) -> bool) {
         for metric in metrics {
             if let Some(slots) = self.metrics.get_mut(metric) {
+                let before = vector_bytes(slots);
                 slots.retain(|slot| !gone(*slot));
                 slots.shrink_to(slots.len() * 2);
+                self.metrics_bytes = self.metrics_bytes + vector_bytes(slots) - before;
                 if slots.is_empty() {
                     self.metrics.remove(metric);
                 }
@@ -127,7 +142,28 @@ impl Index {
 
     /// Entries and tables; vectors at what they have taken.
     pub fn bytes(&self) -> usize {
-        let metrics: usize = self.metrics.values().map(|slots| slots.capacity() * 4 + 48).sum();
-        metrics + self.known.capacity() * 10 + self.free.capacity() * 4
+        self.metrics_bytes + self.known.capacity() * 10 + self.free.capacity() * 4
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The running total is what a walk over all metrics would find.
+    #[test]
+    fn bytes_follow_metrics_as_they_come_and_go() {
+        let mut index = Index::default();
+        let walked = |index: &Index| index.metrics.values().map(vector_bytes).sum::<usize>();
+        let slots: Vec<Slot> = (0..1000).map(|i| index.insert(i, Some(i % 7), None)).collect();
+        assert_eq!(index.metrics_bytes, walked(&index));
+        assert!(index.metrics_bytes >= 1000 * 4 + 7 * METRIC_BYTES);
+        for slot in &slots[100..] {
+            index.remove(*slot, *slot, None);
+        }
+        index.forget(&[0, 1, 2, 3, 4, 5, 6, 99], |slot| slot >= 100);
+        assert_eq!((index.len(), index.metrics_bytes), (100, walked(&index)));
+        index.forget(&[0, 1, 2, 3, 4, 5, 6], |_| true);
+        assert_eq!((index.metrics_bytes, index.metrics.len()), (0, 0));
     }
 }

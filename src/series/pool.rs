@@ -126,6 +126,11 @@ impl Pool {
         values.into_iter().map(Arc::from).collect()
     }
 
+    /// Of all names and values.
+    pub fn text_bytes(&self) -> usize {
+        self.text_bytes
+    }
+
     /// An estimate of all that it takes: text with the allocator's share, places, and the table at three quarters full.
     pub fn bytes(&self) -> usize {
         self.text_bytes + self.pairs.len() * (16 + size_of::<Pair>() + 8)

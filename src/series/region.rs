@@ -27,8 +27,6 @@ const SLAB: usize = 32;
 const BLOCKS_MAX: u16 = 4096;
 /// Histograms are kept whole, so fewer of them: an hour at one a second.
 const HISTOGRAMS_MAX: usize = 3600;
-/// What a histogram takes, for budgets.
-const HISTOGRAM_BYTES: usize = 400;
 
 const ALIVE: u8 = 1;
 const WATCHED: u8 = 2;
@@ -162,7 +160,7 @@ impl Data {
             self.release(block);
             block = next;
         }
-        self.histograms.remove(&(i as u32));
+        self.remove_histograms(i);
         if self.labels_dead > self.labels.len() / 2 {
             self.compact_labels();
         }

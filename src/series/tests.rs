@@ -312,3 +312,67 @@ fn known_series_stay_within_the_budget_too() {
     assert!(head.series_count() < 5_000);
     assert!(wanted.snapshot().iter().all(|s| s.newest() == Some(at(199 * 15))));
 }
+
+/// Series that rules select lie between those that nobody does: what is sent away comes back all the same, no more of it than
+/// asked, and once.
+#[test]
+fn relief_finds_memory_between_selected_series() {
+    let budget = 8 << 20;
+    let head = Head::new(HeadConfig { memory_budget: Some(budget), ..HeadConfig::default() });
+    let wanted = head.watch(&[Matcher::equal("__name__", "wanted")]);
+    let name = |n: usize| if n % 10 < 6 { "wanted" } else { "other" };
+    let labels = |n: usize| Labels::from_pairs([("__name__", name(n)), ("n", &n.to_string())]);
+    let series: Vec<_> = (0..5_000).map(|n| head.find_or_create(&labels(n)).unwrap()).collect();
+    // Samples come until memory is short.
+    let (mut round, mut left) = (0, 0);
+    while left == 0 {
+        round += 1;
+        for (n, series) in series.iter().enumerate() {
+            let v = SampleValue::Float((round * n) as f64 * 0.1);
+            head.batch(at(round as i64)).append(series, round as i64 * 1000, &v).unwrap();
+        }
+        left = head.relieve(at(round as i64));
+    }
+    let percent = head.memory_bytes() * 100 / budget;
+    assert!((80..=86).contains(&percent), "{percent} % after {left} have left");
+    assert!(left < 1_500, "{left} have left");
+    assert_eq!((head.relieve(at(round as i64 + 1)), wanted.len()), (0, 3_000));
+}
+
+/// Nothing but selected series, and memory is short: that state may last, so it is not looked at each second.
+#[test]
+fn a_relief_that_does_not_help_is_not_tried_again_at_once() {
+    let window = Duration::from_secs(10);
+    let head = Head::new(HeadConfig { memory_budget: Some(1 << 20), window, ..HeadConfig::default() });
+    let all = head.watch(&[]);
+    let mut n = 0;
+    while put(&head, &format!("__name__=m,n={n}"), 0, 1.0).is_ok() {
+        n += 1;
+    }
+    let check = |secs: i64, expect: usize, why: &str| assert_eq!(head.relieve(at(secs)), expect, "{why}");
+    check(1, 0, "none is idle");
+    // All but one are idle now, which a sweep would see.
+    put(&head, "__name__=m,n=0", 20, 1.0).unwrap();
+    check(20, 0, "too soon");
+    assert_eq!(all.len(), n);
+    check(61, n, "a minute later");
+    // More on top is a reason to look at once.
+    let head = Head::new(HeadConfig { memory_budget: Some(1 << 20), window, ..HeadConfig::default() });
+    let _all = head.watch(&[]);
+    let grow = |series: &Series, t: i64| head.batch(at(0)).append(series, t, &SampleValue::Float((t as f64).sin()));
+    let kept: Vec<_> = (0..2_000).map(|n| put(&head, &format!("__name__=m,n={n}"), 0, 1.0).unwrap()).collect();
+    let mut t = 0;
+    let mut until = |bytes: usize| {
+        while head.memory_bytes() < bytes {
+            t += 1;
+            for series in &kept {
+                grow(series, t).unwrap();
+            }
+        }
+    };
+    until((1 << 20) / 100 * 97);
+    assert_eq!(head.relieve(at(1)), 0);
+    assert_eq!(head.relieve(at(20)), 0, "too soon");
+    until((1 << 20) / 100 * 104);
+    assert_eq!(head.relieve(at(20)), 2_000);
+}

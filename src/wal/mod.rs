@@ -10,6 +10,7 @@ mod file;
 mod record;
 mod replay;
 mod segment;
+mod window;
 mod writer;
 
 pub use record::Record;

@@ -8,7 +8,7 @@ use super::crc::crc32c;
 /// Opens each segment; the last digit is the version of this format.
 pub(super) const SEGMENT_MAGIC: &[u8; 8] = b"WFWAL\0\0\x01";
 /// Opens each record, so that the next good one can be found behind a damaged one.
-const MARK: [u8; 4] = [0xf1, b'W', b'F', 0x1a];
+pub(super) const MARK: [u8; 4] = [0xf1, b'W', b'F', 0x1a];
 /// Mark 4, length 4, checksum 4, version 1, time 8.
 pub(super) const HEADER_BYTES: usize = 21;
 /// No record is longer: the door takes no body above 32 MiB.
@@ -37,20 +37,26 @@ pub(super) fn header(record: &Record<'_>) -> [u8; HEADER_BYTES] {
     out
 }
 
+fn word(header: &[u8; HEADER_BYTES], at: usize) -> u32 {
+    u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+}
+
+/// How long the record at the start of `bytes` is with its header, by what this says.
+pub(super) fn whole_length(bytes: &[u8]) -> Option<usize> {
+    let header = bytes.first_chunk::<HEADER_BYTES>()?;
+    let len = word(header, 4) as usize;
+    (header[0..4] == MARK && len <= BODY_BYTES_MAX).then_some(HEADER_BYTES + len)
+}
+
 /// The record at the start of `bytes` and its whole length, if it is whole and undamaged.
 pub(super) fn read(bytes: &[u8]) -> Option<(Record<'_>, usize)> {
-    let (header, rest) = bytes.split_first_chunk::<HEADER_BYTES>()?;
-    let word = |at: usize| u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    let len = word(4) as usize;
-    if header[0..4] != MARK || len > BODY_BYTES_MAX {
-        return None;
-    }
-    let body = rest.get(..len)?;
-    if crc32c(&[&header[4..8], &header[12..21], body]) != word(8) {
+    let whole = whole_length(bytes)?;
+    let (header, body) = bytes.get(..whole)?.split_first_chunk::<HEADER_BYTES>()?;
+    if crc32c(&[&header[4..8], &header[12..21], body]) != word(header, 8) {
         return None;
     }
     let (_, time) = header.split_last_chunk::<8>()?;
-    Some((Record { version: header[12], received_ms: i64::from_le_bytes(*time), body }, HEADER_BYTES + len))
+    Some((Record { version: header[12], received_ms: i64::from_le_bytes(*time), body }, whole))
 }
 
 /// Where the next good record behind a damaged place starts.

@@ -3,11 +3,11 @@
 //! Never: steps over a damaged record in silence; only [`repair`] does, when asked.
 //! Start at [`replay`].
 
-use super::record::{Record, find_next};
-use super::segment;
-use super::{WalError, record::SEGMENT_MAGIC};
+use super::record::{Record, SEGMENT_MAGIC};
+use super::window::{STRETCH_BYTES, Window};
+use super::{WalError, segment};
 use std::fs::{File, OpenOptions};
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
 /// What a replay found.
@@ -36,41 +36,42 @@ pub fn replay(dir: &Path, since_ms: i64, mut each: impl FnMut(Record<'_>)) -> Re
         numbers.iter().map(|n| segment::first_received_ms(&segment::path(dir, *n))).collect();
     firsts.push(None);
     // One buffer for all segments, and one look at each record.
-    let mut bytes = Vec::new();
+    let mut buffer = Vec::new();
     for (i, number) in numbers.iter().enumerate() {
         // All of a segment was received before the next one begins.
         if firsts.get(i + 1).copied().flatten().is_some_and(|next| next < since_ms) {
             continue;
         }
         let path = segment::path(dir, *number);
-        bytes.clear();
-        File::open(&path).and_then(|mut file| file.read_to_end(&mut bytes)).map_err(WalError::io(&path))?;
-        let mut records = segment::records(&bytes);
-        for (record, len) in records.by_ref() {
+        let file = File::open(&path).map_err(WalError::io(&path))?;
+        let mut window = Window::open(file, buffer, STRETCH_BYTES).map_err(WalError::io(&path))?;
+        while let Some((record, len)) = window.next().map_err(WalError::io(&path))? {
             found.bytes += len as u64;
             if record.received_ms >= since_ms {
                 found.records += 1;
                 each(record);
             }
         }
-        let offset = records.offset();
-        if offset < bytes.len() {
-            // Each process writes new segments, so any segment may end where one was killed; what matters is that
-            // nothing good comes after the damage.
-            if find_next(&bytes[offset..]).is_some() {
-                return Err(WalError::Corrupt { path, offset: offset as u64 });
-            }
-            cut(&path, offset)?;
-            found.torn_bytes += (bytes.len() - offset) as u64;
+        let offset = window.offset();
+        // Each process writes new segments, so any segment may end where one was killed; what matters is that nothing good
+        // comes after the damage.
+        if window.find_next().map_err(WalError::io(&path))? {
+            return Err(WalError::Corrupt { path, offset });
         }
+        let end = window.offset();
+        if offset < end {
+            cut(&path, offset)?;
+            found.torn_bytes += end - offset;
+        }
+        buffer = window.into_buffer();
         found.segments += 1;
     }
     Ok(found)
 }
 
-fn cut(path: &Path, offset: usize) -> Result<(), WalError> {
+fn cut(path: &Path, offset: u64) -> Result<(), WalError> {
     let file = OpenOptions::new().write(true).open(path).map_err(WalError::io(path))?;
-    file.set_len(offset as u64).and_then(|()| file.sync_all()).map_err(WalError::io(path))
+    file.set_len(offset).and_then(|()| file.sync_all()).map_err(WalError::io(path))
 }
 
 /// Drops every damaged stretch and keeps all good records; each segment is replaced as a whole or not at all.

@@ -4,7 +4,7 @@
 //! Start at [`list`].
 
 use super::WalError;
-use super::record::{HEADER_BYTES, Record, SEGMENT_MAGIC, read};
+use super::record::{HEADER_BYTES, SEGMENT_MAGIC, read};
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -37,37 +37,6 @@ pub(super) fn first_received_ms(path: &Path) -> Option<i64> {
     Some(i64::from_le_bytes(*time))
 }
 
-/// The good records from a segment's start up to the first damage, with their lengths.
-pub(super) struct Records<'a> {
-    bytes: &'a [u8],
-    at: usize,
-}
-
-/// An empty file is what a crash right after its creation leaves; one without the magic is damaged from its first byte.
-pub(super) fn records(bytes: &[u8]) -> Records<'_> {
-    Records { bytes, at: if bytes.starts_with(SEGMENT_MAGIC) { SEGMENT_MAGIC.len() } else { 0 } }
-}
-
-impl Records<'_> {
-    /// Where reading stands: at the end, or where damage starts.
-    pub fn offset(&self) -> usize {
-        self.at
-    }
-}
-
-impl<'a> Iterator for Records<'a> {
-    type Item = (Record<'a>, usize);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.at == 0 {
-            return None;
-        }
-        let (record, len) = read(self.bytes.get(self.at..)?)?;
-        self.at += len;
-        Some((record, len))
-    }
-}
-
 /// A segment as a repair sees it.
 pub(super) struct Scan {
     /// Byte ranges of good records.
@@ -75,7 +44,8 @@ pub(super) struct Scan {
     pub damaged: bool,
 }
 
-/// Finds the good records, before and behind damage.
+/// Finds the good records, before and behind damage. An empty file is what a crash right after its creation leaves; one without
+/// the magic is damaged from its first byte.
 pub(super) fn scan(bytes: &[u8]) -> Scan {
     let (mut good, mut damaged) = (Vec::new(), false);
     let mut at = if bytes.starts_with(SEGMENT_MAGIC) { SEGMENT_MAGIC.len() } else { 0 };

@@ -170,9 +170,11 @@ async fn after_a_failed_sync_nothing_is_accepted() {
     wal.append(1, 0, Bytes::from_static(b"a")).await.unwrap();
     // The next append closes this segment, which is synced for that.
     config.faults.next(Call::Sync, EIO);
-    drop(wal.append(1, 1, Bytes::from_static(b"b")).await);
+    assert!(matches!(wal.append(1, 1, Bytes::from_static(b"b")).await, Err(WalError::Failed(_))));
     assert!(wal.status().failed);
     for n in 2..4 {
         assert!(matches!(wal.append(1, n, Bytes::from_static(b"c")).await, Err(WalError::Failed(_))));
     }
+    drop(wal);
+    assert_eq!(bodies(dir.path()).unwrap().0.len(), 1, "nothing of what was refused");
 }

@@ -195,6 +195,7 @@ impl Log {
     /// Closes the segment, opens the next, and deletes what is older than the window.
     fn rotate(&mut self, now_ms: i64) -> Result<(), WalError> {
         self.sync();
+        self.check_trusted()?;
         let path = segment::path(&self.dir, self.next);
         let open = || -> std::io::Result<SegmentFile> {
             let file = SegmentFile::create(&path, &self.config)?;
@@ -267,15 +268,17 @@ impl Log {
             }
             // Only now, so that the syncer that takes this note finds the file that was written.
             self.dirty.store(true, Ordering::Release);
+            // Before the answers: with a body goes what its sender holds of the door's bytes.
+            self.gathered.clear();
             for done in waiting.drain(..) {
                 // A sender that has hung up needs no answer.
                 let answer = match &result {
                     Ok(()) => Ok(()),
+                    Err(WalError::Failed(why)) => Err(WalError::Failed(why.clone())),
                     Err(e) => Err(WalError::Busy(e.to_string())),
                 };
                 drop(done.send(answer));
             }
-            self.gathered.clear();
             if stop {
                 break;
             }
@@ -288,9 +291,7 @@ impl Log {
         if self.gathered.is_empty() {
             return Ok(());
         }
-        if self.health.failed.load(Ordering::Acquire) {
-            return Err(WalError::Failed("a sync failed".to_owned()));
-        }
+        self.check_trusted()?;
         let age = self.newest_ms.saturating_sub(self.opened_ms);
         // Time closes segments too, so that a quiet log does not keep hours.
         let over = self.len >= self.config.segment_bytes || age > self.config.window.as_millis() as i64 / 4;
@@ -311,6 +312,12 @@ impl Log {
         self.len += written as u64;
         self.health.bytes.fetch_add(written as u64, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Also after our own sync: what would be written behind a failed one is nothing that anybody may count on.
+    fn check_trusted(&self) -> Result<(), WalError> {
+        let failed = self.health.failed.load(Ordering::Acquire);
+        if failed { Err(WalError::Failed("a sync failed".to_owned())) } else { Ok(()) }
     }
 
     fn sync(&self) {

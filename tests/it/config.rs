@@ -117,6 +117,14 @@ fn every_mistake_has_its_place() {
         ("web: {auth: {bearer_tokens: [short]}}", "3:30: a token in bearer_tokens is shorter than 16 characters"),
         ("web: {auth: {basic_auth_users: [{username: a}]}}", "3:33: a user needs a username and a password"),
         ("ingest: {limits: {series: 0}}", "3:27: series cannot be zero"),
+        (
+            "ingest: {limits: {in_flight_bytes: 16MiB}}",
+            "3:36: in_flight_bytes is less than decoded_bytes: a request of that length would never be taken",
+        ),
+        (
+            "ingest: {limits: {in_flight_bytes: 16MiB, decoded_bytes: 8MiB}}",
+            "3:36: in_flight_bytes is less than body_bytes: a request of that length would never be taken",
+        ),
         ("storage: 7", "3:10: storage must be a mapping of fields, not a single value"),
         ("a: b: c", "3:5: mapping values are not allowed in this context"),
         ("storage: {path: a}\nstorage: {path: b}", "4:1: duplicate mapping key: storage"),

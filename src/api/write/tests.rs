@@ -68,7 +68,7 @@ async fn nothing_is_acknowledged_that_the_log_has_not_got() {
 
 #[test]
 fn what_waits_is_bounded_and_a_lone_body_is_always_taken() {
-    let waiting = AtomicUsize::new(0);
+    let waiting = Arc::default();
     let alone = Turn::take(&waiting, 2 * WAITING_BYTES_MAX).ok().expect("a lone body");
     assert_eq!(Turn::take(&waiting, 1).err().map(|r| r.status), Some(StatusCode::SERVICE_UNAVAILABLE));
     drop(alone);
@@ -76,6 +76,38 @@ fn what_waits_is_bounded_and_a_lone_body_is_always_taken() {
     assert_eq!(held.len(), 64);
     drop(held);
     assert_eq!(waiting.load(Ordering::Relaxed), 0);
+}
+
+/// The sender has hung up, and a thread still has its body to work on: the bytes are in work until that is done.
+#[test]
+fn what_a_sender_that_hung_up_has_sent_is_counted_until_it_is_done() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().max_blocking_threads(1).build();
+    runtime.expect("a runtime").block_on(async {
+        let (go, wait) = std::sync::mpsc::channel::<()>();
+        let busy = tokio::task::spawn_blocking(move || wait.recv());
+        let clock = Arc::new(ManualClock::at(Timestamp::from_millis(NOW_MS)));
+        let door = WriteDoor::new(Arc::default(), None, Arc::default(), clock, Arc::default());
+        let sample = |i: i64| Sample { t: Timestamp::from_millis(NOW_MS + i), v: i as f64 };
+        let labels = Labels::from_pairs([("__name__", "m")]);
+        let body = remote_write::encode(Version::V1, &[(labels, (0..200_000).map(sample).collect())]);
+        let headers = HeaderMap::new();
+        let turns = async {
+            for _ in 0..10 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            answer = door.handle(&headers, body.into()) => panic!("{answer:?}"),
+            () = turns => {}
+        }
+        let in_work = || (door.in_flight_bytes() > INLINE_BYTES_MAX, door.shared.waiting.load(Ordering::Relaxed) > 0);
+        assert_eq!(in_work(), (true, true));
+        go.send(()).expect("it waits");
+        drop(busy.await);
+        tokio::task::spawn_blocking(|| ()).await.expect("the one behind it");
+        assert_eq!((in_work(), door.in_flight_bytes()), ((false, false), 0));
+    });
 }
 
 /// Requests with known and new series, sweeps, watches and readers, all at once: nobody waits for ever, nothing is refused.
@@ -118,4 +150,68 @@ fn requests_sweeps_watches_and_readers_at_once() {
         });
     });
     assert!(head.series_count() <= 3 * (20 + 20 * 20));
+}
+
+/// Keys that are remembered count when series are let in, as they do when series are sent away: or else the same series would
+/// come in with each request and leave with each relief.
+#[test]
+fn series_do_not_come_and_go_each_second_when_memory_is_short() {
+    let budget = 2 << 20;
+    let config = crate::series::HeadConfig { memory_budget: Some(budget), ..Default::default() };
+    let (head, ha) = (Head::new(config), HaTracker::default());
+    let wanted = head.watch(&[crate::model::Matcher::equal("__name__", "wanted")]);
+    let mut counts = Vec::new();
+    for round in 0..12 {
+        let t = Timestamp::from_millis(NOW_MS + round * 1000);
+        for body in 0..16 {
+            let series = |i: i64| {
+                let name = if i % 10 == 0 { "wanted" } else { "other" };
+                let labels = Labels::from_pairs([("__name__", name), ("i", &(body * 1000 + i).to_string())]);
+                (labels, vec![Sample { t, v: 1.0 }])
+            };
+            let series: Vec<_> = (0..1000).map(series).collect();
+            // Two senders, two spellings: two keys for each series.
+            for version in [Version::V1, Version::V2] {
+                let body = remote_write::encode(version, &series);
+                let report = ingest_body(version, &body, &head, &ha, t).expect("our own body");
+                assert_eq!((report.samples + report.left_out, report.refusal()), (1000, None));
+            }
+        }
+        counts.push((head.relieve(t), head.series_count()));
+        assert!(head.memory_bytes() < budget + budget / 8, "{} in round {round}", head.memory_bytes());
+    }
+    let settled = counts[4].1;
+    assert!(settled > 2000 && settled < 16_000, "{counts:?}");
+    assert!(counts[4..].iter().all(|(left, count)| (*left, *count) == (0, settled)), "{counts:?}");
+    assert_eq!(wanted.len(), 1600, "what rules select is all there");
+}
+
+/// The log holds more than the budget does: after a restart the head is within it, with what is selected.
+#[tokio::test]
+async fn a_replay_keeps_to_the_memory_budget() {
+    const ROUNDS: i64 = 60;
+    let budget = 2 << 20;
+    let dir = tempfile::tempdir().expect("a folder");
+    let wal = Wal::open(dir.path(), WalConfig::default(), NOW_MS).expect("a log");
+    for round in 0..ROUNDS {
+        let t = Timestamp::from_millis(NOW_MS + round * 15_000);
+        let series = |i: i64| {
+            let name = if i % 10 == 0 { "wanted" } else { "other" };
+            let labels = Labels::from_pairs([("__name__", name), ("i", &i.to_string())]);
+            (labels, vec![Sample { t, v: (i * round) as f64 * 0.1 }])
+        };
+        let body = remote_write::encode(Version::V1, &(0..4000).map(series).collect::<Vec<_>>());
+        wal.append(Version::V1.code(), t.as_millis(), body.into()).await.expect("written");
+    }
+    drop(wal);
+    let config = crate::series::HeadConfig { memory_budget: Some(budget), ..Default::default() };
+    let head = Head::new(config);
+    let wanted = head.watch(&[crate::model::Matcher::equal("__name__", "wanted")]);
+    let restored = replay(dir.path(), &head, &HaTracker::default(), Timestamp::MIN).expect("a whole log");
+    assert_eq!(restored.log.records as i64, ROUNDS);
+    assert!(head.memory_bytes() < budget, "{} of {budget}", head.memory_bytes());
+    assert_eq!(wanted.len(), 400);
+    let mut points = Vec::new();
+    wanted.snapshot().iter().for_each(|series| series.range(Timestamp::MIN, Timestamp::MAX, &mut points));
+    assert_eq!(points.len() as i64, 400 * ROUNDS, "every sample of what is selected");
 }

@@ -60,10 +60,11 @@ fn label_replace(eval: &Eval<'_>, args: &[Node], at: i64) -> Result<Val> {
     for e in &mut elems {
         text.clear();
         let labels = e.labels.clone();
-        // At most so long: each reference may stand for the whole text.
-        eval.spend_bytes(replacement.len() + references.saturating_mul(labels.value(&source).len()))?;
         let Some(found) = pattern.regex().captures(labels.value(&source)) else { continue };
+        // At most so long: each reference may stand for the whole text.
+        eval.check_bytes(replacement.len().saturating_add(references.saturating_mul(labels.value(&source).len())))?;
         found.expand(&replacement, &mut text);
+        eval.spend_bytes(text.len())?;
         put(e, &target, &text);
     }
     checked(elems)
@@ -130,6 +131,32 @@ fn run(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Labels, SampleValue, Timestamp};
+    use crate::promql::{EvalContext, Plan, parse};
+    use crate::series::Head;
+
+    /// Long texts of which a little is taken, or nothing: what counts is what is made of them.
+    #[test]
+    fn label_replace_pays_for_what_it_makes() {
+        let (head, now) = (Head::default(), Timestamp::EPOCH);
+        for n in 0..100 {
+            let long = format!("{n}-{}", "x".repeat(2000));
+            let labels = Labels::from_pairs([("__name__", "m"), ("long", &long)]);
+            head.append(&labels, now, SampleValue::Float(1.0)).unwrap();
+        }
+        let ctx = EvalContext { bytes_max: 10_000, ..EvalContext::default() };
+        let check = |replacement: &str, pattern: &str, fits: bool| {
+            let text = format!("label_replace(m, \"n\", \"{replacement}\", \"long\", \"{pattern}\")");
+            let got = Plan::new(&parse(&text).unwrap()).eval(&head, now, &ctx).map(drop);
+            let expect = if fits { Ok(()) } else { Err(EvalError::Budget("bytes of labels", 10_000)) };
+            assert_eq!(got, expect, "{text}");
+        };
+        check("$1$1", "([0-9]+)-x*", true);
+        check("$1$1$1", "none of them (.*)", true);
+        check("$1$1", "(.*)", false);
+        // As long as it may be, one alone is too much.
+        check("$1$1$1$1$1$1", "(.*)", false);
+    }
 
     #[test]
     fn digits_compare_as_numbers() {

@@ -10,6 +10,25 @@ use crate::series::block::{Block, NONE, Raw, View};
 use crate::series::error::AppendError;
 use std::sync::atomic::Ordering;
 
+/// What comes back when series leave a region: whole slabs only, and the histograms.
+#[derive(Debug)]
+pub(in crate::series) struct Gain {
+    spare_blocks: usize,
+    other_bytes: usize,
+}
+
+impl Gain {
+    /// The series at place `i` leaves too, and `more` bytes outside of the region with it.
+    pub fn add(&mut self, data: &Data, i: usize, more: usize) {
+        self.spare_blocks += data.hot.get(i).map_or(0, |hot| usize::from(hot.blocks));
+        self.other_bytes += data.histogram_bytes(i) + more;
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.spare_blocks / SLAB * SLAB * size_of::<Block>() + self.other_bytes
+    }
+}
+
 impl Data {
     // --- Blocks. ---
 
@@ -48,10 +67,14 @@ impl Data {
         }
     }
 
-    /// Gives memory back when more than half of the blocks are free, as after many series have left at once.
-    pub(in crate::series) fn compact_blocks(&mut self) {
-        let used: usize = self.hot.iter().map(|hot| usize::from(hot.blocks)).sum();
-        if used.div_ceil(SLAB) * 2 > self.slabs.len() || self.slabs.is_empty() {
+    fn used_blocks(&self) -> usize {
+        self.hot.iter().map(|hot| usize::from(hot.blocks)).sum()
+    }
+
+    /// Gives memory back when that frees at least one slab in `share`, as after many series have left at once.
+    pub(in crate::series) fn compact_blocks(&mut self, share: usize) {
+        let spare = self.slabs.len().saturating_sub(self.used_blocks().div_ceil(SLAB));
+        if spare == 0 || spare.saturating_mul(share) < self.slabs.len() {
             return;
         }
         let old = std::mem::take(&mut self.slabs);
@@ -74,6 +97,11 @@ impl Data {
                 (before, at) = (taken, block.next);
             }
         }
+    }
+
+    /// What comes back when series leave this region and it is compacted; of none yet.
+    pub(in crate::series) fn gain(&self) -> Gain {
+        Gain { spare_blocks: (self.slabs.len() * SLAB).saturating_sub(self.used_blocks()), other_bytes: 0 }
     }
 
     /// Starts a block behind the last one, and lets blocks go that are older than the window.
@@ -225,7 +253,8 @@ impl Data {
         let sample = match value {
             SampleValue::Histogram(h) => {
                 self.put_histogram(i, t, h);
-                return 0;
+                // Only their number counts here, as with floats below.
+                return self.evict_histograms(i, i64::MIN);
             }
             SampleValue::Float(v) => Raw { t, bits: v.to_bits() },
         };

@@ -132,7 +132,7 @@ fn memory_is_given_back_when_neighbours_leave() {
     }
     let (held, before) = (all(&data), data.bytes.load(Ordering::Relaxed));
     data.remove(0);
-    data.compact_blocks();
+    data.compact_blocks(2);
     let after = data.bytes.load(Ordering::Relaxed);
     assert!(after < before / 2, "{after} of {before}");
     assert_eq!(all(&data), held);
@@ -142,6 +142,49 @@ fn memory_is_given_back_when_neighbours_leave() {
     for i in 0..3 {
         data.remove(i);
     }
-    data.compact_blocks();
+    data.compact_blocks(2);
     assert_eq!((data.bytes.load(Ordering::Relaxed), data.slabs.len()), (0, 0));
+}
+
+/// Native histograms of many sizes: what is counted when they come is what goes when they leave, by age, by number or at once.
+#[test]
+fn memory_is_given_back_with_histograms() {
+    let mut data = data();
+    let counted = |data: &Data| data.bytes.load(Ordering::Relaxed);
+    let histogram = |n: usize| Histogram { positive_buckets: vec![1.0; n % 500], ..Histogram::default() };
+    let put = |data: &mut Data, i: usize, t: i64, n: usize| {
+        data.append(i, t, &SampleValue::Histogram(Arc::new(histogram(n))), 0, KEEP).unwrap()
+    };
+    put(&mut data, 1, 0, 499);
+    let one = counted(&data);
+    assert!(one > 499 * 8 + size_of::<Histogram>(), "{one}");
+    // The window is passed: only the new one is held.
+    put(&mut data, 1, 2_000_000, 499);
+    assert_eq!((data.len(1), counted(&data)), (1, one));
+    for n in 0..200 {
+        put(&mut data, 0, n as i64 * 15_000, n);
+        data.append_float(0, Raw { t: n as i64 * 15_000 + 1, bits: 0 }, 0, KEEP).unwrap();
+    }
+    for i in 0..3 {
+        data.remove(i);
+    }
+    data.compact_blocks(2);
+    assert_eq!((counted(&data), data.slabs.len()), (0, 0));
+}
+
+#[test]
+fn histograms_are_bounded_in_number_when_they_come_late_too() {
+    let mut data = data();
+    let histogram = SampleValue::Histogram(Arc::new(Histogram::default()));
+    let (mut added, mut evicted) = (0, 0);
+    let mut put = |data: &mut Data, t: i64| {
+        evicted += data.append(1, t, &histogram, 0, KEEP).unwrap().evicted as usize;
+        added += 1;
+    };
+    put(&mut data, 99_999);
+    for t in 0..HISTOGRAMS_MAX as i64 + 500 {
+        put(&mut data, t);
+    }
+    assert_eq!((data.len(1), data.newest(1)), (HISTOGRAMS_MAX, Some(99_999)));
+    assert_eq!(data.len(1) + evicted, added);
 }
