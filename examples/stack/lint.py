@@ -317,4 +317,5 @@ def runbooks(live: Live) -> str:
         failed = [said for said in pool.map(one, commands) if said]
     if failed:
         raise StackError("commands of runbooks fail:\n" + "\n".join(failed))
-    return f"{len(commands)} commands of {len(alerts())} runbooks work, their {len(set(runbook_queries()))} queries match live series"
+    queries = {expr for _, expr in runbook_queries()}
+    return f"{len(commands)} commands of {len(alerts())} runbooks work, their {len(queries)} queries match live series"
