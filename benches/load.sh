@@ -36,11 +36,13 @@ escalation_policies: [{ name: nobody, steps: [{ after: 1h, notify: [{ receiver: 
 rule_files: [rules/*.yml]
 YML
 
+# A server that dies at its start will never be ready.
+ready() { until curl -sf "$1" >/dev/null; do kill -0 "$server" || exit 1; sleep 0.1; done; }
 start() {
   (cd "$dir" && exec $([ "${PIN:-1}" = 1 ] && echo taskset -c 0) "$watchfire" serve --config.file watchfire.yml --storage.path data \
     --log.level error --web.listen-address "127.0.0.1:$port" "$@") &
   server=$!
-  until curl -sf "http://127.0.0.1:$port/-/ready" >/dev/null; do sleep 0.1; done
+  ready "http://127.0.0.1:$port/-/ready"
 }
 stop() { [ -z "$server" ] || { kill "$server" 2>/dev/null && wait "$server" 2>/dev/null || true; }; server=; }
 fresh() { stop; rm -rf "$dir/data"; start "$@"; }
@@ -86,7 +88,7 @@ run_samples() {
   (cd "$dir" && exec $([ "${PIN:-1}" = 1 ] && echo taskset -c 0) "$VICTORIAMETRICS" -httpListenAddr=127.0.0.1:$port -storageDataPath=vm \
     -retentionPeriod=1 -loggerLevel=ERROR) &
   server=$!
-  until curl -sf "http://127.0.0.1:$port/health" >/dev/null; do sleep 0.1; done
+  ready "http://127.0.0.1:$port/health"
   say "VictoriaMetrics, the same"
   write --series 100000 --start-ms "$now" --requests 50 | show
   local vm; vm=$(steady 1 "$now")

@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+from .check import LANES, TROUBLES, Check, Lane
+from .lint import BY_HAND, offline
 from .processes import ROOT, StackError, free_ports
-from .stack import PORTS, Stack
+from .stack import PORTS, Stack, usual_ports
 
 
 def interrupted(*_):
@@ -18,7 +20,7 @@ def interrupted(*_):
 
 
 def up(options) -> None:
-    stack = Stack(options.data, options.pace, 2 if options.ha else 1)
+    stack = Stack(options.data, options.pace, 2 if options.ha else 1, usual_ports())
     try:
         stack.up()
         if not options.quiet:
@@ -26,6 +28,7 @@ def up(options) -> None:
         print(f"Watchfire     {stack.url('watchfire')}   user watchfire, password in {stack.data / 'token'}")
         for name in ("prometheus", "alertmanager", "shop"):
             print(f"{name.capitalize():13} {stack.url(name)}")
+        print(f"PostgreSQL and Redis at {stack.ports['postgres']} and {stack.ports['redis']} of 127.0.0.1")
         print(f"Runbooks      their commands work after: . {stack.data / 'env'}")
         print(f"Logs          {stack.data / 'logs'}\nCtrl-C takes everything down.", flush=True)
         stack.wait()
@@ -39,8 +42,6 @@ def up(options) -> None:
 
 def check(options) -> None:
     """Both lanes side by side, each a stack and a process of its own; or one of them, or one with the troubles that were named."""
-    from .check import LANES, Check, Lane
-
     if options.only:
         lane = Lane("chosen", frozenset(options.only))
     elif options.lane:
@@ -65,7 +66,9 @@ def check(options) -> None:
 
 def side_by_side(lanes: list[str], options) -> None:
     """Runs each lane; when one fails the others are taken down."""
-    more = [f"--pace={options.pace}", f"--healthy-seconds={options.healthy_seconds}", *["--ha"] * options.ha, *["--keep"] * options.keep]
+    more = [f"--pace={options.pace}", *["--ha"] * options.ha, *["--keep"] * options.keep]
+    if options.healthy_seconds is not None:
+        more.append(f"--healthy-seconds={options.healthy_seconds}")
     running = {lane: subprocess.Popen([sys.executable, "-m", "stack", "check", f"--lane={lane}", f"--data={options.data / lane}", *more])
                for lane in lanes}
     failed = []
@@ -84,10 +87,8 @@ def side_by_side(lanes: list[str], options) -> None:
         raise StackError(f"it does not hold: {', '.join(failed)}")
 
 
-def lint(_) -> None:
-    from .lint import offline
-
-    offline()
+def lint(options) -> None:
+    offline(frozenset(options.without))
 
 
 def data_folder() -> Path:
@@ -103,6 +104,7 @@ def main() -> int:
         command = commands.add_parser(name, help=about)
         command.set_defaults(work=work)
         if name == "lint":
+            command.add_argument("--without", action="append", choices=BY_HAND, default=[], help="a checker that is left out, by hand")
             continue
         command.add_argument("--data", type=Path, default=data_folder() / name, help="folder; removed at the end")
         command.add_argument("--keep", action="store_true", help="keep the folder")
@@ -112,9 +114,11 @@ def main() -> int:
             command.add_argument("--rate", type=float, default=6, help="journeys a second of the traffic")
             command.add_argument("--quiet", action="store_true", help="no traffic")
         else:
-            command.add_argument("--healthy-seconds", type=float, default=180, help="how long nothing may fire")
-            command.add_argument("--lane", choices=("healthy", "broken"), help="only this half of the check")
-            command.add_argument("--only", action="append", help="a stack that is broken in this way only")
+            command.add_argument("--healthy-seconds", type=float, help="how long nothing may fire")
+            part = command.add_mutually_exclusive_group()
+            part.add_argument("--lane", choices=[one.name for one in LANES], help="only this half of the check")
+            part.add_argument("--only", action="append", choices=[one.name for one in TROUBLES],
+                              help="a stack that is broken in this way only")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, interrupted)
     try:

@@ -6,6 +6,7 @@ other, each a lane of its own: one stays healthy and is counted while the other 
 """
 
 import json
+import re
 import subprocess
 import sys
 import time
@@ -72,14 +73,21 @@ class Lane:
 
 STOPPED = frozenset(one.name for one in TROUBLES if one.stops)
 LANES = [Lane("healthy", STOPPED, whole=True), Lane("broken", frozenset(one.name for one in TROUBLES) - STOPPED)]
-# Ten minutes of the rules' time: by then nothing that a start could raise has stayed silent for its `for`.
-WARM_SECONDS = 30
+# Of the rules' time, ten minutes: by then nothing that a start could raise has stayed silent for its `for`.
+WARM_SECONDS = 600
+# How long nothing may fire in a lane that is healthy as a whole.
+HEALTHY_SECONDS = 180
+# Of a listing; a check has far fewer.
+INCIDENTS_MAX = 100
 
 
 class Check:
-    def __init__(self, stack: Stack, lane: Lane, healthy_seconds: float):
+    def __init__(self, stack: Stack, lane: Lane, healthy_seconds: float | None):
+        if not lane.whole and not lane.troubles or lane.troubles - {one.name for one in TROUBLES}:
+            raise StackError(f"{lane.name}: nothing is checked by {sorted(lane.troubles)}")
         self.stack, self.lane = stack, lane
-        self.healthy_seconds = healthy_seconds if lane.whole else min(healthy_seconds, WARM_SECONDS)
+        warm = HEALTHY_SECONDS if lane.whole else WARM_SECONDS / stack.pace
+        self.healthy_seconds = warm if healthy_seconds is None else healthy_seconds if lane.whole else min(healthy_seconds, warm)
         self.began = time.monotonic()
         self.host = Host(stack.pace)
         self.excused: set[str] = set()
@@ -94,8 +102,9 @@ class Check:
         self.healthy()
         if self.lane.whole:
             lived = time.monotonic() - self.began
-            self.say(lint.Live(stack, lived).run())
-            self.say(lint.runbooks(stack))
+            live = lint.Live(stack, lived)
+            self.say(live.run())
+            self.say(lint.runbooks(live))
             self.counters()
             self.cardinality()
             stack.start_traffic("--seed", "2")
@@ -104,7 +113,7 @@ class Check:
             if one.name in self.lane.troubles:
                 self.trouble(one)
         if self.lane.whole and stack.replicas == 2:
-            self.replica_lost()
+            self.replicas_lost()
         self.host.stop()
         said = f" (this machine was really busy or full: {', '.join(sorted(self.excused))})" if self.excused else ""
         self.say(f"all of it holds{said}")
@@ -191,16 +200,33 @@ class Check:
                 raise StackError(f"{ended} ended:\n{self.stack.processes[ended[0]].tail()}")
             time.sleep(0.5)
         span = f"{int(self.healthy_seconds)}s"
-        fired = {row["metric"]["alertname"] for row in
-                 self.stack.query(f'count_over_time(ALERTS{{alertstate="firing"}}[{span}])')}
-        late = {name for name in fired - ALWAYS if not self._is_excused(name) and name not in self.excused}
-        if late:
-            raise StackError(f"fired between two looks: {sorted(late)}")
+        for service in ("prometheus", "watchfire"):
+            rows = self.stack.query(f'count_over_time(ALERTS{{alertstate="firing"}}[{span}])', service)
+            if late := self.not_excused({row["metric"]["alertname"] for row in rows}):
+                raise StackError(f"fired between two looks in {service}: {sorted(late)}")
+        self.no_incident()
         minutes = self.healthy_seconds * self.stack.pace / 60
         self.say(f"nothing fired for {span} under traffic ({minutes:.0f} minutes of the rules' time)")
 
+    def not_excused(self, names: set[str]) -> set[str]:
+        """Of ours, also when they are over: what this machine confirmed at that time stays excused."""
+        return self.ours(names - self.excused)
+
+    def no_incident(self) -> None:
+        """Watchfire has opened no incident but the watchdog's, not even one that was over between two looks."""
+        def opened() -> int:
+            text = self.stack.text("watchfire", "/metrics")
+            return int(re.search(r'^watchfire_incidents_events_total\{event="opened"\} (\d+)', text, re.MULTILINE)[1])
+
+        until("each incident that was opened is listed", lambda: opened() == len(self.listed()), 10)
+        until("the watchdog has an incident", lambda: any(ALWAYS <= self.names(one["id"]) for one in self.listed()), 10)
+        if found := [one for one in self.listed() if self.is_ours(one)]:
+            raise StackError(f"a healthy stack, and yet: {[(i['id'], i['title'], i['status']) for i in found]}")
+
     def quiet(self, when: str) -> None:
         """Until nothing fires in either of the two, and nothing is about to: what comes next is not to blame for it."""
+        self.last = self.firing(), []
+
         def look():
             self.last = self.firing(), [self.ours(names) for names in self.in_both(("firing", "pending"))]
             return not any(names for part in self.last for names in part)
@@ -271,10 +297,20 @@ class Check:
 
     # ---- trouble
 
+    def listed(self) -> list[dict]:
+        """All incidents, also those that are over."""
+        return self.stack.get("watchfire", "/api/v1/incidents", limit=INCIDENTS_MAX)["data"]["incidents"]
+
+    def names(self, number: str) -> set[str]:
+        return {alert["labels"]["alertname"] for alert in self.incident(number)["alerts"]}
+
+    def is_ours(self, incident: dict) -> bool:
+        """Whatever it is about, but for the watchdog and what this machine confirms."""
+        return bool(self.not_excused(self.names(incident["id"])))
+
     def incidents(self) -> list[dict]:
-        """Open incidents that are about the shop."""
-        found = self.stack.get("watchfire", "/api/v1/incidents", limit=50)["data"]["incidents"]
-        return [i for i in found if i["status"] != "resolved" and i["labels"].get("service") == "shop"]
+        """The open ones that are ours."""
+        return [one for one in self.listed() if one["status"] != "resolved" and self.is_ours(one)]
 
     def incident(self, number: str) -> dict:
         return self.stack.get("watchfire", f"/api/v1/incidents/{number}")["data"]["incident"]
@@ -282,6 +318,7 @@ class Check:
     def trouble(self, one: Trouble) -> None:
         self.quiet(f"before {one.name}")
         began, seen = time.monotonic(), (set(), set())
+        before = {incident["id"] for incident in self.listed()}
 
         def look() -> None:
             for kept, now in zip(seen, self.firing()):
@@ -304,6 +341,8 @@ class Check:
             number = self.one_incident(one, look)
         until(f"{one.name}: incident {number} is resolved", lambda: self.incident(number)["status"] == "resolved", PATIENCE_SECONDS)
         self.quiet(f"after {one.name}")
+        if more := [i for i in self.listed() if i["id"] not in before | {number} and self.is_ours(i)]:
+            raise StackError(f"{one.name}: besides {number}: {[(i['id'], i['title']) for i in more]}")
         self.say(f"{one.name}: {', '.join(sorted(seen[0]))} after {fired:.0f}s; {number} escalated, acknowledged, resolved "
                  f"after {time.monotonic() - began:.0f}s")
 
@@ -343,9 +382,8 @@ class Check:
                 raise StackError(f"{one.name}: {len(found)} incidents: {[(i['id'], i['title']) for i in found]}")
             if not found:
                 return None
-            whole = self.incident(found[0]["id"])
-            names = {alert["labels"]["alertname"] for alert in whole["alerts"]}
-            return whole if one.must <= names <= one.must | one.may else None
+            names = self.names(found[0]["id"])
+            return found[0] if one.must <= names <= one.must | one.may else None
 
         number = until(f"{one.name}: one incident holds {sorted(one.must)}", gathered, 30)["id"]
 
@@ -358,19 +396,42 @@ class Check:
         until(f"{one.name}: {number} is acknowledged", lambda: self.incident(number)["acknowledged_at"], 5)
         return number
 
-    def replica_lost(self) -> None:
-        """One of the pair dies in the middle of trouble: no gap, no second incident."""
+    def replicas_lost(self) -> None:
+        """One of the pair dies in the middle of trouble, comes back, and the other dies: whichever is listened to, the other takes
+        over. No gap, no second incident."""
         with ExitStack() as broken:
             self.chaos("cache", broken)
             until("the cache alert fires", lambda: "CacheHitRateLow" in self.in_watchfire(), PATIENCE_SECONDS)
             number = until("an incident", self.incidents, 30)[0]["id"]
-            self.stack.stop("prometheus")
-            broken.callback(self.stack.start_prometheus, "prometheus")
-            end = time.monotonic() + self.stack.interval * 20
-            while time.monotonic() < end:
-                if "CacheHitRateLow" not in self.in_watchfire():
-                    raise StackError("the alert ended with the replica that died")
-                time.sleep(0.5)
-            if [i["id"] for i in self.incidents()] != [number]:
-                raise StackError(f"another incident than {number}: {self.incidents()}")
-        self.say(f"a replica of Prometheus died, and {number} did not notice")
+            for replica in ("prometheus", "prometheus-b"):
+                self.stack.stop(replica)
+                end = time.monotonic() + self.stack.interval * 20
+                while time.monotonic() < end:
+                    if "CacheHitRateLow" not in self.in_watchfire():
+                        raise StackError(f"the alert ended with {replica}")
+                    time.sleep(0.5)
+                # What is held because nothing comes any more looks the same from outside.
+                self.taken_over(replica)
+                # That a Prometheus is down is an incident of its own.
+                if (found := [i["id"] for i in self.incidents() if i["labels"].get("job") != "prometheus"]) != [number]:
+                    raise StackError(f"other incidents than {number}: {found}")
+                dropped = self.dropped()
+                self.stack.start_prometheus(replica)
+                until(f"{replica} sends again, and is not listened to", lambda dropped=dropped: self.dropped() > dropped, 30)
+        self.say(f"each replica of Prometheus died, the other took over, and {number} did not notice")
+
+    def taken_over(self, replica: str) -> None:
+        """Samples come, and no alert is held for want of them."""
+        limit = 5 * self.stack.interval + 2
+        rows = self.stack.query('time() - timestamp(up{job="shop"})', "watchfire")
+        ages = [float(row["value"][1]) for row in rows]
+        if not ages or max(ages) > limit:
+            raise StackError(f"without {replica} nobody takes over: the last samples of the shop are {ages} s old, more than {limit:.1f} s")
+        alerts = self.stack.get("watchfire", "/api/v1/alerts")["data"]["alerts"]
+        if lost := sorted({a["labels"]["alertname"] for a in alerts if "sourceLostSince" in a}):
+            raise StackError(f"without {replica} nobody takes over: {lost} are held, their source fell silent")
+
+    def dropped(self) -> float:
+        """Samples of the replica that is not listened to."""
+        text = self.stack.text("watchfire", "/metrics")
+        return float(re.search(r"^watchfire_ingest_ha_dropped_samples_total (\S+)", text, re.MULTILINE)[1])

@@ -14,7 +14,7 @@ from collections import deque
 from dataclasses import dataclass
 
 EVERY_SECONDS = 0.5
-# From rules/node.yml: the window of the CPU rules, and how far NodeDiskFillsUp looks back and ahead.
+# From rules/node.yml: the window of the CPU rules, and how far predict_linear() of NodeDiskFillsUp looks back and ahead.
 CPU_WINDOW_SECONDS, SLOPE_SECONDS, HORIZON_SECONDS = 300, 1800, 4 * 3600
 # Threshold, how far below it the machine may be seen by us, and the rule's `for`.
 LEVELS = {
@@ -114,8 +114,24 @@ class Host:
         return means
 
     def _fills_up(self, readings: list[Reading]) -> bool:
-        """Whether some stretch lost space at a pace that ends (or nearly does) within the rule's horizon."""
-        ahead, last = HORIZON_SECONDS / self.pace, readings[-1]
-        return any(
-            free + (free - r.disks[place][1]) / (last.at - r.at) * ahead < 0.2 * free
-            for place, (_, free) in last.disks.items() for r in readings[:-10] if place in r.disks)
+        """Whether some disk ended (or nearly did) within the rule's horizon, by least squares over the rule's window as it was at
+        some time while the alert waited or fired."""
+        window, ahead, waits = (span / self.pace for span in (SLOPE_SECONDS, HORIZON_SECONDS, DISK_FILLS_FOR_SECONDS))
+        last = readings[-1]
+        for place in last.disks:
+            points = [(r.at, r.disks[place][1]) for r in readings if place in r.disks]
+            ends = [point for point in points if point[0] >= last.at - waits - SETTLES_SECONDS]
+            for end, free in ends[::max(1, len(ends) // 60)]:
+                seen = [(at - end, was) for at, was in points if end - window <= at <= end]
+                # Who fires has seen at least its `for` of samples.
+                if -seen[0][0] >= 0.9 * waits and _predicted(seen, ahead) < 0.2 * free:
+                    return True
+        return False
+
+
+def _predicted(points: list[tuple[float, float]], ahead: float) -> float:
+    """What predict_linear() says of points whose last one is at 0."""
+    times, values = zip(*points)
+    middle, mean = sum(times) / len(times), sum(values) / len(values)
+    slope = sum((t - middle) * (v - mean) for t, v in points) / sum((t - middle) ** 2 for t in times)
+    return mean + slope * (ahead - middle)

@@ -30,13 +30,13 @@ class StackError(Exception):
 
 
 def program(name: str) -> str:
-    """The path of a program: WATCHFIRE_PEERS, the PATH, then Debian's folders of PostgreSQL."""
-    folders = [f for f in (os.environ.get("WATCHFIRE_PEERS"),) if f]
-    postgres = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-    path = os.pathsep.join([*folders, os.environ.get("PATH", ""), *map(str, postgres)])
-    for candidate in NAMES.get(name, (name,)):
-        if found := shutil.which(candidate, path=path):
-            return found
+    """The path of a program: WATCHFIRE_PEERS, the PATH, then Debian's folders of PostgreSQL; each under all of its names."""
+    path = os.pathsep.join(filter(None, (os.environ.get("WATCHFIRE_PEERS"), os.environ.get("PATH"))))
+    postgres = sorted(map(str, Path("/usr/lib/postgresql").glob("*/bin")), reverse=True)
+    for folder in [*path.split(os.pathsep), *postgres]:
+        for candidate in NAMES.get(name, (name,)):
+            if folder and (found := shutil.which(candidate, path=folder)):
+                return found
     raise StackError(f"{name} is not here: install {PACKAGES.get(name, name)}, or let WATCHFIRE_PEERS name its folder")
 
 

@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 from .files import Layout, milliseconds
-from .processes import ROOT, Process, StackError, answers, connects, program, prometheus, service_user, watchfire
+from .processes import ROOT, Process, StackError, answers, connects, free_ports, program, prometheus, service_user, watchfire
 
 # The ports that docker-compose.yml publishes.
 PORTS = {
@@ -22,6 +22,14 @@ PORTS = {
     "postgres-exporter": 9187, "redis-exporter": 9121, "blackbox-exporter": 9115, "shop": 8000, "payments": 8001,
     "postgres": 5432, "redis": 6379,
 }
+# Debian starts its servers of both when they are installed. Ours are found by DATABASE_URL and REDIS_URL, not by their ports.
+MOVABLE = ("postgres", "redis")
+
+
+def usual_ports() -> list[int]:
+    """Those of PORTS, free ones for databases whose port is taken."""
+    free = iter(free_ports(len(MOVABLE)))
+    return [next(free) if service in MOVABLE and connects(port) else port for service, port in PORTS.items()]
 
 
 class Stack:
@@ -90,7 +98,7 @@ class Stack:
                 raise StackError(f"port {port} of {service} is taken: stop what listens there")
         # Whatever is missing is said before anything starts.
         for name in ("initdb", "postgres", "redis-server", "node_exporter", "postgres_exporter", "redis_exporter", "blackbox_exporter",
-                     "alertmanager"):
+                     "alertmanager", "promtool"):
             program(name)
         prometheus(), watchfire()
         shutil.rmtree(self.data, ignore_errors=True)

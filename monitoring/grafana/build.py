@@ -434,7 +434,7 @@ def watchfire():
             lines("Rules", "Evaluations and failures a second", "ops",
                   ("rate(watchfire_rules_evaluations_total[$__rate_interval])", "evaluated"),
                   ("rate(watchfire_rules_evaluation_failures_total[$__rate_interval])", "failed")),
-            lines("Time of a turn of the rules", "99th percentile", "s", (p99("watchfire_rules_evaluation_duration_seconds"), "p99")),
+            lines("Time of a part of the rules", "99th percentile of what is evaluated at once: arrivals together, or a millisecond of a slot", "s", (p99("watchfire_rules_evaluation_duration_seconds"), "p99")),
             lines("Missed slots", "Of rule groups, within five minutes", "short", ("increase(watchfire_rules_missed_slots_total[5m])", "{{instance}}")),
             lines("Time to decide", "99th percentile of a batch", "s", (p99("watchfire_inbox_decide_duration_seconds"), "p99")),
             lines("Time to commit", "99th percentile", "s",

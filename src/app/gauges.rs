@@ -7,8 +7,10 @@ use super::parts::Parts;
 use crate::api::context::Context;
 use crate::loops::deliver::{AttemptSeen, Observer};
 use crate::loops::evaluate::TurnObserver;
-use crate::rules::Evaluation;
+use crate::rules::{Evaluation, GroupView, RulesView};
 use crate::telemetry::{Metrics, readings};
+use parking_lot::Mutex;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -69,9 +71,8 @@ pub fn register(parts: &Parts) {
     let read = counts(context);
     metrics.read_one(readings::OUTBOX_PENDING, move || read().outbox_pending as f64);
     let rules = context.rules.clone();
-    metrics.read_one(readings::RULES_MISSED_SLOTS, move || {
-        rules.load().groups.iter().map(|group| group.missed_slots).sum::<u64>() as f64
-    });
+    let missed = Mutex::new(MissedSlots::default());
+    metrics.read_one(readings::RULES_MISSED_SLOTS, move || missed.lock().of(&rules.load()) as f64);
     let inbox = context.inbox.clone();
     metrics.read_one(readings::INBOX_DEPTH, move || inbox.depth() as f64);
     let inbox = context.inbox.clone();
@@ -87,6 +88,28 @@ pub fn register(parts: &Parts) {
         deliver.status().iter().map(row).collect()
     });
     register_door(context);
+}
+
+/// A sum over groups that come and go with the configuration, and yet a counter: it never falls.
+#[derive(Default)]
+struct MissedSlots {
+    total: u64,
+    /// By file and name, of the groups of the last scrape.
+    seen: BTreeMap<(Arc<str>, Arc<str>), u64>,
+}
+
+impl MissedSlots {
+    fn of(&mut self, view: &RulesView) -> u64 {
+        let key = |group: &GroupView| (group.file.clone(), group.name.clone());
+        let now: BTreeMap<_, _> = view.groups.iter().map(|group| (key(group), group.missed_slots)).collect();
+        for (group, missed) in &now {
+            // Less than before: the group went and came back between two scrapes, and counts from nought.
+            let before = self.seen.get(group).copied().filter(|before| before <= missed).unwrap_or(0);
+            self.total += missed - before;
+        }
+        self.seen = now;
+        self.total
+    }
 }
 
 fn destination(d: &crate::loops::deliver::DestinationStatus) -> Vec<(&'static str, String)> {
@@ -127,11 +150,12 @@ fn register_door(context: &Arc<Context>) {
     metrics.read_one(readings::INGEST_IN_FLIGHT, move || door.in_flight_bytes() as f64);
 }
 
-/// What the evaluate loop tells after each turn.
+/// What the evaluate loop tells after each part of its work.
 pub fn rule_observer(context: &Arc<Context>) -> TurnObserver {
     let metrics = context.metrics.clone();
     Arc::new(move |news: &Evaluation, took: Duration| {
-        if news.evaluations > 0 {
+        // A rule that fails may be alone in its part of a slot.
+        if news.evaluations > 0 || !news.errors.is_empty() {
             metrics.rules.evaluated(news.evaluations, news.errors.len() as u64, took);
         }
     })
@@ -145,4 +169,34 @@ pub fn attempt_observer(metrics: &Arc<Metrics>) -> Observer {
         "temporary" => metrics.notifications.retried(&seen.integration_kind, seen.took),
         _ => metrics.notifications.failed(&seen.integration_kind, "refused"),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn missed_slots_never_fall_when_groups_go() {
+        let mut missed = MissedSlots::default();
+        let mut read = |groups: &[(&str, u64)]| {
+            let group = |&(name, missed_slots): &(&str, u64)| GroupView {
+                name: name.into(),
+                file: "rules.yml".into(),
+                interval: Duration::ZERO,
+                query_offset: Duration::ZERO,
+                limit: 0,
+                evaluation_time: Duration::ZERO,
+                last_evaluation: None,
+                missed_slots,
+                rules: Vec::new(),
+            };
+            missed.of(&RulesView { groups: groups.iter().map(group).collect() })
+        };
+        assert_eq!(read(&[]), 0);
+        assert_eq!(read(&[("a", 5), ("b", 1)]), 6);
+        assert_eq!(read(&[("b", 1)]), 6, "one went");
+        assert_eq!(read(&[("b", 3), ("a", 0)]), 8, "it came back");
+        assert_eq!(read(&[("b", 1), ("a", 2)]), 11, "the other went and came back between two scrapes");
+        assert_eq!(read(&[]), 11);
+    }
 }

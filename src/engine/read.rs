@@ -112,6 +112,9 @@ impl Engine {
     /// For gauges; walks what it counts.
     pub fn counts(&self, now: Timestamp) -> Counts {
         let incidents = |status| self.cases.values().filter(|case| case.incident.status == status).count();
+        let asks_nobody = |case: &&super::case::Case| {
+            case.incident.status == IncidentStatus::Triggered && case.incident.escalation.policy.is_none()
+        };
         let silences = |state| self.mutes.silences.iter().filter(|silence| silence.state(now) == state).count();
         let alerts_firing = self.alerts.values().filter(|entry| entry.record.is_firing()).count();
         Counts {
@@ -120,6 +123,7 @@ impl Engine {
             alerts_waiting: self.waiting.len(),
             groups: self.groups.table.len(),
             incidents_triggered: incidents(IncidentStatus::Triggered),
+            incidents_asking_nobody: self.cases.values().filter(asks_nobody).count(),
             incidents_acknowledged: incidents(IncidentStatus::Acknowledged),
             incidents_resolved: incidents(IncidentStatus::Resolved),
             silences_active: silences(SilenceState::Active),

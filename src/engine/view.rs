@@ -87,6 +87,8 @@ pub struct Counts {
     pub alerts_waiting: usize,
     pub groups: usize,
     pub incidents_triggered: usize,
+    /// Of those that are triggered: they have no policy, so nobody is asked, as for a watchdog.
+    pub incidents_asking_nobody: usize,
     pub incidents_acknowledged: usize,
     pub incidents_resolved: usize,
     pub silences_active: usize,

@@ -59,7 +59,11 @@ impl Rise {
         if self.at.is_some_and(|at| now.since(at) >= HOLD) {
             self.at = None;
         }
-        if total > self.last {
+        if total < self.last {
+            // What was counted in a group of rules went with it; the rest is as much as it was.
+            self.from = self.from.saturating_sub(self.last - total);
+            self.last = total;
+        } else if total > self.last {
             if self.at.is_none() {
                 self.from = self.last;
             }
@@ -232,6 +236,10 @@ mod tests {
         assert!(refused(9, 119).1.contains(": 9 samples"));
         assert_eq!(refused(9, 120).0, Status::Ok);
         assert!(refused(10, 125).1.contains(": 1 samples"));
+        // A sum falls when a part of it goes.
+        assert!(refused(4, 130).1.contains(": 1 samples"));
+        assert!(refused(5, 135).1.contains(": 2 samples"));
+        assert_eq!(refused(0, 140).0, Status::Ok);
     }
 
     #[test]

@@ -49,12 +49,12 @@ label_sets! {
 pub struct RuleMetrics {
     evaluations: Counter,
     failures: Counter,
-    /// Of one turn: a slot, arrivals, or both.
+    /// Of one part: all that arrivals started together, or as much of a slot as fits between two looks at arrivals.
     pub duration_seconds: Histogram,
 }
 
 impl RuleMetrics {
-    /// One turn of the evaluate loop: slots that were due and arrivals together.
+    /// One part of the evaluate loop's work, a millisecond of a slot or the arrivals of a moment.
     pub fn evaluated(&self, rules: u64, failures: u64, took: Duration) {
         self.evaluations.inc_by(rules);
         self.failures.inc_by(failures);
@@ -202,7 +202,11 @@ impl Metrics {
             rules: RuleMetrics {
                 evaluations: r.put("rules_evaluations", "Rules evaluated", Counter::default()),
                 failures: r.put("rules_evaluation_failures", "Rules whose evaluation failed", Counter::default()),
-                duration_seconds: r.put("rules_evaluation_duration_seconds", "Time to evaluate", latency()),
+                duration_seconds: r.put(
+                    "rules_evaluation_duration_seconds",
+                    "Time of one part of the evaluations: arrivals together, or a millisecond of a slot",
+                    latency(),
+                ),
             },
             alerts: AlertMetrics {
                 received: r.put("alerts_received", "Alerts received, by door", Family::default()),

@@ -129,14 +129,13 @@ async fn build(context: &Context) -> Result<Response, ApiError> {
     // Those that wait come first, then the worst, then the newest.
     open.sort_by(|a, b| a.status.cmp(&b.status).then(b.severity.cmp(&a.severity)).then(b.id.cmp(&a.id)));
     let counts = context.engine.read().counts(now);
-    // Nobody is asked about these, such as a watchdog: they are shown, but wait for nothing.
-    let asks_nobody = |i: &&Incident| i.status == IncidentStatus::Triggered && i.escalation.policy.is_none();
-    let paging_nobody = open.iter().filter(asks_nobody).count();
+    // Both of all open incidents, also of those that have no room in the list. Who asks nobody is shown, but waits for nothing.
+    let paging_nobody = counts.incidents_asking_nobody;
     Ok(page(&Page {
         frame: Frame::new(context, "incidents"),
         open: open.iter().map(|i| Row::new(i, now)).collect(),
         closed: closed.iter().map(|i| Row::new(i, now)).collect(),
-        waiting: counts.incidents_triggered.saturating_sub(paging_nobody),
+        waiting: counts.incidents_triggered - paging_nobody,
         paging_nobody,
         acknowledged: counts.incidents_acknowledged,
         alerts_firing: counts.alerts_firing,

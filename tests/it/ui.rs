@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const CONFIG: &str = "
-route: { receiver: ops, group_by: [alertname], group_wait: 1s, escalation_policy: ladder }
+route: { receiver: ops, group_by: [alertname], group_wait: 1s, routes: [{ matchers: [alertname!=Watchdog], escalation_policy: ladder }] }
 receivers: [{ name: ops, log_configs: [{}] }]
 escalation_policies:
   - { name: ladder, repeat: 0, steps: [{ after: 0s, notify: [{ receiver: ops }] }, { after: 1h, notify: [{ receiver: ops }] }] }
@@ -181,6 +181,25 @@ async fn hostile_text_stays_text() {
         check_headers(path, &response);
         check_html(path, &response.text().await.unwrap());
     }
+}
+
+/// The list has an end, the sentence above it counts all.
+#[tokio::test]
+async fn more_incidents_than_the_list_holds_are_counted() {
+    let site = Site::start().await;
+    let post = async |name: &str, count: usize| {
+        let alerts: Vec<_> = (0..count).map(|n| alert(name, &format!("{name}{n}"))).collect();
+        let posted = site.client.post(format!("{}/api/v2/alerts", site.url)).json(&alerts).send().await.unwrap();
+        assert_eq!(posted.status(), StatusCode::OK);
+    };
+    // The oldest fall off the list: who asks nobody, when it is counted there.
+    post("Watchdog", 20).await;
+    post("NoAnswer", 510).await;
+    until("all are counted", || async {
+        let home = site.page("/").await;
+        (home.contains("510 waiting for an answer") && home.contains("20 that page nobody")).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -115,6 +115,19 @@ impl Both {
         assert!(status.is_success(), "{status} {}", theirs.text().await.unwrap());
     }
 
+    /// Whether the peer answers each step of a range when it is asked that time alone.
+    async fn each_step_succeeds(&self, range: &Question) -> bool {
+        let Question::Range { expr, start_ms, end_ms, step_ms } = range else { return false };
+        for time_ms in (*start_ms..=*end_ms).step_by(usize::try_from(*step_ms).unwrap()) {
+            let (path, form) = Question::Instant { expr: expr.clone(), time_ms }.request();
+            let answer = self.client.post(format!("{}{path}", self.theirs)).form(&form).send().await.unwrap();
+            if !answer.status().is_success() {
+                return false;
+            }
+        }
+        true
+    }
+
     /// `None` when the answers are the same.
     async fn difference(&self, question: &Question) -> Option<String> {
         let (path, form) = question.request();
@@ -125,8 +138,9 @@ impl Both {
         let has_subquery =
             |text: &str| text.split('[').skip(1).any(|rest| rest.split(']').next().unwrap().contains(':'));
         let has_same_notes = path != "/api/v1/query_range" || !form.iter().any(|(_, text)| has_subquery(text));
-        // One of those steps may fail, too.
-        if !has_same_notes && theirs["errorType"] == "execution" && ours.json()["status"] == "success" {
+        // One of those steps may fail, too: then each step of the range, asked alone, succeeds.
+        let only_theirs_fails = theirs["errorType"] == "execution" && ours.json()["status"] == "success";
+        if !has_same_notes && only_theirs_fails && self.each_step_succeeds(question).await {
             return None;
         }
         let why = differs(&ours.json(), &theirs, has_same_notes)?;

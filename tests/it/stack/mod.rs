@@ -24,8 +24,8 @@ fn lint() {
     run_local(&["lint"]);
 }
 
-/// Two stacks side by side: one healthy and quiet for three minutes, counted to the request, then without its databases and one
-/// of its two Prometheus; the other broken in every other way. Nine minutes, most of them waiting.
+/// Two stacks side by side: one healthy and quiet for three minutes, counted to the request, then without its databases and each
+/// of its two Prometheus in turn; the other broken in every other way. Nine minutes, most of them waiting.
 #[test]
 fn whole() {
     run_local(&["check", "--ha"]);
