@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 use tokio_util::sync::CancellationToken;
 use watchfire::clock::SystemClock;
-use watchfire::loops::evaluate::{EvaluateLoop, RuleEngine, RuleSink};
+use watchfire::loops::evaluate::{EvaluateLoop, RuleEngine, RuleSink, Taken};
 use watchfire::model::{Labels, SampleValue, Timestamp};
 use watchfire::rules::{Evaluation, RuleBody, RuleFile, RuleSet, RuleSetConfig, file};
 use watchfire::series::{Head, HeadConfig, Series};
@@ -255,7 +255,7 @@ struct Clocked {
 }
 
 impl RuleSink for Clocked {
-    fn submit<'a>(&'a self, news: &'a Evaluation) -> Pin<Box<dyn Future<Output = bool> + Send + 'a>> {
+    fn submit<'a>(&'a self, news: &'a Evaluation) -> Pin<Box<dyn Future<Output = Taken> + Send + 'a>> {
         let now = self.begun.elapsed();
         let mut heard = self.heard.lock();
         for alert in &news.alerts {
@@ -264,7 +264,7 @@ impl RuleSink for Clocked {
             let key = format!("metric_{}_total {}", number / 10 % 100, alert.labels.value("instance"));
             heard.entry(key).or_insert(now);
         }
-        Box::pin(std::future::ready(true))
+        Box::pin(std::future::ready(Taken::All))
     }
 }
 

@@ -190,7 +190,7 @@ mod tests {
                 missed_slots,
                 rules: Vec::new(),
             };
-            missed.of(&RulesView { groups: groups.iter().map(group).collect() })
+            missed.of(&RulesView { groups: groups.iter().map(group).collect(), ..RulesView::default() })
         };
         assert_eq!(read(&[]), 0);
         assert_eq!(read(&[("a", 5), ("b", 1)]), 6);
