@@ -273,7 +273,8 @@ pub struct Restored {
 pub fn replay(dir: &std::path::Path, head: &Head, ha: &HaTracker, since: Timestamp) -> Result<Restored, WalError> {
     let mut restored = Restored::default();
     let (mut samples, mut histograms) = (0, 0);
-    restored.log = crate::wal::replay(dir, since.as_millis(), |record| {
+    head.hush(true);
+    let replayed = crate::wal::replay(dir, since.as_millis(), |record| {
         let Some(version) = Version::from_code(record.version) else { return };
         // Only bodies that could be opened were ever logged.
         let received = Timestamp::from_millis(record.received_ms);
@@ -283,7 +284,9 @@ pub fn replay(dir: &std::path::Path, head: &Head, ha: &HaTracker, since: Timesta
         }
         // The budget holds here too; that it does costs a look at a few sums.
         head.relieve(received);
-    })?;
+    });
+    head.hush(false);
+    restored.log = replayed?;
     (restored.samples, restored.histograms) = (samples, histograms);
     Ok(restored)
 }

@@ -66,8 +66,6 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     // Held until the rules hold theirs.
     let selected = rules::watches(&files, &head);
     let (write, arrivals) = samples(config, &clock, &head)?;
-    // What comes out of the log is no arrival: rules look at it in their slots.
-    drop(head.take_arrivals());
     let mut rule_set = RuleSet::new(rules::settings(config, now), &files, &head, now);
     drop(selected);
     rule_set.restore(rule_alerts);

@@ -13,6 +13,7 @@ use super::series::Series;
 use crate::model::{Labels, SampleValue};
 use parking_lot::{MutexGuard, RwLockReadGuard};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Samples further ahead of our clock are refused (Prometheus' receiver: `maxAheadTime`).
@@ -39,6 +40,8 @@ pub struct Batch<'h> {
     now_ms: i64,
     ahead_ms: i64,
     from_sender: bool,
+    /// Whether anybody is told of samples that come to watched series.
+    tells: bool,
     aliases: Option<RwLockReadGuard<'h, Aliases>>,
     cursor: Cursor,
     /// The region of the last sample.
@@ -57,6 +60,7 @@ impl<'h> Batch<'h> {
             now_ms,
             ahead_ms: now_ms.saturating_add(AHEAD_MAX.as_millis() as i64),
             from_sender: true,
+            tells: !head.is_hushed.load(Ordering::Relaxed),
             aliases: None,
             cursor: Cursor::new(now_ms),
             region: None,
@@ -209,7 +213,7 @@ impl<'h> Batch<'h> {
         self.span_ms = Some((oldest.min(t_ms), newest.max(t_ms)));
         if let Some((_, data)) = &mut self.region {
             let i = slot as usize % REGION;
-            if data.is_watched(i) {
+            if self.tells && data.is_watched(i) {
                 self.watched = true;
                 if let Some(handle) = data.handle(i) {
                     handle.count(inserted.late);

@@ -21,7 +21,7 @@ use crate::model::{Labels, Matcher, SampleValue, SeriesId, Timestamp};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use smallvec::SmallVec;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -117,6 +117,7 @@ pub struct Head {
     left_out: LeftOut,
     pub(super) fruitless: Mutex<Option<Fruitless>>,
     pub(super) sweeping: Mutex<()>,
+    pub(super) is_hushed: AtomicBool,
 }
 
 impl Default for Head {
@@ -152,6 +153,7 @@ impl Head {
             left_out: LeftOut::default(),
             fruitless: Mutex::default(),
             sweeping: Mutex::default(),
+            is_hushed: AtomicBool::new(false),
         }
     }
 
@@ -174,6 +176,11 @@ impl Head {
         let series = self.append(labels, t, v)?;
         series.started_at(t, start);
         Ok(series)
+    }
+
+    /// While it is hushed, samples that come to watched series are no arrivals: those of a log are looked at in slots.
+    pub fn hush(&self, hushed: bool) {
+        self.is_hushed.store(hushed, Ordering::Relaxed);
     }
 
     /// For the samples of one request, received at `now`.

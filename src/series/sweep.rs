@@ -91,7 +91,7 @@ impl Head {
 
     /// Whether series that no rule selects should leave.
     fn is_short(&self) -> bool {
-        self.budget().shed_to(self.memory_bytes()).is_some()
+        self.budget().0.is_some() && self.budget().shed_to(self.memory_bytes()).is_some()
     }
 
     /// Series that no rule selects, until what they and those that leave anyway give back is what the budget wants. Those in

@@ -209,6 +209,7 @@ async fn a_replay_keeps_to_the_memory_budget() {
     let wanted = head.watch(&[crate::model::Matcher::equal("__name__", "wanted")]);
     let restored = replay(dir.path(), &head, &HaTracker::default(), Timestamp::MIN).expect("a whole log");
     assert_eq!(restored.log.records as i64, ROUNDS);
+    assert!(head.take_arrivals().is_empty(), "what comes out of the log is no arrival");
     assert!(head.memory_bytes() < budget, "{} of {budget}", head.memory_bytes());
     assert_eq!(wanted.len(), 400);
     let mut points = Vec::new();
