@@ -343,7 +343,8 @@ class Check:
         self.quiet(f"after {one.name}")
         # What a trouble may raise can come when its incident is over, such as the slow burn of what it has cost: that is another.
         more = [i for i in self.listed() if i["id"] not in before | {number} and self.is_ours(i)]
-        if more := [i for i in more if not self.names(i["id"]) <= one.may]:
+        over = self.incident(number)["resolved_at"]
+        if more := [i for i in more if i["opened_at"] < over or not self.names(i["id"]) <= one.may]:
             raise StackError(f"{one.name}: besides {number}: {[(i['id'], i['title']) for i in more]}")
         self.say(f"{one.name}: {', '.join(sorted(seen[0]))} after {fired:.0f}s; {number} escalated, acknowledged, resolved "
                  f"after {time.monotonic() - began:.0f}s")
