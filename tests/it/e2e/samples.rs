@@ -8,6 +8,7 @@ use super::world::{RW1, RW2, reqwest_client, start_watchfire, wait_ready};
 use crate::support::watchfire::folder;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -154,7 +155,7 @@ async fn prometheus_with_restarts(message: &str) {
         .unwrap();
     let client = reqwest_client();
     let ready = format!("http://127.0.0.1:{watchfire_port}/-/ready");
-    let mut watchfire = start_watchfire(dir.path(), watchfire_port);
+    let watchfire = start_watchfire(dir.path(), watchfire_port);
     wait_ready(&client, &ready, "Watchfire is ready").await;
     let arguments = [
         "--config.file=prometheus.yml".to_owned(),
@@ -163,22 +164,7 @@ async fn prometheus_with_restarts(message: &str) {
     ];
     let prometheus = Process::start("prometheus", &peer("prometheus"), &arguments, dir.path());
     wait_ready(&client, &format!("http://127.0.0.1:{prometheus_port}/-/ready"), "Prometheus is ready").await;
-    let start = Instant::now();
-    let mut clock = tokio::time::interval(Duration::from_secs(1));
-    let mut beats = 0_u64;
-    while start.elapsed().as_secs() < seconds {
-        clock.tick().await;
-        beats += 1;
-        if beats.is_multiple_of(12) {
-            watchfire.kill();
-            // Down for a few seconds, so that Prometheus meets refused connections too.
-            for _ in 0..beats / 12 % 4 {
-                clock.tick().await;
-            }
-            watchfire = start_watchfire(dir.path(), watchfire_port);
-            wait_ready(&client, &ready, "Watchfire is ready again").await;
-        }
-    }
+    let (watchfire, restarts) = kill_and_start(watchfire, seconds, dir.path(), watchfire_port, &client).await;
     let until = now_ms();
     // Each by itself, so that an answer stays small; together all of Prometheus' own thousand series.
     let selector = format!("{{job=\"self\"}}[{}s]", seconds + 30);
@@ -199,7 +185,7 @@ async fn prometheus_with_restarts(message: &str) {
     .await;
     let failed = failures(&client, prometheus_port).await;
     assert_eq!(failed, 0.0, "Prometheus gave samples up\n{}\n{}", prometheus.log_tail(), watchfire.log_tail());
-    println!("{message}: {samples} samples in {} series over {seconds} s, {} restarts", ours.len(), beats / 12);
+    println!("{message}: {samples} samples in {} series over {seconds} s, {} restarts", ours.len(), restarts);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,6 +230,33 @@ async fn vmagent_failures(client: &reqwest::Client, vmagent: u16) -> Vec<String>
     text.lines().filter(is_failure).map(str::to_owned).collect()
 }
 
+/// Kills and starts Watchfire every twelve seconds, for so long; returns the last one, and how often.
+async fn kill_and_start(
+    mut watchfire: Process,
+    seconds: u64,
+    dir: &Path,
+    port: u16,
+    client: &reqwest::Client,
+) -> (Process, u64) {
+    let ready = format!("http://127.0.0.1:{port}/-/ready");
+    let (start, mut beats) = (Instant::now(), 0_u64);
+    let mut clock = tokio::time::interval(Duration::from_secs(1));
+    while start.elapsed().as_secs() < seconds {
+        clock.tick().await;
+        beats += 1;
+        if beats.is_multiple_of(12) {
+            watchfire.kill();
+            // Down for a few seconds, so that the sender meets refused connections too.
+            for _ in 0..beats / 12 % 4 {
+                clock.tick().await;
+            }
+            watchfire = start_watchfire(dir, port);
+            wait_ready(client, &ready, "Watchfire is ready again").await;
+        }
+    }
+    (watchfire, beats / 12)
+}
+
 /// Every scrape that vmagent made while Watchfire was killed and started is in Watchfire, once and in order.
 #[tokio::test(flavor = "multi_thread")]
 async fn vmagent_misses_no_sample_over_restarts() {
@@ -258,7 +271,7 @@ async fn vmagent_misses_no_sample_over_restarts() {
     std::fs::write(dir.path().join("scrape.yml"), scrape).unwrap();
     let client = reqwest_client();
     let ready = format!("http://127.0.0.1:{watchfire_port}/-/ready");
-    let mut watchfire = start_watchfire(dir.path(), watchfire_port);
+    let watchfire = start_watchfire(dir.path(), watchfire_port);
     wait_ready(&client, &ready, "Watchfire is ready").await;
     let arguments = [
         "-promscrape.config=scrape.yml".to_owned(),
@@ -271,21 +284,7 @@ async fn vmagent_misses_no_sample_over_restarts() {
     ];
     let vmagent = Process::start("vmagent", &peer("vmagent"), &arguments, dir.path());
     wait_ready(&client, &format!("http://127.0.0.1:{vmagent_port}/health"), "vmagent is ready").await;
-    let start = Instant::now();
-    let mut clock = tokio::time::interval(Duration::from_secs(1));
-    let mut beats = 0_u64;
-    while start.elapsed().as_secs() < seconds {
-        clock.tick().await;
-        beats += 1;
-        if beats.is_multiple_of(12) {
-            watchfire.kill();
-            for _ in 0..beats / 12 % 4 {
-                clock.tick().await;
-            }
-            watchfire = start_watchfire(dir.path(), watchfire_port);
-            wait_ready(&client, &ready, "Watchfire is ready again").await;
-        }
-    }
+    let (watchfire, restarts) = kill_and_start(watchfire, seconds, dir.path(), watchfire_port, &client).await;
     let scraped = scrapes.load(Ordering::SeqCst);
     assert!(scraped > seconds / 2, "{scraped} scrapes in {seconds} s\n{}", vmagent.log_tail());
     let selector = format!("scraped_total[{}s]", seconds + 120);
@@ -306,5 +305,5 @@ async fn vmagent_misses_no_sample_over_restarts() {
     .await;
     let failed = vmagent_failures(&client, vmagent_port).await;
     assert!(failed.is_empty(), "vmagent gave samples up: {failed:?}\n{}\n{}", vmagent.log_tail(), watchfire.log_tail());
-    println!("vmagent: {scraped} scrapes of {SERIES} series over {seconds} s, {} restarts", beats / 12);
+    println!("vmagent: {scraped} scrapes of {SERIES} series over {seconds} s, {restarts} restarts");
 }
