@@ -4,73 +4,46 @@
 //! Start at [`Engine::apply`].
 
 use super::announce::Groups;
-use super::case::Case;
-use super::journal::Turn;
+use super::changes::Changes;
+use super::entry::{AlertEntry, IncidentEntry};
 use super::limits;
 use super::mute::Mutes;
+use super::outbox::Outbox;
+use super::page_limit::PageLimit;
 use super::timers::{Timer, Timers};
 use super::waiting::Waiting;
 use super::{Input, Outcome, RuleAlertChange, Settings};
-use crate::alerts::GroupId;
-use crate::escalation::Throttle;
 use crate::incidents::Index;
-use crate::model::{
-    AlertRecord, Fingerprint, IncidentId, Notification, NotificationKey, Severity, Timestamp, Transition, Write,
-};
+use crate::model::{AlertRecord, Fingerprint, IncidentId, MuteReason, Severity, Timestamp, Transition, Write};
 use foldhash::fast::FixedState;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// The single writer's state. Hold it behind one lock: `apply` writes, everything else reads.
 #[derive(Debug)]
 pub struct Engine {
     pub(super) settings: Arc<Settings>,
-    /// The latest `now` given; decisions never go back in time.
+    /// The latest `now` given; decisions never go back in time, unless the clock was set.
     pub(super) now: Timestamp,
-    /// Looked up half a dozen times for each new one; whoever goes through all of them sorts.
+    /// Looked up half a dozen times for each new alert. Its order is not the same in two runs: whatever decides by going
+    /// through all of them must sort them first.
     pub(super) alerts: HashMap<Fingerprint, AlertEntry, FixedState>,
     /// Alerts in the order they ended, for the sweep.
     pub(super) ended: VecDeque<(Timestamp, Fingerprint)>,
-    pub(super) cases: BTreeMap<IncidentId, Case>,
+    pub(super) incidents: BTreeMap<IncidentId, IncidentEntry>,
     /// Resolved incidents in the order they were, for the sweep.
     pub(super) closed: VecDeque<(Timestamp, IncidentId)>,
     pub(super) index: Index,
     pub(super) mutes: Mutes,
     pub(super) waiting: Waiting,
     pub(super) groups: Groups,
-    pub(super) outbox: BTreeMap<NotificationKey, Pending>,
-    /// Rows taken back that may have been on the wire already, until their receipt comes or the sweep does.
-    pub(super) cancelled: BTreeMap<NotificationKey, (Arc<Notification>, Timestamp)>,
-    pub(super) throttle: Throttle,
-    /// Incidents whose page to a receiver waits for the page limit, in the order in which they go out.
-    pub(super) held: BTreeMap<Arc<str>, BTreeSet<(Reverse<Severity>, IncidentId)>>,
+    pub(super) outbox: Outbox,
+    pub(super) page_limit: PageLimit,
     pub(super) timers: Timers,
-    pub(super) turn: Turn,
+    pub(super) changes: Changes,
     pub(super) last_incident: u64,
     pub(super) last_timeline_seq: u64,
-}
-
-/// One alert as the engine knows it.
-#[derive(Debug)]
-pub(super) struct AlertEntry {
-    pub record: Arc<AlertRecord>,
-    /// The incident it belongs to, or belonged to last.
-    pub incident: Option<IncidentId>,
-    /// The policy its routes name.
-    pub policy: Option<Arc<str>>,
-    /// The groups it is announced in.
-    pub groups: Vec<GroupId>,
-    /// An operator took it out of its incident: it stays out until it starts anew.
-    pub apart: bool,
-}
-
-/// A row of the outbox on its way.
-#[derive(Debug)]
-pub(super) struct Pending {
-    pub notification: Arc<Notification>,
-    /// It may have reached its destination although no receipt said so.
-    pub maybe_heard: bool,
 }
 
 impl Engine {
@@ -82,16 +55,14 @@ impl Engine {
             now: Timestamp::MIN,
             alerts: HashMap::default(),
             ended: VecDeque::new(),
-            cases: BTreeMap::new(),
+            incidents: BTreeMap::new(),
             closed: VecDeque::new(),
             index: Index::default(),
             waiting: Waiting::default(),
-            outbox: BTreeMap::new(),
-            cancelled: BTreeMap::new(),
-            throttle: Throttle::default(),
-            held: BTreeMap::new(),
+            outbox: Outbox::default(),
+            page_limit: PageLimit::default(),
             timers: Timers::default(),
-            turn: Turn::default(),
+            changes: Changes::default(),
             last_incident: 0,
             last_timeline_seq: 0,
         }
@@ -99,22 +70,27 @@ impl Engine {
 
     /// Decides one input at `now`. Time that has passed is decided first, then the news, then what the news made due.
     pub fn apply(&mut self, now: Timestamp, input: Input) -> Outcome {
+        if let Input::ClockJumped { by_ms } = input {
+            self.shift(now, by_ms);
+        }
         self.begin(now);
         self.settle();
         match input {
             Input::Transitions(transitions) => {
                 // Merge all before any is judged: a source and its target in one batch mute each other as they should.
-                let started: Vec<Fingerprint> = transitions.into_iter().filter_map(|t| self.merge(t)).collect();
+                let mut started: Vec<Fingerprint> = transitions.into_iter().filter_map(|t| self.merge(t)).collect();
+                // The order within a batch says nothing about the alerts.
+                started.sort_by_cached_key(|alert| self.order_of(*alert));
                 for alert in started {
-                    let muted = self.mute_cause(alert);
+                    let muted = self.mute_reason(alert);
                     self.group(alert);
                     self.correlate(alert, muted);
                 }
             }
-            Input::Command(command) => self.turn.reply = Some(self.command(command)),
+            Input::Command(command) => self.changes.reply = Some(self.command(command)),
             Input::Receipt(receipt) => self.receipt(&receipt),
-            Input::RuleAlerts(changes) => self.turn.rest.extend(changes.into_iter().map(rule_alert_write)),
-            Input::Tick => {}
+            Input::RuleAlerts(changes) => self.changes.rest.extend(changes.into_iter().map(rule_alert_write)),
+            Input::ClockJumped { .. } | Input::Tick => {}
         }
         // Escalate and announce: both are due times, also when they are due at once.
         self.settle();
@@ -127,13 +103,13 @@ impl Engine {
         self.timers.next().into_iter().chain(self.groups.table.next_due()).min()
     }
 
-    /// Groups are rebuilt and announce again what their receivers do not know yet; alerts, incidents, silences and the notification
-    /// log stay. Incidents keep their place in their policy, whose steps may have moved.
+    /// Everything that the new settings leave as it was goes on undisturbed: groups keep their timers, incidents their place in
+    /// their policies, whose steps may have moved. Whoever was told of a fire hears of its end, also where no route leads any more.
     pub fn reload(&mut self, now: Timestamp, settings: Arc<Settings>) -> Outcome {
         self.begin(now);
         self.settle();
         self.settings = settings;
-        self.rebuild();
+        self.rebuild(self.now);
         self.settle();
         self.finish()
     }
@@ -152,17 +128,17 @@ impl Engine {
     /// Runs everything that is due, and what becomes due by it, until nothing is. Critical incidents go before lesser ones.
     pub(super) fn settle(&mut self) {
         loop {
-            for alert in std::mem::take(&mut self.turn.look_again) {
+            for alert in std::mem::take(&mut self.changes.look_again) {
                 self.look_again(alert);
             }
-            for id in std::mem::take(&mut self.turn.rearm) {
+            for id in std::mem::take(&mut self.changes.rearm) {
                 self.resolve_if_over(id);
-                let due = self.cases.get(&id).and_then(|case| case.due(&self.settings));
+                let due = self.incidents.get(&id).and_then(|entry| entry.due(&self.settings));
                 self.timers.set(Timer::Incident(id), due);
             }
             let mut due = self.timers.pop_due(self.now);
             let group = self.groups.table.pop_due(self.now);
-            let calm = self.turn.look_again.is_empty() && self.turn.rearm.is_empty();
+            let calm = self.changes.look_again.is_empty() && self.changes.rearm.is_empty();
             if due.is_empty() && group.is_none() && calm {
                 break;
             }
@@ -177,7 +153,7 @@ impl Engine {
                 }
             }
             // Groups come last: a page should not wait behind the announcements of a storm.
-            if let (true, Some(id)) = (self.turn.rearm.is_empty(), group) {
+            if let (true, Some(id)) = (self.changes.rearm.is_empty(), group) {
                 self.flush(id);
             }
         }
@@ -188,28 +164,33 @@ impl Engine {
         match timer {
             Timer::Silences | Timer::Intervals => (0, Reverse(Severity::Critical)),
             Timer::Incident(id) => {
-                (1, Reverse(self.cases.get(id).map_or(Severity::Info, |case| case.incident.severity)))
+                (1, Reverse(self.incidents.get(id).map_or(Severity::Info, |entry| entry.incident.severity)))
             }
             Timer::Held(_) => (2, Reverse(Severity::Critical)),
             Timer::Sweep => (3, Reverse(Severity::Critical)),
         }
     }
 
-    /// Takes news from the door into the table. Returns the alert when it starts to fire: only that needs a place.
+    /// Among alerts of one batch the earlier comes first, then the more severe, then by fingerprint.
+    fn order_of(&self, alert: Fingerprint) -> (Timestamp, Reverse<Severity>, Fingerprint) {
+        let record = self.alerts.get(&alert).map(|entry| &entry.record);
+        let starts_at = record.map_or(Timestamp::MAX, |record| record.starts_at);
+        (starts_at, Reverse(record.map_or(Severity::Info, |r| super::membership::severity_of(r))), alert)
+    }
+
+    /// Takes a transition into the table. Returns the alert when it starts to fire: only that needs a place.
     fn merge(&mut self, transition: Transition) -> Option<Fingerprint> {
         let Transition { record, version, .. } = transition;
         let fingerprint = record.fingerprint;
-        self.turn.alerts.push(Write::Alert(record.clone()));
-        self.turn.committed.push((fingerprint, version));
+        self.changes.alerts.push(Write::Alert(record.clone()));
+        self.changes.committed.push((fingerprint, version));
         let firing = record.is_firing();
         let known = self.alerts.get_mut(&fingerprint);
         let was_firing = known.as_ref().is_some_and(|entry| entry.record.is_firing());
         if let Some(entry) = known {
             entry.record = record.clone();
         } else {
-            let entry =
-                AlertEntry { record: record.clone(), incident: None, policy: None, groups: Vec::new(), apart: false };
-            self.alerts.insert(fingerprint, entry);
+            self.alerts.insert(fingerprint, AlertEntry::new(record.clone()));
         }
         match (was_firing, firing) {
             (false, true) => {
@@ -238,16 +219,17 @@ impl Engine {
     fn end(&mut self, fingerprint: Fingerprint, record: &Arc<AlertRecord>) {
         self.mutes.update(record);
         self.waiting.forget(fingerprint);
-        self.free(&super::waiting::Cause::Alert(fingerprint));
+        self.free(&MuteReason::Inhibition { source: fingerprint });
         self.ended.push_back((self.now, fingerprint));
         self.regroup(fingerprint, true);
         self.leave_firing(fingerprint, record);
+        self.end_for_former_groups(fingerprint);
     }
 
-    /// A cause of quiet is gone: whoever waited for it is looked at again.
-    pub(super) fn free(&mut self, cause: &super::waiting::Cause) {
-        let freed = self.waiting.lift(cause);
-        self.turn.look_again.extend(freed);
+    /// A mute has ended: whoever waited for it is looked at again.
+    pub(super) fn free(&mut self, mute: &MuteReason) {
+        let freed = self.waiting.lift(mute);
+        self.changes.look_again.extend(freed);
     }
 
     /// Lets go of what nobody needs in memory any more; rows stay in the store until its own retention.
@@ -261,10 +243,10 @@ impl Engine {
         }
         while let Some((_, id)) = self.closed.front().copied().filter(|(at, _)| over(*at)) {
             self.closed.pop_front();
-            self.drop_case(id);
+            self.drop_incident(id);
         }
-        self.cancelled.retain(|_, (_, at)| !over(*at));
-        self.throttle.sweep(limits::PAGE_WINDOW, now);
+        self.outbox.sweep(over);
+        self.page_limit.sweep(now);
         self.sweep_nflog();
         self.sweep_silences();
     }
@@ -272,7 +254,7 @@ impl Engine {
     fn drop_alert(&mut self, alert: Fingerprint) {
         let Some(entry) = self.alerts.get(&alert) else { return };
         let Some(ended_at) = entry.record.ended_at else { return };
-        let open = entry.incident.and_then(|id| self.cases.get(&id)).is_some_and(Case::is_open);
+        let open = entry.incident.and_then(|id| self.incidents.get(&id)).is_some_and(IncidentEntry::is_open);
         if open || self.is_grouped(alert) {
             // Still shown by an open incident, or its end is not told yet: look again later.
             self.ended.push_back((self.now, alert));
@@ -282,21 +264,20 @@ impl Engine {
             self.alerts.remove(&alert);
             if !placed {
                 // Nothing else points at the row; with an incident it goes when the incident does.
-                self.turn.alerts.push(Write::AlertDropped(alert));
+                self.changes.alerts.push(Write::AlertDropped(alert));
             }
         }
     }
 
-    fn drop_case(&mut self, id: IncidentId) {
-        let Some(case) = self.cases.get(&id) else { return };
-        if case.is_open() {
-            return;
-        }
-        if case.firing.is_empty() {
-            self.cases.remove(&id);
-        } else {
-            // An alert that was resolved by hand still fires: its incident must be known, or it would page anew.
+    fn drop_incident(&mut self, id: IncidentId) {
+        let Some(entry) = self.incidents.get(&id) else { return };
+        let Some(resolved_at) = entry.incident.resolved_at() else { return };
+        if !entry.firing.is_empty() || resolved_at + limits::KEEP_ENDED > self.now {
+            // An alert that was resolved by hand still fires: its incident must be known, or it would page anew. Or it was
+            // reopened and ended again later.
             self.closed.push_back((self.now, id));
+        } else {
+            self.incidents.remove(&id);
         }
     }
 }

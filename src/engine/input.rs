@@ -3,9 +3,8 @@
 //! Never: carries a handle, a socket or a secret.
 //! Start at [`Input`].
 
-use crate::model::incident::EscalationTarget;
 use crate::model::{
-    Fingerprint, IncidentId, Matcher, Notification, NotificationKey, Receipt, RuleAlertRecord, Timestamp, Transition,
+    EscalationTarget, Fingerprint, IncidentId, Matcher, Notification, NotificationKey, Receipt, RuleAlertRecord, Timestamp, Transition,
     Write,
 };
 use std::sync::Arc;
@@ -20,6 +19,10 @@ pub enum Input {
     RuleAlerts(Vec<RuleAlertChange>),
     Command(Command),
     Receipt(Receipt),
+    /// The wall clock was set, forward or back, while the monotonic one went on: waits move with it.
+    ClockJumped {
+        by_ms: i64,
+    },
     /// Nothing but time.
     Tick,
 }
@@ -43,7 +46,13 @@ pub struct Command {
 pub enum CommandKind {
     Acknowledge(IncidentId),
     Unacknowledge(IncidentId),
-    Resolve(IncidentId),
+    /// Alerts that still fire after `hold` open a new incident; `None`: as configured, zero: never.
+    Resolve {
+        incident: IncidentId,
+        hold: Option<Duration>,
+    },
+    /// A resolved incident some of whose alerts still fire.
+    Reopen(IncidentId),
     /// Quiet until then, then the policy starts again unless acknowledged or resolved.
     Snooze {
         incident: IncidentId,
@@ -118,4 +127,6 @@ pub struct Outcome {
     pub reply: Option<Result<Reply, CommandError>>,
     /// Versions that the door may now call committed.
     pub committed: Vec<(Fingerprint, u64)>,
+    /// Things that cannot be, for the log and a counter.
+    pub breaches: Vec<String>,
 }

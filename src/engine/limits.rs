@@ -21,6 +21,8 @@ pub const PAGES_PER_MINUTE: u32 = 10;
 pub const PAGE_WINDOW: Duration = Duration::from_mins(1);
 /// A step none of whose pages was delivered for this long does not keep the next one waiting.
 pub const DELIVERY_TIMEOUT: Duration = Duration::from_mins(2);
+/// How long a resolve by hand holds while alerts still fire, when the configuration does not say.
+pub const RESOLVE_HOLD: Duration = Duration::from_hours(1);
 /// Ended alerts and resolved incidents stay in memory this long for readers (Alertmanager's alert GC interval).
 pub const KEEP_ENDED: Duration = Duration::from_mins(30);
 /// How often memory is swept.

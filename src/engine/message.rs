@@ -4,6 +4,7 @@
 //! Start at [`Digest::of`].
 
 use super::limits;
+use super::tell::MessageDraft;
 use crate::model::{AlertRecord, Incident, Labels, Message, MessageAlert, MessageIncident, Timestamp};
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -106,23 +107,18 @@ fn message_alert(record: &AlertRecord) -> MessageAlert {
 }
 
 /// The incident as a page shows it.
-pub(super) fn incident_part(
-    incident: &Incident,
-    external_url: &str,
-    reason: String,
-    held_back: u32,
-) -> MessageIncident {
+pub(super) fn incident_part(incident: &Incident, external_url: &str, draft: &MessageDraft) -> MessageIncident {
     MessageIncident {
         id: incident.id,
         url: format!("{external_url}/incidents/{}", incident.id),
-        status: incident.status,
+        status: incident.status(),
         severity: incident.severity,
-        title: incident.title.clone(),
-        step: incident.escalation.step,
-        round: incident.escalation.round,
-        reason,
-        held_back,
-        acknowledged_by: incident.acknowledged_by.clone(),
+        title: incident.headline(),
+        step: draft.place.1,
+        round: draft.place.0,
+        reason: draft.reason.clone(),
+        held_back: draft.held_back,
+        acknowledged_by: incident.acknowledged_by().cloned(),
     }
 }
 

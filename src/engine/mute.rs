@@ -1,18 +1,18 @@
 //! Who is quiet: silences, inhibition and time intervals as the engine keeps them.
-//! In: alerts that start and end, silence commands, time. Out: the cause of an alert's quiet, and what is free again.
+//! In: alerts that start and end, silence commands, time. Out: why an alert is muted, and which are free again.
 //! Never: drops an alert; a muted one is grouped and correlated like any other, and waits.
-//! Start at [`Engine::mute_cause`].
+//! Start at [`Engine::mute_reason`].
 
 use super::core::Engine;
 use super::limits;
 use super::timers::Timer;
 use super::view::AlertStatus;
-use super::waiting::Cause;
 use super::{CommandError, Reply, Settings};
 use crate::alerts::silence::{SilenceError, Silences};
-use crate::alerts::{Inhibitor, MuteReason, Muter, RouteNode, TimeIntervals};
+use crate::alerts::{Inhibitor, MuteReason as RouteMute, Muter, RouteNode, TimeIntervals};
 use crate::model::silence::SilenceState;
-use crate::model::{AlertRecord, Fingerprint, Labels, Matcher, Silence, Timestamp, Write};
+use crate::model::{AlertRecord, Fingerprint, Labels, Matcher, MuteReason, Silence, Timestamp, Write};
+use smallvec::SmallVec;
 use std::sync::Arc;
 
 /// Everything that mutes.
@@ -58,16 +58,16 @@ impl Mutes {
     }
 
     /// Silenced or inhibited: what mutes the alert on every route.
-    pub(super) fn alert(&self, labels: &Labels, now: Timestamp) -> Option<Cause> {
+    pub(super) fn alert(&self, labels: &Labels, now: Timestamp) -> Option<MuteReason> {
         let inhibited = self.inhibitor.inhibited_by(labels).and_then(|by| by.sources.first().copied());
         if let Some(source) = inhibited {
-            return Some(Cause::Alert(source));
+            return Some(MuteReason::Inhibition { source });
         }
-        self.silences.silenced_by(labels, now).into_iter().next().map(Cause::Silence)
+        self.silences.silenced_by(labels, now).into_iter().next().map(|id| MuteReason::Silence { id })
     }
 
     /// What mutes a whole route now.
-    pub(super) fn route(&self, route: &RouteNode, now: Timestamp) -> Option<MuteReason> {
+    pub(super) fn route(&self, route: &RouteNode, now: Timestamp) -> Option<RouteMute> {
         self.muter().route(route, now)
     }
 
@@ -81,7 +81,7 @@ impl Mutes {
             inhibited_by: self.inhibitor.inhibited_by(labels).map(|by| by.sources).unwrap_or_default(),
             muted_by: Vec::new(),
         };
-        let muted: Vec<Option<MuteReason>> = routes.iter().map(|route| self.route(route, now)).collect();
+        let muted: Vec<Option<RouteMute>> = routes.iter().map(|route| self.route(route, now)).collect();
         // Muted by time only when no route is left that would tell.
         if !muted.is_empty() && muted.iter().all(Option::is_some) {
             status.muted_by = muted.into_iter().flatten().flat_map(interval_names).collect();
@@ -97,27 +97,56 @@ fn intervals_of(settings: &Settings) -> TimeIntervals {
 }
 
 /// The intervals behind a route's quiet.
-pub(super) fn interval_names(reason: MuteReason) -> Vec<Arc<str>> {
+pub(super) fn interval_names(reason: RouteMute) -> Vec<Arc<str>> {
     match reason {
-        MuteReason::MutedBy(names) | MuteReason::OutsideActive(names) => names,
-        MuteReason::SilencedBy(_) | MuteReason::InhibitedBy(_) => Vec::new(),
+        RouteMute::MutedBy(names) | RouteMute::OutsideActive(names) => names,
+        RouteMute::SilencedBy(_) | RouteMute::InhibitedBy(_) => Vec::new(),
     }
 }
 
+/// The same as one reason of the house's list.
+fn interval_mute(mute: RouteMute) -> Option<MuteReason> {
+    match mute {
+        RouteMute::MutedBy(names) => names.into_iter().next().map(|name| MuteReason::MuteTimeInterval { name }),
+        RouteMute::OutsideActive(names) => names.into_iter().next().map(|name| MuteReason::OutsideActiveTime { name }),
+        RouteMute::SilencedBy(_) | RouteMute::InhibitedBy(_) => None,
+    }
+}
+
+fn is_interval(mute: &MuteReason) -> bool {
+    matches!(mute, MuteReason::MuteTimeInterval { .. } | MuteReason::OutsideActiveTime { .. })
+}
+
 impl Engine {
-    /// Why a firing alert pages nobody now; `None`: it may. An alert is also quiet while time mutes every route that would page.
-    pub(super) fn mute_cause(&self, alert: Fingerprint) -> Option<Cause> {
-        let record = &self.alerts.get(&alert)?.record;
-        self.mutes.alert(&record.labels, self.now).or_else(|| {
+    /// Why a firing alert pages nobody now; `None`: it may. An alert is also muted while time mutes every route that would page.
+    pub(super) fn mute_reason(&self, alert: Fingerprint) -> Option<MuteReason> {
+        let entry = self.alerts.get(&alert)?;
+        self.mutes.alert(&entry.record.labels, self.now).or_else(|| {
             if self.settings.time_intervals.is_empty() {
                 return None;
             }
-            let nodes = self.settings.route.match_all(&record.labels);
+            let nodes = self.settings.route.match_all(&entry.record.labels);
             let mut paging = nodes.into_iter().filter(|node| node.escalation_policy.is_some()).peekable();
             paging.peek()?;
-            let muted: Option<Vec<MuteReason>> = paging.map(|node| self.mutes.route(node, self.now)).collect();
-            muted?.into_iter().flat_map(interval_names).next().map(Cause::Interval)
+            let muted: Option<Vec<RouteMute>> = paging.map(|node| self.mutes.route(node, self.now)).collect();
+            muted?.into_iter().find_map(interval_mute)
         })
+    }
+
+    /// The policies that an alert asks for now: of its routes that time does not mute. Nothing is said of its own mutes.
+    pub(super) fn asks(&self, alert: Fingerprint) -> SmallVec<[Arc<str>; 1]> {
+        let Some(entry) = self.alerts.get(&alert) else { return SmallVec::new() };
+        if self.settings.time_intervals.is_empty() {
+            return entry.policies.clone();
+        }
+        let mut policies: SmallVec<[Arc<str>; 1]> = SmallVec::new();
+        for node in self.settings.route.match_all(&entry.record.labels) {
+            let Some(policy) = &node.escalation_policy else { continue };
+            if !policies.contains(policy) && self.mutes.route(node, self.now).is_none() {
+                policies.push(policy.clone());
+            }
+        }
+        policies
     }
 
     /// Sets when silences must be looked at next, and whether time intervals must be.
@@ -129,38 +158,38 @@ impl Engine {
     pub(super) fn silences_changed(&mut self) {
         self.mutes.epoch += 1;
         let now = self.now;
-        let over = |cause: &Cause| match cause {
-            Cause::Silence(id) => {
+        let over = |mute: &MuteReason| match mute {
+            MuteReason::Silence { id } => {
                 self.mutes.silences.get(id).is_none_or(|silence| silence.state(now) != SilenceState::Active)
             }
             _ => false,
         };
-        for cause in self.waiting.causes(over) {
-            self.free(&cause);
+        for mute in self.waiting.mutes(over) {
+            self.free(&mute);
         }
         self.arm_mutes();
     }
 
     /// Time intervals turn on whole minutes: whoever waits for one is looked at again.
     pub(super) fn intervals_passed(&mut self) {
-        for cause in self.waiting.causes(|cause| matches!(cause, Cause::Interval(_))) {
-            self.free(&cause);
+        for mute in self.waiting.mutes(is_interval) {
+            self.free(&mute);
         }
     }
 
-    /// Makes an alert wait for its cause to go.
-    pub(super) fn wait_for(&mut self, alert: Fingerprint, cause: Cause) {
-        if matches!(cause, Cause::Interval(_)) && self.timers.at(&Timer::Intervals).is_none() {
+    /// Makes an alert wait for the end of its mute.
+    pub(super) fn wait_for(&mut self, alert: Fingerprint, mute: MuteReason) {
+        if is_interval(&mute) && self.timers.at(&Timer::Intervals).is_none() {
             let minute = limits::INTERVAL_LOOK.as_millis() as i64;
             let next = (self.now.as_millis().div_euclid(minute) + 1) * minute;
             self.timers.set(Timer::Intervals, Some(Timestamp::from_millis(next)));
         }
-        self.waiting.wait(alert, cause);
+        self.waiting.wait(alert, mute);
     }
 
     pub(super) fn put_silence(&mut self, silence: Silence, new_id: Arc<str>) -> Result<Reply, CommandError> {
         let set = self.mutes.silences.set(silence, new_id, self.now).map_err(refused)?;
-        self.turn.rest.extend(set.rows.into_iter().map(Write::Silence));
+        self.changes.rest.extend(set.rows.into_iter().map(Write::Silence));
         self.silences_changed();
         self.recheck_silenced();
         Ok(Reply::Silence(set.id))
@@ -168,22 +197,22 @@ impl Engine {
 
     pub(super) fn expire_silence(&mut self, id: &Arc<str>) -> Result<Reply, CommandError> {
         let row = self.mutes.silences.expire(id, self.now).map_err(refused)?;
-        self.turn.rest.extend(row.map(Write::Silence));
+        self.changes.rest.extend(row.map(Write::Silence));
         self.silences_changed();
         Ok(Reply::Silence(id.clone()))
     }
 
     /// A silence may have been changed in place and match no more what it did.
     fn recheck_silenced(&mut self) {
-        for cause in self.waiting.causes(|cause| matches!(cause, Cause::Silence(_))) {
-            self.free(&cause);
+        for mute in self.waiting.mutes(|mute| matches!(mute, MuteReason::Silence { .. })) {
+            self.free(&mute);
         }
     }
 
     /// Forgets silences that ended long ago.
     pub(super) fn sweep_silences(&mut self) {
         let dropped = self.mutes.silences.gc(self.now);
-        self.turn.rest.extend(dropped.into_iter().map(Write::SilenceDropped));
+        self.changes.rest.extend(dropped.into_iter().map(Write::SilenceDropped));
     }
 }
 

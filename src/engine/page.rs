@@ -1,33 +1,22 @@
-//! Escalation carried out: steps are taken, pages written or held back, and the end is told to whoever heard.
+//! Escalation carried out: steps are taken, pages written or held back.
 //! In: an incident that is due. Out: notifications, timeline lines, the next due time.
 //! Never: pages for a resolved, acknowledged or snoozed incident.
 //! Start at [`Engine::advance`].
 
-use super::case::{Case, ack_times_out_at};
 use super::core::Engine;
-use super::limits;
-use super::place::{ago, target_name};
-use super::tell::Words;
-use super::waiting::Cause;
+use super::entry::ack_times_out_at;
+use super::runs::position;
+use super::tell::MessageDraft;
 use crate::escalation::{EscalationPolicy, Next, Position, due, next, on_call};
-use crate::model::incident::EscalationTarget;
+use crate::incidents::words::{self, ms_since};
+use crate::model::timeline::{NotPaged, PolicyStage, StepReason, TakenBack};
 use crate::model::{
-    Fingerprint, Incident, IncidentId, IncidentStatus, NotificationKind, Severity, TimelineKind, Timestamp,
+    EscalationRun, EscalationTarget, IncidentId, IncidentState, NotificationKind, RunState, Severity, TimelineEvent,
+    Timestamp,
 };
-use std::fmt::Write as _;
 use std::sync::Arc;
 
-/// Where an incident stands in its policy.
-pub(super) fn position(incident: &Incident) -> Position {
-    let escalation = &incident.escalation;
-    Position {
-        round: escalation.round,
-        step: escalation.step,
-        round_started_at: escalation.round_started_at.unwrap_or(incident.opened_at),
-    }
-}
-
-/// A receiver to tell, and in whose name.
+/// A receiver to page, and in whose name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Contact {
     pub receiver: Arc<str>,
@@ -35,223 +24,230 @@ pub(super) struct Contact {
     pub as_whom: String,
 }
 
+/// Where a run stands, as lines and messages say it.
+pub(super) fn stage_of(run: &EscalationRun) -> PolicyStage {
+    let policy = run.policy.clone();
+    match run.state {
+        RunState::AskingAcknowledger { .. } => PolicyStage::Acknowledger { policy },
+        RunState::Exhausted => PolicyStage::Fallback { policy },
+        _ => PolicyStage::Step { policy, round: run.round, step: run.step },
+    }
+}
+
+/// The part of a key that names run, round and step. An incident's first run has no number in it, as in version 0.1.
+fn slot_of(run: &EscalationRun) -> String {
+    let slot = match run.state {
+        RunState::AskingAcknowledger { .. } => "acknowledger".to_owned(),
+        RunState::Exhausted => "fallback".to_owned(),
+        _ => format!("r{}/s{}", run.round, run.step),
+    };
+    if run.run > 1 { format!("run{}/{slot}", run.run) } else { slot }
+}
+
 impl Engine {
-    /// Does what time asks of an incident: a snooze or an acknowledgement ends, a step is due, or a page stays undelivered.
+    /// Does what time asks of an incident: a snooze, an acknowledgement or a hold ends, a step is due, or a page stays
+    /// undelivered.
     pub(super) fn advance(&mut self, id: IncidentId) {
         let now = self.now;
-        self.turn.rearm.insert(id);
-        let Some(case) = self.cases.get(&id) else { return };
-        let incident = &case.incident;
-        let over = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
-        match incident.status {
-            IncidentStatus::Resolved => {}
-            _ if incident.snoozed_until.is_some() => {
-                if over(incident.snoozed_until) {
-                    self.end_snooze(id);
-                }
-            }
-            IncidentStatus::Acknowledged => {
-                if over(ack_times_out_at(incident, &self.settings)) {
-                    self.end_acknowledgement(id);
-                }
-            }
-            IncidentStatus::Triggered => self.climb(id),
-        }
-    }
-
-    fn end_snooze(&mut self, id: IncidentId) {
-        if let Some(incident) = self.edit(id) {
-            incident.snoozed_until = None;
-            incident.status = IncidentStatus::Triggered;
-            (incident.acknowledged_at, incident.acknowledged_by) = (None, None);
-        }
-        let text = "the snooze is over; the policy starts again".to_owned();
-        self.say(id, TimelineKind::Unsnoozed, text, String::new());
-        self.start_policy(id);
-    }
-
-    fn end_acknowledgement(&mut self, id: IncidentId) {
-        let now = self.now;
-        let Some(incident) = self.edit(id) else { return };
-        let by = incident.acknowledged_by.take().unwrap_or_else(|| "somebody".into());
-        let at = incident.acknowledged_at.take().unwrap_or(now);
-        incident.status = IncidentStatus::Triggered;
-        let text = format!("{by} acknowledged {} ago and it is not over; the policy starts again", ago(now, at));
-        self.say(id, TimelineKind::AckTimedOut, text, String::new());
-        self.start_policy(id);
-    }
-
-    /// Takes every step that is due, in order; or the next one early when the last one reached nobody in time.
-    fn climb(&mut self, id: IncidentId) {
-        let now = self.now;
-        let Some((case, policy)) = self.case_and_policy(id) else {
-            if let Some(incident) = self.edit(id) {
-                incident.escalation.next_at = None;
-            }
-            return;
+        self.changes.rearm.insert(id);
+        let Some(entry) = self.incidents.get(&id) else {
+            return self.breach(|| format!("{id} is due and is not known"));
         };
-        let steps = match case.incident.escalation.next_at {
-            Some(at) if at <= now => due(&policy, position(&case.incident), now),
+        let over = |at: Option<Timestamp>| at.is_some_and(|at| at <= now);
+        match &entry.incident.state {
+            IncidentState::Snoozed(snooze) => {
+                if snooze.until <= now {
+                    self.trigger(id);
+                    self.record(id, TimelineEvent::SnoozeEnded);
+                    self.start_runs(id, &StepReason::StartedAgain);
+                }
+            }
+            IncidentState::Acknowledged(ack) => {
+                if over(ack_times_out_at(&entry.incident, &self.settings)) {
+                    let event = TimelineEvent::AckTimedOut { by: ack.by.clone(), after_ms: ms_since(now, ack.at) };
+                    self.trigger(id);
+                    self.record(id, event);
+                    self.start_runs(id, &StepReason::StartedAgain);
+                }
+            }
+            IncidentState::Triggered => {
+                for (_, run) in entry.runs_due(&self.settings).into_iter().take_while(|(at, _)| *at <= now) {
+                    self.climb(id, run);
+                }
+            }
+            IncidentState::Resolved(_) => {
+                if over(entry.due(&self.settings)) {
+                    self.open_successor(id);
+                }
+            }
+        }
+    }
+
+    /// Takes every step of a run that is due, in order; or the next one early when the last one reached nobody in time.
+    fn climb(&mut self, id: IncidentId, number: u32) {
+        let now = self.now;
+        let Some(entry) = self.incidents.get(&id) else { return };
+        let Some(run) = entry.run(number) else { return };
+        let Some(policy) = self.settings.policy(&run.policy).cloned() else {
+            return self.lose_policy(id, number);
+        };
+        let late = entry.undelivered_since.get(&number).is_some_and(|at| *at + self.settings.delivery_timeout <= now);
+        let begins = matches!(run.state, RunState::AskingAcknowledger { .. });
+        let steps = match run.state {
+            RunState::Active { next_at } if next_at <= now => due(&policy, position(run), now),
             _ => Vec::new(),
         };
-        let late = case.undelivered_since.filter(|at| *at + self.settings.delivery_timeout <= now);
-        if steps.is_empty() && late.is_none() {
-            return;
+        if let Err(silent) = self.speaks_for(id, &policy.name) {
+            return self.rest(id, number, silent);
         }
-        if let Some(quiet) = self.all_muted(id) {
-            return self.pause(id, quiet);
-        }
-        if steps.is_empty() {
-            if let Some(case) = self.cases.get_mut(&id) {
-                case.undelivered_since = None;
+        let reason = StepReason::NotDelivered { within_ms: self.settings.delivery_timeout.as_millis() as u64 };
+        if begins {
+            self.begin_policy(id, number, &policy, if late { Some(reason) } else { None });
+        } else if steps.is_empty() {
+            if late {
+                if let Some(entry) = self.incidents.get_mut(&id) {
+                    entry.undelivered_since.remove(&number);
+                }
+                self.hurry(id, number, &policy, reason);
             }
-            let waited = crate::model::duration::format(self.settings.delivery_timeout);
-            self.hurry(id, &policy, &format!("no page of the step before was delivered within {waited}"));
-            return;
-        }
-        let missed = steps.len();
-        for step in steps {
-            let why = match (missed, step.at() < now) {
-                (2.., true) => format!("it was due {} ago", ago(now, step.at())),
-                _ => self.unanswered(id),
-            };
-            self.take(id, &policy, step, &why);
+        } else {
+            let missed = steps.len();
+            for step in steps {
+                let reason = match (missed, step.at() < now) {
+                    (2.., true) => StepReason::Overdue { by_ms: ms_since(now, step.at()) },
+                    _ => self.unanswered(id, number),
+                };
+                self.take(id, number, &policy, step, reason);
+            }
         }
     }
 
-    /// "nobody acknowledged for 5s", or why it begins.
-    fn unanswered(&self, id: IncidentId) -> String {
-        let Some(case) = self.cases.get(&id) else { return String::new() };
-        let (incident, place) = (&case.incident, position(&case.incident));
-        match (place.step, incident.escalation.run) {
-            (0, 0 | 1) => "the incident opened".to_owned(),
-            (0, _) => "the policy started again".to_owned(),
-            (_, 1) => format!("nobody acknowledged for {}", ago(self.now, incident.opened_at)),
-            _ => format!("nobody acknowledged for {}", ago(self.now, place.round_started_at)),
+    /// The one who had acknowledged did not answer again: the policy begins with its first step, now.
+    fn begin_policy(&mut self, id: IncidentId, number: u32, policy: &EscalationPolicy, early: Option<StepReason>) {
+        let now = self.now;
+        let Some(run) = self.run_mut(id, number) else { return };
+        let asked_at = run.round_started_at;
+        run.round_started_at = now;
+        let coming = next(policy, position(run));
+        run.state = RunState::Active { next_at: coming.at() };
+        if coming.at() <= now {
+            let reason = early.unwrap_or(StepReason::Unanswered { for_ms: ms_since(now, asked_at) });
+            self.take(id, number, policy, coming, reason);
         }
     }
 
-    pub(super) fn case_and_policy(&self, id: IncidentId) -> Option<(&Case, EscalationPolicy)> {
-        let case = self.cases.get(&id)?;
-        let policy = self.settings.policy(case.incident.escalation.policy.as_deref()?)?;
-        Some((case, policy.clone()))
+    pub(super) fn lose_policy(&mut self, id: IncidentId, number: u32) {
+        let Some(run) = self.run_mut(id, number) else { return };
+        run.state = RunState::UnknownPolicy;
+        let policy = run.policy.clone();
+        self.record(id, TimelineEvent::NotPaged(NotPaged::PolicyRemoved { policy }));
     }
 
-    /// The mutes of all firing alerts, when every one of them is muted.
-    pub(super) fn all_muted(&self, id: IncidentId) -> Option<Vec<(Fingerprint, Cause)>> {
-        let case = self.cases.get(&id)?;
-        let mut quiet = Vec::new();
-        for alert in &case.firing {
-            quiet.push((*alert, self.mute_cause(*alert)?));
+    /// Why the next step of a run comes: nobody answered, or it is the first.
+    fn unanswered(&self, id: IncidentId, number: u32) -> StepReason {
+        let Some(entry) = self.incidents.get(&id) else { return StepReason::StartedAgain };
+        let Some(run) = entry.run(number) else { return StepReason::StartedAgain };
+        let opened_at = entry.incident.opened_at;
+        match (run.step, run.run) {
+            (0, 1) => StepReason::IncidentOpened,
+            (0, _) => entry.start_reasons.get(&number).cloned().unwrap_or(StepReason::StartedAgain),
+            (_, 1) => StepReason::Unanswered { for_ms: ms_since(self.now, opened_at) },
+            _ => StepReason::Unanswered { for_ms: ms_since(self.now, run.round_started_at) },
         }
-        (!quiet.is_empty()).then_some(quiet)
-    }
-
-    fn pause(&mut self, id: IncidentId, quiet: Vec<(Fingerprint, Cause)>) {
-        let reason = quiet.first().map(|(_, cause)| cause.to_string()).unwrap_or_default();
-        if let Some(case) = self.cases.get_mut(&id) {
-            case.paused = true;
-        }
-        for (alert, cause) in quiet {
-            self.wait_for(alert, cause);
-        }
-        let text = "not paged: every firing alert is muted; the policy goes on when one is not".to_owned();
-        self.say(id, TimelineKind::NotPaged, text, reason);
     }
 
     /// Takes the next step of the round now, without waiting for its time; after the last step of the last round, the fallback.
-    /// The next round never comes early: it would only tell the same people again.
-    pub(super) fn hurry(&mut self, id: IncidentId, policy: &EscalationPolicy, why: &str) {
-        let Some(case) = self.cases.get(&id) else { return };
-        if case.incident.escalation.exhausted {
-            return;
-        }
-        let place = position(&case.incident);
-        match next(policy, place) {
-            Next::Step { position: coming, .. } if coming.round > place.round.max(1) => {
-                let text = format!("round {} has no step left; the next round starts at its time", place.round);
-                self.say(id, TimelineKind::NotPaged, text, why.to_owned());
+    /// The next round never comes early: it would only page the same people again.
+    pub(super) fn hurry(&mut self, id: IncidentId, number: u32, policy: &EscalationPolicy, reason: StepReason) {
+        let Some(run) = self.incidents.get(&id).and_then(|entry| entry.run(number)) else { return };
+        match run.state {
+            RunState::AskingAcknowledger { .. } => self.begin_policy(id, number, policy, Some(reason)),
+            RunState::Active { .. } => {
+                let place = position(run);
+                match next(policy, place) {
+                    Next::Step { position: coming, .. } if coming.round > place.round.max(1) => {
+                        let why = NotPaged::RoundOver { round: place.round, reason };
+                        self.record(id, TimelineEvent::NotPaged(why));
+                    }
+                    coming => self.take(id, number, policy, coming, reason),
+                }
             }
-            coming => self.take(id, policy, coming, why),
+            RunState::Resting | RunState::Exhausted | RunState::Stopped | RunState::UnknownPolicy => {}
         }
     }
 
-    /// Takes one step: its contacts are paged or held back. A step that has nobody to tell hands on to the next.
-    pub(super) fn take(&mut self, id: IncidentId, policy: &EscalationPolicy, coming: Next, why: &str) {
-        let Some(case) = self.cases.get(&id).filter(|case| case.wants_an_answer()) else { return };
-        let run = case.incident.escalation.run;
-        let assigned = case.incident.escalation.assigned_to.clone();
-        let (targets, head, slot) = match coming {
+    /// Takes one step: its contacts are paged or held back. A step that has nobody to page hands on to the next.
+    pub(super) fn take(
+        &mut self,
+        id: IncidentId,
+        number: u32,
+        policy: &EscalationPolicy,
+        coming: Next,
+        reason: StepReason,
+    ) {
+        let Some(entry) = self.incidents.get_mut(&id).filter(|entry| entry.incident.is_triggered()) else { return };
+        entry.undelivered_since.remove(&number);
+        let assigned = entry.incident.escalation.assigned_to.clone();
+        let targets = match coming {
             Next::Step { position: taken, .. } => {
-                let targets = policy.steps.get(taken.step as usize - 1).map(|s| s.notify.clone()).unwrap_or_default();
-                let targets = assigned.map_or(targets, |target| vec![target]);
-                let head = format!("round {} step {} of policy {}", taken.round, taken.step, policy.name);
-                (targets, head, step_slot(run, taken))
+                let own = policy.steps.get(taken.step as usize - 1).map(|s| s.notify.clone()).unwrap_or_default();
+                assigned.map_or(own, |target| vec![target])
             }
-            Next::Fallback { .. } => {
-                let slot = fallback_slot(run);
-                (policy.fallback.clone(), format!("fallback of policy {}", policy.name), slot)
-            }
+            Next::Fallback { .. } => policy.fallback.clone(),
         };
-        if let Some(case) = self.cases.get_mut(&id) {
-            case.undelivered_since = None;
-        }
-        if let Some(incident) = self.edit(id) {
-            let escalation = &mut incident.escalation;
-            match coming {
-                Next::Step { position: taken, .. } => {
-                    (escalation.round, escalation.step) = (taken.round, taken.step);
-                    escalation.round_started_at = Some(taken.round_started_at);
-                    escalation.reached = false;
-                    escalation.next_at = Some(next(policy, taken).at());
-                }
-                Next::Fallback { .. } => {
-                    escalation.exhausted = true;
-                    escalation.next_at = None;
-                }
+        let Some(run) = self.run_mut(id, number) else { return };
+        match coming {
+            Next::Step { position: taken, .. } => {
+                (run.round, run.step, run.round_started_at) = (taken.round, taken.step, taken.round_started_at);
+                run.reached = false;
+                run.state = RunState::Active { next_at: next(policy, taken).at() };
             }
+            Next::Fallback { .. } => run.state = RunState::Exhausted,
         }
-        let reason = format!("{head}: {why}");
+        let stage = stage_of(run);
         if !matches!(coming, Next::Step { position: Position { step: 1, round: 1, .. }, .. }) {
-            self.say(id, TimelineKind::Escalated, head.clone(), why.to_owned());
+            self.record(id, TimelineEvent::Escalated { stage: stage.clone(), reason: reason.clone() });
         }
         let (contacts, unreachable) = self.contacts(&targets, self.now);
-        for text in unreachable {
-            self.say(id, TimelineKind::NotPaged, text, reason.clone());
+        for target in unreachable {
+            let why = NotPaged::Unreachable { target, stage: stage.clone(), reason: reason.clone() };
+            self.record(id, TimelineEvent::NotPaged(why));
         }
-        let told_nobody = contacts.is_empty();
+        let paged_nobody = contacts.is_empty();
         for contact in contacts {
-            self.page_or_hold(id, &contact, &slot, &reason);
+            self.page_or_hold(id, number, &contact, &reason);
         }
         if matches!(coming, Next::Fallback { .. }) {
-            let text = "the policy is exhausted: nothing more happens by itself".to_owned();
-            self.say(id, TimelineKind::Exhausted, text, "nobody acknowledged in any round".to_owned());
-        } else if told_nobody {
-            self.hurry(id, policy, "the step before has nobody to tell");
+            self.record(id, TimelineEvent::Exhausted { policy: policy.name.clone() });
+        } else if paged_nobody {
+            self.hurry(id, number, policy, StepReason::NobodyInStepBefore);
         }
     }
 
-    /// The receivers behind the targets at a moment, each once, and a sentence for each target that has none.
-    pub(super) fn contacts(&self, targets: &[EscalationTarget], at: Timestamp) -> (Vec<Contact>, Vec<String>) {
-        let (mut contacts, mut unreachable): (Vec<Contact>, Vec<String>) = (Vec::new(), Vec::new());
+    /// The receivers behind the targets at a moment, each once, and the targets that have none.
+    pub(super) fn contacts(
+        &self,
+        targets: &[EscalationTarget],
+        at: Timestamp,
+    ) -> (Vec<Contact>, Vec<EscalationTarget>) {
+        let (mut contacts, mut unreachable): (Vec<Contact>, Vec<EscalationTarget>) = (Vec::new(), Vec::new());
         for target in targets {
-            let mut found: Vec<Contact> = Vec::new();
-            match target {
+            let found: Vec<Contact> = match target {
                 EscalationTarget::Receiver(name) => {
-                    found.push(Contact { receiver: name.clone(), as_whom: String::new() });
+                    let known = self.settings.receiver(name).is_some_and(|r| !r.integrations.is_empty());
+                    let contact = Contact { receiver: name.clone(), as_whom: String::new() };
+                    known.then_some(contact).into_iter().collect()
                 }
-                EscalationTarget::User(name) => found.extend(self.user_contacts(name, name.to_string())),
+                EscalationTarget::User(name) => self.user_contacts(name, name.to_string()),
                 EscalationTarget::Schedule(name) => {
-                    let person = self.settings.schedule(name).and_then(|s| on_call(s, at));
-                    if let Some(person) = person {
-                        let as_whom = format!("{} (on call in {name})", person.user);
-                        found.extend(self.user_contacts(&person.user, as_whom));
-                    }
+                    let person = self.settings.schedule(name).and_then(|schedule| on_call(schedule, at));
+                    person.map_or(Vec::new(), |person| {
+                        self.user_contacts(&person.user, format!("{} (on call in {name})", person.user))
+                    })
                 }
-            }
-            found.retain(|c| self.settings.receiver(&c.receiver).is_some_and(|r| !r.integrations.is_empty()));
+            };
             if found.is_empty() {
-                unreachable.push(format!("not paged: {} leads to no receiver", target_name(target)));
+                unreachable.push(target.clone());
             }
             for contact in found {
                 if !contacts.iter().any(|c| c.receiver == contact.receiver) {
@@ -262,79 +258,88 @@ impl Engine {
         (contacts, unreachable)
     }
 
-    fn user_contacts(&self, user: &str, as_whom: String) -> Vec<Contact> {
-        let receivers = self.settings.user(user).map(|u| u.receivers.clone()).unwrap_or_default();
-        receivers.into_iter().map(|receiver| Contact { receiver, as_whom: as_whom.clone() }).collect()
-    }
-
-    fn page_or_hold(&mut self, id: IncidentId, contact: &Contact, slot: &str, reason: &str) {
-        let now = self.now;
-        let critical = self.cases.get(&id).is_some_and(|case| case.incident.severity == Severity::Critical);
-        let window = limits::PAGE_WINDOW;
-        let free = self
-            .settings
-            .max_pages_per_minute
-            .is_none_or(|limit| self.throttle.take(&contact.receiver, limit, window, critical, now));
-        if free {
-            self.page(id, contact, slot, reason);
+    pub(super) fn page_or_hold(&mut self, id: IncidentId, number: u32, contact: &Contact, reason: &StepReason) {
+        if self.is_paged_now(id, number, contact) {
             return;
         }
-        self.hold(id, &contact.receiver);
-        let limit = self.settings.max_pages_per_minute.unwrap_or_default();
-        let text = format!("page to {} held back", contact.receiver);
-        self.say(
-            id,
-            TimelineKind::NotPaged,
-            text,
-            format!("{limit} pages a minute to one contact are the limit; {reason}"),
-        );
+        let Some(entry) = self.incidents.get(&id) else { return };
+        let Some(run) = entry.run(number) else { return };
+        let (critical, stage) = (entry.incident.severity == Severity::Critical, stage_of(run));
+        let limit = self.settings.max_pages_per_minute;
+        if self.page_limit.take(&contact.receiver, limit, critical, self.now) {
+            self.page(id, number, contact, reason);
+            return;
+        }
+        self.hold(id, number, &contact.receiver);
+        let receiver = contact.receiver.clone();
+        let why = NotPaged::HeldBack { receiver, limit: limit.unwrap_or_default(), stage, reason: reason.clone() };
+        self.record(id, TimelineEvent::NotPaged(why));
+    }
+
+    /// Another policy of the incident has paged the contact at this moment: that page is this step's too.
+    fn is_paged_now(&mut self, id: IncidentId, number: u32, contact: &Contact) -> bool {
+        let now = self.now;
+        let Some(entry) = self.incidents.get_mut(&id) else { return false };
+        let Some(run) = entry.run(number) else { return false };
+        let (policy, stage) = (run.policy.clone(), stage_of(run));
+        let Some((other, keys)) = entry.paged_at_once.receivers.get(&contact.receiver) else { return false };
+        if entry.paged_at_once.at != now || *other == policy {
+            return false;
+        }
+        for key in keys {
+            if let Some(runs) = entry.pages.get_mut(key) {
+                runs.insert(number);
+                entry.undelivered_since.entry(number).or_insert(now);
+            }
+        }
+        let why = NotPaged::SameMoment { receiver: contact.receiver.clone(), stage };
+        self.record(id, TimelineEvent::NotPaged(why));
+        true
     }
 
     /// Writes one page per integration of the contact's receiver.
-    pub(super) fn page(&mut self, id: IncidentId, contact: &Contact, slot: &str, reason: &str) {
+    pub(super) fn page(&mut self, id: IncidentId, number: u32, contact: &Contact, reason: &StepReason) {
         let settings = self.settings.clone();
-        let Some(receiver) = settings.receiver(&contact.receiver) else { return };
         self.unhold(id, &contact.receiver);
-        let held_back = self.held.get(&contact.receiver).map_or(0, |held| held.len() as u32);
+        let Some(receiver) = settings.receiver(&contact.receiver) else { return };
+        let held_back = self.page_limit.held_count(&contact.receiver);
         let now = self.now;
         let Some(incident) = self.edit(id) else { return };
         incident.paged.insert(contact.receiver.clone());
-        let (round, step) = (incident.escalation.round, incident.escalation.step);
-        self.cancel_pages_to(id, &contact.receiver, "a newer page goes to the same contact");
-        let kind = NotificationKind::Page { incident: id, round, step };
-        for key in self.write_incident_messages(id, receiver, &Words { kind, slot, reason, held_back }, |_| true) {
-            if let Some(case) = self.cases.get_mut(&id) {
-                case.pages.insert(key);
+        let Some(run) = incident.escalation.runs.iter().find(|run| run.run == number).cloned() else { return };
+        self.cancel_pages_to(id, &contact.receiver, TakenBack::NewerPage);
+        let stage = stage_of(&run);
+        let draft = MessageDraft {
+            kind: NotificationKind::Page { incident: id, run: number, round: run.round, step: run.step },
+            slot: slot_of(&run),
+            reason: words::page_reason(&stage, reason),
+            place: (run.round, run.step),
+            held_back,
+        };
+        let keys = self.write_incident_messages(id, receiver, &draft, |_| true);
+        if let Some(entry) = self.incidents.get_mut(&id) {
+            for key in &keys {
+                entry.pages.entry(key.clone()).or_default().insert(number);
                 // After the fallback there is nobody left to turn to.
-                if !case.incident.escalation.exhausted {
-                    case.undelivered_since.get_or_insert(now);
+                if run.state != RunState::Exhausted {
+                    entry.undelivered_since.entry(number).or_insert(now);
                 }
             }
+            if entry.paged_at_once.at != now {
+                entry.paged_at_once.at = now;
+                entry.paged_at_once.receivers.clear();
+            }
+            entry.paged_at_once.receivers.insert(contact.receiver.clone(), (run.policy.clone(), keys));
         }
-        let whom = if contact.as_whom.is_empty() { String::new() } else { format!("{} by ", contact.as_whom) };
-        let mut text = format!("paged {whom}{} (round {round}, step {step})", contact.receiver);
-        if held_back > 0 {
-            let _ = write!(text, "; {held_back} more pages to it are held back");
-        }
-        self.say(id, TimelineKind::Paged, text, reason.to_owned());
+        self.record(
+            id,
+            TimelineEvent::Paged {
+                receiver: contact.receiver.clone(),
+                contact: contact.as_whom.clone(),
+                stage,
+                reason: reason.clone(),
+                held_back,
+            },
+        );
     }
-}
-
-/// The part of a key that names run, round and step.
-fn step_slot(run: u32, taken: Position) -> String {
-    if run > 1 {
-        format!("run{run}/r{}/s{}", taken.round, taken.step)
-    } else {
-        format!("r{}/s{}", taken.round, taken.step)
-    }
-}
-
-/// The slot of the step an incident stands at, for a page that was held back.
-pub(super) fn slot_of(incident: &Incident) -> String {
-    let run = incident.escalation.run;
-    if incident.escalation.exhausted { fallback_slot(run) } else { step_slot(run, position(incident)) }
-}
-
-fn fallback_slot(run: u32) -> String {
-    if run > 1 { format!("run{run}/fallback") } else { "fallback".to_owned() }
 }

@@ -32,6 +32,8 @@ pub struct Settings {
     pub max_pages_per_minute: Option<u32>,
     /// How long a step may stay undelivered before the next one is taken.
     pub delivery_timeout: Duration,
+    /// Alerts that still fire this long after a person resolved their incident open a new one; zero: never.
+    pub resolve_hold: Duration,
 }
 
 impl Settings {
@@ -49,6 +51,7 @@ impl Settings {
             external_url: Arc::from("http://127.0.0.1:9095"),
             max_pages_per_minute: Some(limits::PAGES_PER_MINUTE),
             delivery_timeout: limits::DELIVERY_TIMEOUT,
+            resolve_hold: limits::RESOLVE_HOLD,
         }
     }
 

@@ -3,23 +3,27 @@
 //! Never: tells an end to somebody who heard of no beginning.
 //! Start at [`Engine::write_incident_messages`] and [`Engine::resolve`].
 
-use super::case::Case;
-use super::core::{Engine, Pending};
+use super::core::Engine;
+use super::entry::IncidentEntry;
 use super::message::{Digest, incident_part, key_part};
 use crate::alerts::group::message_order;
+use crate::incidents::lifecycle::{Change, change};
+use crate::model::timeline::{NotPaged, TakenBack};
 use crate::model::{
-    AlertRecord, IncidentId, IncidentStatus, Labels, Notification, NotificationKey, NotificationKind,
-    NotificationState, ReceiverSpec, TimelineKind, Write,
+    AlertRecord, Destination, IncidentId, Labels, Notification, NotificationKey, NotificationKind, NotificationState,
+    ReceiverSpec, Resolution, ResolvedBy, TimelineEvent, Write,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What a message is about: the same for all integrations of a receiver.
-pub(super) struct Words<'a> {
+pub(super) struct MessageDraft {
     pub kind: NotificationKind,
     /// The part of the key between incident and receiver: `r1/s2`, `resolved`.
-    pub slot: &'a str,
-    pub reason: &'a str,
+    pub slot: String,
+    pub reason: String,
+    /// Round and step, as the message says them.
+    pub place: (u32, u32),
     pub held_back: u32,
 }
 
@@ -29,16 +33,16 @@ impl Engine {
         &mut self,
         id: IncidentId,
         receiver: &ReceiverSpec,
-        words: &Words<'_>,
+        draft: &MessageDraft,
         wants: impl Fn(usize) -> bool,
     ) -> Vec<NotificationKey> {
-        let Some(case) = self.cases.get(&id) else { return Vec::new() };
-        let incident = case.incident.clone();
-        let digest = self.digest(case);
+        let Some(entry) = self.incidents.get(&id) else { return Vec::new() };
+        let incident = entry.incident.clone();
+        let digest = self.digest(entry);
         let group_key: Arc<str> = id.to_string().into();
         let mut keys = Vec::new();
         for (index, integration) in receiver.integrations.iter().enumerate().filter(|(i, _)| wants(*i)) {
-            let part = incident_part(&incident, &self.settings.external_url, words.reason.to_owned(), words.held_back);
+            let part = incident_part(&incident, &self.settings.external_url, draft);
             let message = digest.message(
                 &receiver.name,
                 &group_key,
@@ -47,10 +51,10 @@ impl Engine {
                 integration.max_alerts,
                 Some(part),
             );
-            let key = NotificationKey(format!("{id}/{}/{}/{index}", words.slot, key_part(&receiver.name)).into());
+            let key = NotificationKey(format!("{id}/{}/{}/{index}", draft.slot, key_part(&receiver.name)).into());
             let notification = Arc::new(Notification {
                 key: key.clone(),
-                kind: words.kind.clone(),
+                kind: draft.kind.clone(),
                 receiver: receiver.name.clone(),
                 integration: index,
                 integration_kind: integration.kind.into(),
@@ -70,24 +74,24 @@ impl Engine {
 
     /// Puts a notification into the outbox.
     pub(super) fn post(&mut self, notification: Arc<Notification>) {
-        self.turn.rest.push(Write::Notification(notification.clone()));
-        self.turn.send.push(notification.clone());
-        self.outbox.insert(notification.key.clone(), Pending { notification, maybe_heard: false });
+        self.changes.rest.push(Write::Notification(notification.clone()));
+        self.changes.send.push(notification.clone());
+        self.outbox.put(notification, false);
     }
 
     /// What a message about the incident says of its alerts.
-    fn digest(&self, case: &Case) -> Digest {
+    fn digest(&self, entry: &IncidentEntry) -> Digest {
         let mut records: Vec<&Arc<AlertRecord>> =
-            case.members.keys().filter_map(|fp| self.alerts.get(fp)).map(|entry| &entry.record).collect();
+            entry.members.keys().filter_map(|fp| self.alerts.get(fp)).map(|alert| &alert.record).collect();
         records.sort_by(|a, b| message_order(&a.labels, &b.labels));
         Digest::of(records.into_iter())
     }
 
-    /// Takes a pending row back. Returns whether its destination may have heard of it.
+    /// Takes a pending row back. Returns whether its destination may have got it.
     pub(super) fn cancel(&mut self, key: &NotificationKey) -> bool {
-        let Some(pending) = self.outbox.remove(key) else { return false };
+        let Some(pending) = self.outbox.take(key) else { return false };
         let notification = pending.notification;
-        self.turn.rest.push(Write::NotificationState {
+        self.changes.rest.push(Write::NotificationState {
             key: key.clone(),
             state: NotificationState::Superseded,
             attempts: notification.attempts,
@@ -95,102 +99,119 @@ impl Engine {
             error: notification.error.clone(),
             external_ref: None,
         });
-        let before = self.turn.send.len();
+        let before = self.changes.send.len();
         if notification.created_at == self.now {
             // Decided a moment ago and not handed out yet: it never leaves.
-            self.turn.send.retain(|n| n.key != *key);
+            self.changes.send.retain(|n| n.key != *key);
         }
-        if self.turn.send.len() == before {
-            self.turn.cancel.push(key.clone());
-            self.cancelled.insert(key.clone(), (notification.clone(), self.now));
+        if self.changes.send.len() == before {
+            self.changes.cancel.push(key.clone());
+            self.outbox.remember_cancelled(notification.clone(), self.now);
         }
-        pending.maybe_heard || notification.attempts > 0
+        pending.may_be_delivered || notification.attempts > 0
     }
 
-    pub(super) fn cancel_pages(&mut self, id: IncidentId, why: &str) {
-        let pages = self.cases.get(&id).map(|case| case.pages.clone()).unwrap_or_default();
+    pub(super) fn cancel_pages(&mut self, id: IncidentId, why: TakenBack) {
+        let pages: Vec<NotificationKey> =
+            self.incidents.get(&id).map(|entry| entry.pages.keys().cloned().collect()).unwrap_or_default();
         self.cancel_these(id, pages, why);
     }
 
-    pub(super) fn cancel_pages_to(&mut self, id: IncidentId, receiver: &Arc<str>, why: &str) {
-        let Some(case) = self.cases.get(&id) else { return };
-        let to = |key: &&NotificationKey| self.outbox.get(*key).is_some_and(|p| p.notification.receiver == *receiver);
-        let pages: BTreeSet<NotificationKey> = case.pages.iter().filter(to).cloned().collect();
+    pub(super) fn cancel_pages_to(&mut self, id: IncidentId, receiver: &Arc<str>, why: TakenBack) {
+        let Some(entry) = self.incidents.get(&id) else { return };
+        let to = |key: &&NotificationKey| self.outbox.get(key).is_some_and(|p| p.notification.receiver == *receiver);
+        let pages: Vec<NotificationKey> = entry.pages.keys().filter(to).cloned().collect();
         self.cancel_these(id, pages, why);
     }
 
-    fn cancel_these(&mut self, id: IncidentId, keys: BTreeSet<NotificationKey>, why: &str) {
+    fn cancel_these(&mut self, id: IncidentId, keys: Vec<NotificationKey>, why: TakenBack) {
         for key in keys {
             let place = self.outbox.get(&key).map(|p| (p.notification.receiver.clone(), p.notification.integration));
-            let maybe_heard = self.cancel(&key);
-            if let Some(case) = self.cases.get_mut(&id) {
-                case.pages.remove(&key);
+            let may_be_delivered = self.cancel(&key);
+            if let Some(entry) = self.incidents.get_mut(&id) {
+                entry.pages.remove(&key);
             }
             let Some((receiver, integration)) = place else { continue };
-            let text = format!("page to {receiver} taken back before it was delivered");
-            self.say(id, TimelineKind::NotPaged, text, why.to_owned());
-            if maybe_heard && let Some(incident) = self.edit(id) {
-                incident.escalation.heard.insert((receiver, integration));
+            let not_paged = NotPaged::TakenBack { receiver: receiver.clone(), reason: why };
+            self.record(id, TimelineEvent::NotPaged(not_paged));
+            if may_be_delivered && let Some(incident) = self.edit(id) {
+                incident.escalation.delivered_to.insert((receiver, integration));
             }
         }
     }
 
     /// Ends an incident: pages are taken back, and exactly those who heard of it hear of its end.
-    pub(super) fn resolve(&mut self, id: IncidentId, by: Option<Arc<str>>, reason: &str) {
+    pub(super) fn resolve(&mut self, id: IncidentId, resolution: Resolution, note: String) {
         let now = self.now;
-        self.cancel_pages(id, "the incident is resolved");
-        self.unhold_all(id);
-        let Some(incident) = self.edit(id) else { return };
-        incident.status = IncidentStatus::Resolved;
-        incident.resolved_at = Some(now);
-        incident.resolved_by.clone_from(&by);
-        incident.snoozed_until = None;
-        incident.escalation.next_at = None;
-        let heard = incident.escalation.heard.clone();
-        if let Some(case) = self.cases.get_mut(&id) {
-            (case.paused, case.undelivered_since) = (false, None);
-            self.index.close(&case.incident);
+        self.stop_runs(id, TakenBack::IncidentResolved);
+        let (actor, still_firing, hold_until, merged_into) = match &resolution.by {
+            ResolvedBy::Itself => (None, 0, None, None),
+            ResolvedBy::Person { by, still_firing, hold_until } => (Some(by.clone()), *still_firing, *hold_until, None),
+            ResolvedBy::Merge { by, into } => (Some(by.clone()), 0, None, Some(*into)),
+        };
+        let Some(incident) = self.edit(id) else {
+            return self.breach(|| format!("{id} is resolved and is not known"));
+        };
+        if let Err(refused) = change(incident, Change::Resolve(resolution)) {
+            return self.breach(|| format!("{id} {refused} and is resolved"));
         }
+        let (closed, delivered_to) = (incident.clone(), incident.escalation.delivered_to.clone());
+        self.index.close(&closed);
         self.closed.push_back((now, id));
-        let told = self.tell_end(id, &heard);
-        let told =
-            if told.is_empty() { "nobody has to be told".to_owned() } else { format!("told: {}", told.join(", ")) };
-        self.say_as(id, TimelineKind::Resolved, "resolved".to_owned(), format!("{reason}; {told}"), by);
+        let notified = self.tell_end(id, &delivered_to);
+        let event = TimelineEvent::Resolved { notified, still_firing, hold_until, merged_into };
+        self.record_as(id, event, actor, note);
     }
 
     /// Whoever heard on a channel that updates in place sees there what became of it; nobody else is disturbed.
-    pub(super) fn tell_change(&mut self, id: IncidentId, word: &str, reason: &str) {
+    pub(super) fn tell_acknowledged(&mut self, id: IncidentId, reason: String) {
         let settings = self.settings.clone();
-        let Some(heard) = self.cases.get(&id).map(|case| case.incident.escalation.heard.clone()) else { return };
+        let Some(entry) = self.incidents.get(&id) else { return };
+        let delivered_to = entry.incident.escalation.delivered_to.clone();
         // The line number makes the key of a second acknowledgement another one.
-        let slot = format!("{word}{}", self.last_timeline_seq);
-        let receivers: BTreeSet<&Arc<str>> = heard.iter().map(|(receiver, _)| receiver).collect();
+        let slot = format!("ack{}", self.last_timeline_seq);
+        let draft = self.update_draft(id, slot, reason);
+        let receivers: BTreeSet<&Arc<str>> = delivered_to.iter().map(|(receiver, _)| receiver).collect();
         for receiver in receivers.into_iter().filter_map(|name| settings.receiver(name)) {
-            let wants =
-                |i: usize| receiver.integrations[i].updates_in_place && heard.contains(&(receiver.name.clone(), i));
-            let kind = NotificationKind::Update { incident: id };
-            self.write_incident_messages(id, receiver, &Words { kind, slot: &slot, reason, held_back: 0 }, wants);
+            let wants = |i: usize| {
+                receiver.integrations[i].updates_in_place && delivered_to.contains(&(receiver.name.clone(), i))
+            };
+            self.write_incident_messages(id, receiver, &draft, wants);
         }
     }
 
-    /// Tells these integrations that the incident is over. Returns the receivers that are told.
-    pub(super) fn tell_end(&mut self, id: IncidentId, heard: &BTreeSet<(Arc<str>, usize)>) -> Vec<String> {
+    fn update_draft(&self, id: IncidentId, slot: String, reason: String) -> MessageDraft {
+        let nearest = self.incidents.get(&id).and_then(|entry| entry.incident.escalation.nearest());
+        let place = nearest.map_or((0, 0), |run| (run.round, run.step));
+        MessageDraft { kind: NotificationKind::Update { incident: id }, slot, reason, place, held_back: 0 }
+    }
+
+    /// Writes the end of the incident to these integrations. Returns the receivers to whom it is written.
+    pub(super) fn tell_end(&mut self, id: IncidentId, delivered_to: &BTreeSet<Destination>) -> Vec<Arc<str>> {
         let settings = self.settings.clone();
+        let Some(entry) = self.incidents.get(&id) else { return Vec::new() };
         // The end of an incident that was open before is another message than its first end.
-        let run = self.cases.get(&id).map_or(1, |case| case.incident.escalation.run);
+        let run = entry.incident.escalation.last_run;
         let slot = if run > 1 { format!("run{run}/resolved") } else { "resolved".to_owned() };
-        let mut told = Vec::new();
-        let receivers: BTreeSet<&Arc<str>> = heard.iter().map(|(receiver, _)| receiver).collect();
+        let reason = match entry.incident.still_firing() {
+            Some(n) if n > 0 => {
+                let by = entry.incident.resolved_by().map_or("somebody", |by| by);
+                let still = if n == 1 { "1 alert still fires".to_owned() } else { format!("{n} alerts still fire") };
+                format!("{by} resolved the incident; {still}")
+            }
+            _ => "the incident is over".to_owned(),
+        };
+        let draft = self.update_draft(id, slot, reason);
+        let mut notified = Vec::new();
+        let receivers: BTreeSet<&Arc<str>> = delivered_to.iter().map(|(receiver, _)| receiver).collect();
         for name in receivers {
             let Some(receiver) = settings.receiver(name) else { continue };
-            let wants = |i: usize| receiver.integrations[i].send_resolved_pages && heard.contains(&(name.clone(), i));
-            let kind = NotificationKind::Update { incident: id };
-            let words = Words { kind, slot: &slot, reason: "the incident is over", held_back: 0 };
-            let keys = self.write_incident_messages(id, receiver, &words, wants);
-            if !keys.is_empty() {
-                told.push(name.to_string());
+            let wants =
+                |i: usize| receiver.integrations[i].send_resolved_pages && delivered_to.contains(&(name.clone(), i));
+            if !self.write_incident_messages(id, receiver, &draft, wants).is_empty() {
+                notified.push(name.clone());
             }
         }
-        told
+        notified
     }
 }

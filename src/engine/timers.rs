@@ -14,7 +14,7 @@ pub(super) enum Timer {
     Silences,
     /// Alerts muted by a time interval are looked at again.
     Intervals,
-    /// Escalation step, acknowledgement time-out, end of a snooze, delivery time-out: whichever is first.
+    /// Escalation step, acknowledgement time-out, end of a snooze, of a hold, delivery time-out: whichever is first.
     Incident(IncidentId),
     /// A receiver may be paged again.
     Held(Arc<str>),
@@ -50,6 +50,12 @@ impl Timers {
 
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.queue.first().map(|(at, _)| *at)
+    }
+
+    /// Forgets every moment; whoever set one sets it anew.
+    pub(super) fn clear(&mut self) {
+        self.queue.clear();
+        self.at.clear();
     }
 
     /// Takes out everything due by `now`.

@@ -1,68 +1,46 @@
 //! Firing alerts that are muted: who they are, and what has to go for them to be looked at again.
-//! In: an alert and the cause of its quiet. Out: the alerts a lifted cause sets free.
+//! In: an alert and its mute. Out: the alerts that are free when a mute ends.
 //! Never: decides whether an alert is muted.
 //! Start at [`Waiting::wait`].
 
-use crate::model::Fingerprint;
+use crate::model::{Fingerprint, MuteReason};
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::sync::Arc;
-
-/// Why an alert is quiet; the first cause found stands for all.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Cause {
-    Silence(Arc<str>),
-    /// The alert that inhibits it.
-    Alert(Fingerprint),
-    /// The time interval that mutes its route now.
-    Interval(Arc<str>),
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Silence(id) => write!(f, "silenced by {id}"),
-            Self::Alert(source) => write!(f, "inhibited by alert {source}"),
-            Self::Interval(name) => write!(f, "muted by time interval {name}"),
-        }
-    }
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    by_alert: BTreeMap<Fingerprint, Cause>,
-    by_cause: BTreeMap<Cause, BTreeSet<Fingerprint>>,
+    by_alert: BTreeMap<Fingerprint, MuteReason>,
+    by_mute: BTreeMap<MuteReason, BTreeSet<Fingerprint>>,
 }
 
 impl Waiting {
-    pub(super) fn wait(&mut self, alert: Fingerprint, cause: Cause) {
+    pub(super) fn wait(&mut self, alert: Fingerprint, mute: MuteReason) {
         self.forget(alert);
-        self.by_cause.entry(cause.clone()).or_default().insert(alert);
-        self.by_alert.insert(alert, cause);
+        self.by_mute.entry(mute.clone()).or_default().insert(alert);
+        self.by_alert.insert(alert, mute);
     }
 
     pub(super) fn forget(&mut self, alert: Fingerprint) {
-        let Some(cause) = self.by_alert.remove(&alert) else { return };
-        if let Some(alerts) = self.by_cause.get_mut(&cause) {
+        let Some(mute) = self.by_alert.remove(&alert) else { return };
+        if let Some(alerts) = self.by_mute.get_mut(&mute) {
             alerts.remove(&alert);
             if alerts.is_empty() {
-                self.by_cause.remove(&cause);
+                self.by_mute.remove(&mute);
             }
         }
     }
 
-    /// The cause is gone: these alerts must be looked at again.
-    pub(super) fn lift(&mut self, cause: &Cause) -> BTreeSet<Fingerprint> {
-        let alerts = self.by_cause.remove(cause).unwrap_or_default();
+    /// The mute has ended: these alerts must be looked at again.
+    pub(super) fn lift(&mut self, mute: &MuteReason) -> BTreeSet<Fingerprint> {
+        let alerts = self.by_mute.remove(mute).unwrap_or_default();
         for alert in &alerts {
             self.by_alert.remove(alert);
         }
         alerts
     }
 
-    /// Every cause of a kind, to be lifted together.
-    pub(super) fn causes(&self, keep: impl Fn(&Cause) -> bool) -> Vec<Cause> {
-        self.by_cause.keys().filter(|c| keep(c)).cloned().collect()
+    /// Every mute of a kind, to be lifted together.
+    pub(super) fn mutes(&self, keep: impl Fn(&MuteReason) -> bool) -> Vec<MuteReason> {
+        self.by_mute.keys().filter(|c| keep(c)).cloned().collect()
     }
 
     pub(super) fn holds(&self, alert: Fingerprint) -> bool {

@@ -53,6 +53,13 @@ impl Throttle {
         sent.insert(place, at);
     }
 
+    /// The wall clock was set: windows go on from where they were.
+    pub fn shift(&mut self, by_ms: i64) {
+        for at in self.sent.values_mut().flatten() {
+            *at = at.shifted(by_ms);
+        }
+    }
+
     /// Lets go of windows that are over.
     pub fn sweep(&mut self, window: Duration, now: Timestamp) {
         self.sent.retain(|_, sent| sent.back().is_some_and(|at| *at + window > now));

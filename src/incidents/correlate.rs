@@ -4,9 +4,9 @@
 //! Start at [`Index::place`].
 
 use super::correlation::CorrelationConfig;
-use crate::model::duration;
+use super::words::ms_since;
 use crate::model::matcher::all_match;
-use crate::model::{Incident, IncidentId, Labels, Timestamp};
+use crate::model::{Evidence, Incident, IncidentId, Labels, RunnerUp, RunnerUpReason, Timestamp};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -35,12 +35,12 @@ impl Domain {
         Self { cluster: incident.cluster.clone(), environment: incident.environment.clone() }
     }
 
-    fn difference(&self, other: &Self) -> String {
-        let word = |v: &Option<Arc<str>>| v.as_deref().unwrap_or("none").to_owned();
+    /// What keeps `other` apart from this one.
+    fn difference(&self, other: &Self) -> RunnerUpReason {
         if self.cluster == other.cluster {
-            format!("environment {} differs from {}", word(&other.environment), word(&self.environment))
+            RunnerUpReason::Environment { theirs: other.environment.clone(), ours: self.environment.clone() }
         } else {
-            format!("cluster {} differs from {}", word(&other.cluster), word(&self.cluster))
+            RunnerUpReason::Cluster { theirs: other.cluster.clone(), ours: self.cluster.clone() }
         }
     }
 }
@@ -53,9 +53,7 @@ pub struct Placing {
     pub rule: Arc<str>,
     pub key: Arc<str>,
     pub domain: Domain,
-    pub reason: String,
-    /// The next best place and why it lost; empty when there was none.
-    pub runner_up: String,
+    pub evidence: Evidence,
 }
 
 type RuleKey = (Arc<str>, Arc<str>);
@@ -67,25 +65,23 @@ pub struct Index {
 }
 
 /// The rule that decides for one alert.
-struct Deciding<'a> {
+struct Deciding {
     rule: Arc<str>,
     key: Arc<str>,
     gap: Duration,
     age_max: Option<Duration>,
-    by: Vec<&'a str>,
 }
 
-fn deciding<'a>(config: &'a CorrelationConfig, labels: &Labels) -> Deciding<'a> {
+fn deciding(config: &CorrelationConfig, labels: &Labels) -> Deciding {
     for rule in &config.rules {
         if all_match(&rule.matchers, labels) {
             let by: Vec<&str> = rule.by.iter().map(|b| &**b).collect();
             let key = key_of(&by, labels);
-            return Deciding { rule: rule.name.clone(), key, gap: rule.window, age_max: None, by };
+            return Deciding { rule: rule.name.clone(), key, gap: rule.window, age_max: None };
         }
     }
-    let by = vec![NAMESPACE];
-    let key = key_of(&by, labels);
-    Deciding { rule: DEFAULT_RULE.into(), key, gap: config.gap, age_max: Some(config.age_max), by }
+    let key = key_of(&[NAMESPACE], labels);
+    Deciding { rule: DEFAULT_RULE.into(), key, gap: config.gap, age_max: Some(config.age_max) }
 }
 
 /// `name="value"` of each label in the rule's order; quoting keeps two label sets apart.
@@ -139,65 +135,63 @@ impl Index {
         let rule = deciding(config, labels);
         let domain = Domain::of(config, labels);
         let domains = self.by_key.get(&(rule.rule.clone(), rule.key.clone()));
-        let mut chosen: Option<(&Incident, String)> = None;
-        let mut runner_up = String::new();
+        let mut chosen: Option<(&Incident, u64)> = None;
+        let mut runner_up: Option<RunnerUp> = None;
         // The newest are the ones still within their window, so they are looked at first; the oldest that fits wins.
         for id in domains.and_then(|d| d.get(&domain)).into_iter().flatten().rev().take(CANDIDATES_MAX) {
             let Some(incident) = look(*id) else { continue };
             match fits(incident, &rule, now, alerts_max) {
-                Ok(evidence) => {
-                    let lost = chosen.replace((incident, evidence));
-                    if let Some((younger, _)) = lost {
-                        runner_up = format!("{} fits as well, but {} is older", younger.id, incident.id);
+                Ok(gap_ms) => {
+                    if let Some((younger, _)) = chosen.replace((incident, gap_ms)) {
+                        let lost = RunnerUpReason::Younger { than: incident.id };
+                        runner_up = Some(RunnerUp { incident: younger.id, lost });
                     }
                 }
-                Err(why) if runner_up.is_empty() => runner_up = format!("{}: {why}", incident.id),
-                Err(_) => {}
+                Err(lost) => runner_up = runner_up.or(Some(RunnerUp { incident: incident.id, lost })),
             }
         }
-        if runner_up.is_empty() {
-            runner_up = domains.map(|d| across(d, &domain)).unwrap_or_default();
-        }
-        let by = if rule.by.is_empty() { "no labels".to_owned() } else { rule.key.to_string() };
-        let (incident, reason) = match chosen {
-            Some((incident, evidence)) => (
-                Some(incident.id),
-                format!("rule {}: same {by} and same cluster and environment; {evidence}", rule.rule),
-            ),
-            None => (None, format!("rule {}: no open incident with {by} to join", rule.rule)),
+        let runner_up = runner_up.or_else(|| across(domains?, &domain));
+        let (name, key) = (rule.rule.clone(), rule.key.clone());
+        let evidence = match chosen {
+            Some((_, gap_ms)) => {
+                Evidence::Joined { rule: name, key, gap_ms, window_ms: rule.gap.as_millis() as u64, runner_up }
+            }
+            None => Evidence::Opened { rule: name, key, runner_up },
         };
-        Placing { incident, rule: rule.rule, key: rule.key, domain, reason, runner_up }
+        let incident = chosen.map(|(incident, _)| incident.id);
+        Placing { incident, rule: rule.rule, key: rule.key, domain, evidence }
     }
 }
 
-fn fits(incident: &Incident, rule: &Deciding<'_>, now: Timestamp, alerts_max: usize) -> Result<String, String> {
-    let gap = now.since(incident.last_attached_at);
-    let age = now.since(incident.opened_at);
+/// How long ago its last alert came when it may be joined, else what forbids it.
+fn fits(incident: &Incident, rule: &Deciding, now: Timestamp, alerts_max: usize) -> Result<u64, RunnerUpReason> {
+    let gap_ms = ms_since(now, incident.last_attached_at);
+    let age_ms = ms_since(now, incident.opened_at);
+    let window_ms = rule.gap.as_millis() as u64;
     if incident.alert_count as usize >= alerts_max {
-        return Err(format!("holds {alerts_max} alerts already"));
+        return Err(RunnerUpReason::Full { alerts_max: alerts_max as u64 });
     }
-    if gap > rule.gap {
-        return Err(format!("last alert {} ago, window is {}", duration::format(gap), duration::format(rule.gap)));
+    if gap_ms > window_ms {
+        return Err(RunnerUpReason::Gap { gap_ms, window_ms });
     }
-    match rule.age_max {
-        Some(max) if age > max => {
-            Err(format!("opened {} ago, limit is {}", duration::format(age), duration::format(max)))
-        }
-        _ => Ok(format!("last alert {} ago, window is {}", duration::format(gap), duration::format(rule.gap))),
+    match rule.age_max.map(|max| max.as_millis() as u64) {
+        Some(age_max_ms) if age_ms > age_max_ms => Err(RunnerUpReason::Age { age_ms, age_max_ms }),
+        _ => Ok(gap_ms),
     }
 }
 
 /// An incident that agrees in everything but its domain: worth saying why it was not joined.
-fn across(domains: &BTreeMap<Domain, Vec<IncidentId>>, own: &Domain) -> String {
-    let other = domains.iter().find(|(d, ids)| *d != own && !ids.is_empty());
-    other.map(|(d, ids)| format!("{}: {}", ids[ids.len() - 1], own.difference(d))).unwrap_or_default()
+fn across(domains: &BTreeMap<Domain, Vec<IncidentId>>, own: &Domain) -> Option<RunnerUp> {
+    let (theirs, ids) = domains.iter().find(|(d, ids)| *d != own && !ids.is_empty())?;
+    Some(RunnerUp { incident: *ids.last()?, lost: own.difference(theirs) })
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::CorrelationRule;
     use super::*;
-    use crate::model::{Escalation, IncidentStatus, Matcher, Severity};
+    use super::super::words;
+    use crate::model::{Escalation, IncidentState, Matcher, Severity};
     use std::collections::BTreeSet;
 
     fn config() -> CorrelationConfig {
@@ -217,18 +211,13 @@ mod tests {
         Incident {
             id: IncidentId(id),
             title: String::new(),
-            status: IncidentStatus::Triggered,
+            state: IncidentState::Triggered,
             severity: Severity::Medium,
             labels,
             cluster: placing.domain.cluster,
             environment: placing.domain.environment,
             opened_at: secs(opened),
             last_attached_at: secs(attached),
-            acknowledged_at: None,
-            acknowledged_by: None,
-            resolved_at: None,
-            resolved_by: None,
-            snoozed_until: None,
             correlation_rule: Some(placing.rule),
             correlation_key: Some(placing.key),
             alert_count: alerts,
@@ -236,7 +225,7 @@ mod tests {
             doors: BTreeSet::new(),
             escalation: Escalation::default(),
             paged: BTreeSet::new(),
-            merged_into: None,
+            predecessor: None,
         }
     }
 
@@ -252,8 +241,9 @@ mod tests {
         }
         let got = index.place(&config(), &labels_of(alert), secs(1000), 10, |id| open.iter().find(|i| i.id == id));
         assert_eq!(got.incident, expect.map(IncidentId), "{alert}: {got:?}");
-        assert!(got.reason.contains(reason), "{alert}: {:?} lacks {reason:?}", got.reason);
-        assert!(got.runner_up.contains(runner_up), "{alert}: {:?} lacks {runner_up:?}", got.runner_up);
+        let (why, second) = (words::evidence_text(&got.evidence), words::runner_up(&got.evidence));
+        assert!(why.contains(reason), "{alert}: {why:?} lacks {reason:?}");
+        assert!(second.contains(runner_up), "{alert}: {second:?} lacks {runner_up:?}");
         for i in open {
             index.close(i);
         }

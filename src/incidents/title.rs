@@ -1,14 +1,14 @@
-//! What an incident is called: the first alert's name and place, and how many more there are.
-//! In: labels of the alert that opened it. Out: a short line that stays the same but for the count.
+//! What an incident is called: the first alert's name and place.
+//! In: labels of the alert that opened it. Out: a short line that stays the same.
 //! Never: longer than the limit it is given.
-//! Start at [`title`].
+//! Start at [`base`].
 
 use crate::model::Labels;
 
 /// The labels that say where, the most telling first.
 const PLACES: [&str; 9] = ["instance", "node", "host", "hostname", "pod", "service", "deployment", "job", "namespace"];
 
-/// `InstanceDown node-1:9100`: the part of the title that never changes.
+/// `InstanceDown node-1:9100`.
 pub fn base(labels: &Labels, bytes_max: usize) -> String {
     let place = PLACES.iter().find_map(|name| labels.get(name));
     let text = match (labels.alert_name(), place) {
@@ -18,22 +18,6 @@ pub fn base(labels: &Labels, bytes_max: usize) -> String {
         (name, None) => name.to_owned(),
     };
     cut(text, bytes_max)
-}
-
-/// The base with `(+3)` for three more alerts.
-pub fn title(base: &str, alert_count: u32) -> String {
-    match alert_count {
-        0 | 1 => base.to_owned(),
-        n => format!("{base} (+{})", n - 1),
-    }
-}
-
-/// The base of a title that [`title`] made.
-pub fn base_of(title: &str) -> &str {
-    match title.rsplit_once(" (+") {
-        Some((base, count)) if count.strip_suffix(')').is_some_and(|n| n.parse::<u32>().is_ok()) => base,
-        _ => title,
-    }
 }
 
 /// `text`, shortened to `bytes_max` bytes with an ellipsis when it is longer.
@@ -55,16 +39,13 @@ mod tests {
 
     #[test]
     fn titles_are_short_and_stable() {
-        let check = |labels: &[(&str, &str)], count, expect: &str| {
-            let base = base(&Labels::from_pairs(labels.iter().copied()), 30);
-            let title = title(&base, count);
-            assert_eq!(title, expect);
-            assert_eq!(base_of(&title), base);
+        let check = |labels: &[(&str, &str)], expect: &str| {
+            assert_eq!(base(&Labels::from_pairs(labels.iter().copied()), 30), expect);
         };
-        check(&[("alertname", "InstanceDown"), ("instance", "n1:9100"), ("job", "node")], 1, "InstanceDown n1:9100");
-        check(&[("alertname", "InstanceDown"), ("job", "node")], 4, "InstanceDown node (+3)");
-        check(&[("alertname", "A")], 2, "A (+1)");
-        check(&[("x", "1")], 1, "{x=\"1\"}");
-        check(&[("alertname", "äääääääääääääääääääääää")], 2, "äääääääääääää… (+1)");
+        check(&[("alertname", "InstanceDown"), ("instance", "n1:9100"), ("job", "node")], "InstanceDown n1:9100");
+        check(&[("alertname", "InstanceDown"), ("job", "node")], "InstanceDown node");
+        check(&[("alertname", "A")], "A");
+        check(&[("x", "1")], "{x=\"1\"}");
+        check(&[("alertname", "äääääääääääääääääääääää")], "äääääääääääää…");
     }
 }

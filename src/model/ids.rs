@@ -86,6 +86,27 @@ impl fmt::Display for NotificationKey {
     }
 }
 
+/// Ids in the data of timeline events are the texts that people see.
+macro_rules! as_text {
+    ($name:ty) => {
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <std::borrow::Cow<'de, str>>::deserialize(deserializer)?;
+                Self::parse(&text).ok_or_else(|| serde::de::Error::custom(format!("{text:?} cannot be read")))
+            }
+        }
+    };
+}
+
+as_text!(Fingerprint);
+as_text!(IncidentId);
+
 #[cfg(test)]
 mod tests {
     use super::*;

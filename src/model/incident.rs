@@ -3,13 +3,18 @@
 //! Never: moves by itself; `engine::apply` is the only writer.
 //! Start at [`Incident`].
 
+use super::alert::Door;
+use super::escalation::Escalation;
+use super::evidence::Evidence;
 use super::ids::{Fingerprint, IncidentId};
 use super::labels::Labels;
 use super::time::Timestamp;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
+/// The state in one word, as the API and the store's column say it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum IncidentStatus {
     Triggered,
@@ -34,7 +39,8 @@ impl IncidentStatus {
 }
 
 /// From the label `severity`, highest first when sorted descending. Unknown words are [`Severity::Medium`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Severity {
     Info,
     Low,
@@ -84,46 +90,69 @@ impl fmt::Display for Severity {
     }
 }
 
-/// Where an incident stands in its policy. Steps and rounds count from 1; 0 means "none taken yet".
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Escalation {
-    /// Name of the policy; `None`: nobody is to be paged.
-    pub policy: Option<Arc<str>>,
-    /// The last step taken in this round.
-    pub step: u32,
-    pub round: u32,
-    /// When this round began; a step's `after` counts from here.
-    pub round_started_at: Option<Timestamp>,
-    /// When the next step is due; `None` when acknowledged, resolved or exhausted.
-    pub next_at: Option<Timestamp>,
-    /// The policy's fallback was told: nothing more will happen by itself.
-    pub exhausted: bool,
-    /// An operator gave the incident to this target; the policy's steps page it instead of their own targets.
-    pub assigned_to: Option<EscalationTarget>,
-    /// How often the policy was started: 1 from the opening on, one more after each un-acknowledge, ack time-out, snooze, reassign.
-    pub run: u32,
-    /// A page of the last step taken was delivered, so a failure of its others does not hurry the next step.
-    pub reached: bool,
-    /// Receivers whose page waits for the page limit.
-    pub held: BTreeSet<Arc<str>>,
-    /// Receivers and integrations that heard of the incident, or may have: exactly these hear of its end.
-    pub heard: BTreeSet<(Arc<str>, usize)>,
+/// An alert's name and its `service` label, as acknowledgements cover them; empty when the label is absent.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Covered {
+    pub alertname: Arc<str>,
+    pub service: Arc<str>,
 }
 
-/// Whom a step tells.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum EscalationTarget {
-    User(Arc<str>),
-    Schedule(Arc<str>),
-    Receiver(Arc<str>),
+/// Who has an incident in hand, since when, and what was known then.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Acknowledgement {
+    pub by: Arc<str>,
+    pub at: Timestamp,
+    /// The names and services in the incident at that moment; at most [`COVERS_MAX`] pairs.
+    pub covers: BTreeSet<Covered>,
+}
+
+/// Pairs that an acknowledgement lists; a storm of more names than this is covered as a whole.
+pub const COVERS_MAX: usize = 500;
+
+/// Quiet until a moment, by a person's word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Snooze {
+    pub by: Arc<str>,
+    pub at: Timestamp,
+    /// On the wall clock: "until nine o'clock".
+    pub until: Timestamp,
+    pub covers: BTreeSet<Covered>,
+    /// It was acknowledged when it was snoozed.
+    pub acknowledged: Option<Acknowledgement>,
+}
+
+/// Who ended an incident.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ResolvedBy {
+    /// All its alerts had ended.
+    Itself,
+    /// `hold_until`: alerts that still fire then open a new incident; `None`: never.
+    Person { by: Arc<str>, still_firing: u32, hold_until: Option<Timestamp> },
+    Merge { by: Arc<str>, into: IncidentId },
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resolution {
+    pub at: Timestamp,
+    pub by: ResolvedBy,
+}
+
+/// The state of an incident with the data that only this state has. `incidents::lifecycle` is the one place that changes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IncidentState {
+    Triggered,
+    Acknowledged(Acknowledgement),
+    Snoozed(Snooze),
+    Resolved(Resolution),
 }
 
 /// One open or closed incident. Its alerts are [`Member`] rows of their own, so that a storm does not rewrite this row with them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Incident {
     pub id: IncidentId,
+    /// What it is called, without the count of alerts: [`Incident::headline`] has both.
     pub title: String,
-    pub status: IncidentStatus,
+    pub state: IncidentState,
     /// The highest severity any of its alerts had.
     pub severity: Severity,
     /// Labels that all its alerts share.
@@ -133,24 +162,115 @@ pub struct Incident {
     pub environment: Option<Arc<str>>,
     pub opened_at: Timestamp,
     pub last_attached_at: Timestamp,
-    pub acknowledged_at: Option<Timestamp>,
-    pub acknowledged_by: Option<Arc<str>>,
-    pub resolved_at: Option<Timestamp>,
-    /// Who resolved it; `None` with `resolved_at` set means: by itself, all alerts had ended.
-    pub resolved_by: Option<Arc<str>>,
-    pub snoozed_until: Option<Timestamp>,
     /// The correlation rule and key it was opened under; later alerts with the same pair join it within the rule's window.
     pub correlation_rule: Option<Arc<str>>,
     pub correlation_key: Option<Arc<str>>,
     pub alert_count: u32,
     pub firing_count: u32,
     /// Doors its alerts were heard through.
-    pub doors: BTreeSet<super::alert::Door>,
+    pub doors: BTreeSet<Door>,
     pub escalation: Escalation,
-    /// Receivers that were paged for it, delivered or not (`escalation.heard` says who heard).
+    /// Receivers that were paged for it, delivered or not (`escalation.delivered_to` says who got it).
     pub paged: BTreeSet<Arc<str>>,
-    /// Set when operators merged it into another; it is resolved then and its page redirects.
-    pub merged_into: Option<IncidentId>,
+    /// It was opened for alerts that still fired after this one was resolved by hand.
+    pub predecessor: Option<IncidentId>,
+}
+
+impl Incident {
+    /// The title with `(+3)` for three more alerts.
+    pub fn headline(&self) -> String {
+        match self.alert_count {
+            0 | 1 => self.title.clone(),
+            n => format!("{} (+{})", self.title, n - 1),
+        }
+    }
+
+    /// A snoozed incident says what it was before.
+    pub fn status(&self) -> IncidentStatus {
+        match &self.state {
+            IncidentState::Triggered => IncidentStatus::Triggered,
+            IncidentState::Acknowledged(_) => IncidentStatus::Acknowledged,
+            IncidentState::Snoozed(snooze) if snooze.acknowledged.is_some() => IncidentStatus::Acknowledged,
+            IncidentState::Snoozed(_) => IncidentStatus::Triggered,
+            IncidentState::Resolved(_) => IncidentStatus::Resolved,
+        }
+    }
+
+    pub fn is_open(&self) -> bool {
+        !matches!(self.state, IncidentState::Resolved(_))
+    }
+
+    /// Triggered and not snoozed: the state in which people are paged.
+    pub fn is_triggered(&self) -> bool {
+        self.state == IncidentState::Triggered
+    }
+
+    pub fn acknowledgement(&self) -> Option<&Acknowledgement> {
+        match &self.state {
+            IncidentState::Acknowledged(ack) => Some(ack),
+            IncidentState::Snoozed(snooze) => snooze.acknowledged.as_ref(),
+            IncidentState::Triggered | IncidentState::Resolved(_) => None,
+        }
+    }
+
+    pub fn acknowledged_at(&self) -> Option<Timestamp> {
+        self.acknowledgement().map(|ack| ack.at)
+    }
+
+    pub fn acknowledged_by(&self) -> Option<&Arc<str>> {
+        self.acknowledgement().map(|ack| &ack.by)
+    }
+
+    /// What is covered by the acknowledgement or the snooze.
+    pub fn covers(&self) -> Option<&BTreeSet<Covered>> {
+        match &self.state {
+            IncidentState::Acknowledged(ack) => Some(&ack.covers),
+            IncidentState::Snoozed(snooze) => Some(&snooze.covers),
+            IncidentState::Triggered | IncidentState::Resolved(_) => None,
+        }
+    }
+
+    pub fn snoozed_until(&self) -> Option<Timestamp> {
+        match &self.state {
+            IncidentState::Snoozed(snooze) => Some(snooze.until),
+            _ => None,
+        }
+    }
+
+    pub fn resolution(&self) -> Option<&Resolution> {
+        match &self.state {
+            IncidentState::Resolved(resolution) => Some(resolution),
+            _ => None,
+        }
+    }
+
+    pub fn resolved_at(&self) -> Option<Timestamp> {
+        self.resolution().map(|resolution| resolution.at)
+    }
+
+    /// `None`: it is open, or ended by itself.
+    pub fn resolved_by(&self) -> Option<&Arc<str>> {
+        match &self.resolution()?.by {
+            ResolvedBy::Itself => None,
+            ResolvedBy::Person { by, .. } | ResolvedBy::Merge { by, .. } => Some(by),
+        }
+    }
+
+    /// Set when operators merged it into another; its page redirects there.
+    pub fn merged_into(&self) -> Option<IncidentId> {
+        match &self.resolution()?.by {
+            ResolvedBy::Merge { into, .. } => Some(*into),
+            ResolvedBy::Itself | ResolvedBy::Person { .. } => None,
+        }
+    }
+
+    /// How many of its alerts fire although a person resolved it.
+    pub fn still_firing(&self) -> Option<u32> {
+        match &self.resolution()?.by {
+            ResolvedBy::Person { .. } => Some(self.firing_count),
+            ResolvedBy::Itself | ResolvedBy::Merge { .. } => None,
+        }
+    }
 }
 
 /// One alert's place in an incident, with why it is there.
@@ -159,113 +279,10 @@ pub struct Member {
     pub incident: IncidentId,
     pub fingerprint: Fingerprint,
     pub attached_at: Timestamp,
-    /// Why it was attached: the rule, the labels, the gap.
-    pub reason: String,
-    /// The next best place and why it lost; empty when there was none.
-    pub runner_up: String,
+    /// Why it was attached, and which place came second.
+    pub evidence: Evidence,
     /// Left it again: split off, detached, or merged away.
     pub detached: bool,
     /// When it was taken out, or, for an alert that fired again elsewhere, when that was noticed. `None`: its place is still here.
     pub left_at: Option<Timestamp>,
-}
-
-/// What a timeline line is about; the API's `kind`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum TimelineKind {
-    Opened,
-    AlertAttached,
-    AlertEnded,
-    AlertDetached,
-    SeverityRaised,
-    Paged,
-    NotPaged,
-    PageSent,
-    PageFailed,
-    Escalated,
-    Exhausted,
-    Acknowledged,
-    Unacknowledged,
-    AckTimedOut,
-    Snoozed,
-    Unsnoozed,
-    Reassigned,
-    Noted,
-    Merged,
-    Split,
-    Resolved,
-    Reopened,
-}
-
-impl TimelineKind {
-    pub const ALL: [Self; 22] = [
-        Self::Opened,
-        Self::AlertAttached,
-        Self::AlertEnded,
-        Self::AlertDetached,
-        Self::SeverityRaised,
-        Self::Paged,
-        Self::NotPaged,
-        Self::PageSent,
-        Self::PageFailed,
-        Self::Escalated,
-        Self::Exhausted,
-        Self::Acknowledged,
-        Self::Unacknowledged,
-        Self::AckTimedOut,
-        Self::Snoozed,
-        Self::Unsnoozed,
-        Self::Reassigned,
-        Self::Noted,
-        Self::Merged,
-        Self::Split,
-        Self::Resolved,
-        Self::Reopened,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Opened => "opened",
-            Self::AlertAttached => "alert_attached",
-            Self::AlertEnded => "alert_ended",
-            Self::AlertDetached => "alert_detached",
-            Self::SeverityRaised => "severity_raised",
-            Self::Paged => "paged",
-            Self::NotPaged => "not_paged",
-            Self::PageSent => "page_sent",
-            Self::PageFailed => "page_failed",
-            Self::Escalated => "escalated",
-            Self::Exhausted => "exhausted",
-            Self::Acknowledged => "acknowledged",
-            Self::Unacknowledged => "unacknowledged",
-            Self::AckTimedOut => "ack_timed_out",
-            Self::Snoozed => "snoozed",
-            Self::Unsnoozed => "unsnoozed",
-            Self::Reassigned => "reassigned",
-            Self::Noted => "noted",
-            Self::Merged => "merged",
-            Self::Split => "split",
-            Self::Resolved => "resolved",
-            Self::Reopened => "reopened",
-        }
-    }
-
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|k| k.as_str() == text)
-    }
-}
-
-/// One line of an incident's story, append-only.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TimelineEntry {
-    pub incident: IncidentId,
-    /// Counts up over all incidents: the journal's order.
-    pub seq: u64,
-    pub at: Timestamp,
-    pub kind: TimelineKind,
-    /// A sentence for people: "paged ana by first (round 1, step 1)".
-    pub text: String,
-    /// Who did it; `None` for Watchfire itself.
-    pub actor: Option<Arc<str>>,
-    /// Why: the evidence behind the decision; empty when the text says it all.
-    pub reason: String,
 }

@@ -1,14 +1,18 @@
 //! The words of the house: plain data that every other room speaks.
 //! In: nothing. Out: types whose constructors refuse nonsense.
-//! Never: reads a clock, does IO, locks, logs, or serialises itself (wire shapes live in `api`, `wire` and `store`).
+//! Never: reads a clock, does IO, locks, logs, or serialises itself (wire shapes live in `api`, `wire` and `store`); the one
+//! exception is the data of timeline events, which is stored and served as it is.
 //! Start at [`labels::Labels`], then [`alert::AlertRecord`] and [`incident::Incident`].
 
 pub mod alert;
 pub mod duration;
+pub mod escalation;
+pub mod evidence;
 pub mod ids;
 pub mod incident;
 pub mod labels;
 pub mod matcher;
+pub mod mute;
 pub mod notification;
 pub mod pattern;
 pub mod quote;
@@ -17,19 +21,26 @@ pub mod sample;
 pub mod secret;
 pub mod silence;
 pub mod time;
+pub mod timeline;
 pub mod write;
 
 pub use alert::{Alert, AlertRecord, Door, Lease, SourceKey, Transition, TransitionKind};
 pub use ids::{Fingerprint, IncidentId, NotificationKey, SeriesId};
-pub use incident::{Escalation, Incident, IncidentStatus, Member, Severity, TimelineEntry, TimelineKind};
+pub use escalation::{Escalation, EscalationRun, EscalationTarget, RunState};
+pub use evidence::{Evidence, RunnerUp, RunnerUpReason};
+pub use incident::{
+    Acknowledgement, Covered, Incident, IncidentState, IncidentStatus, Member, Resolution, ResolvedBy, Severity, Snooze,
+};
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
+pub use mute::MuteReason;
 pub use notification::{
     Message, MessageAlert, MessageIncident, Notification, NotificationKind, NotificationState, Receipt, ReceiptOutcome,
 };
-pub use receiver::{IntegrationSpec, ReceiverSpec};
+pub use receiver::{Destination, IntegrationSpec, ReceiverSpec};
 pub use sample::{Histogram, Sample, SampleValue};
 pub use secret::Secret;
 pub use silence::Silence;
 pub use time::Timestamp;
+pub use timeline::{TimelineEntry, TimelineEvent, TimelineKind};
 pub use write::{NflogEntry, NflogKey, RuleAlertRecord, RuleAlertState, Write};

@@ -20,7 +20,13 @@ pub enum NotificationKind {
         log_expires_at: Timestamp,
     },
     /// An escalation step told a person.
-    Page { incident: IncidentId, round: u32, step: u32 },
+    Page {
+        incident: IncidentId,
+        /// [`super::EscalationRun::run`]; 0 in rows of version 0.1, where an incident had one policy.
+        run: u32,
+        round: u32,
+        step: u32,
+    },
     /// Whoever was paged hears of a change: acknowledged or resolved.
     Update { incident: IncidentId },
 }

@@ -20,6 +20,9 @@ pub struct IntegrationSpec {
     pub max_alerts: usize,
 }
 
+/// One integration of one receiver.
+pub type Destination = (Arc<str>, usize);
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiverSpec {
     pub name: Arc<str>,

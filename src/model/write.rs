@@ -40,6 +40,8 @@ pub enum Write {
         rule: Arc<str>,
         fingerprint: Fingerprint,
     },
+    /// When this was decided: a successor whose clock is behind goes on from here.
+    Moment(Timestamp),
 }
 
 /// What an entry of the notification log is about.
