@@ -58,7 +58,11 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     );
     let book = Arc::new(Book::new(config.ingest.book()));
     let rule_alerts = snapshot.rule_alerts.clone();
-    let sent = snapshot.sent.clone();
+    let mut sent = snapshot.sent.clone();
+    let receivers = config.engine_settings();
+    for row in &mut sent {
+        row.integration = receivers.integration(&row.receiver, &row.integration);
+    }
     let (engine, first) = restore(config, &book, snapshot, now);
     let is_first_start = !config.storage.path.join(WAL_DIR).exists();
     let files = rules::files(config).map_err(|m| AppError::Start(m.to_string()))?;

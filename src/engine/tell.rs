@@ -8,8 +8,8 @@ use super::core::{Engine, Pending};
 use super::message::{Digest, incident_part, key_part};
 use crate::alerts::group::message_order;
 use crate::model::{
-    AlertRecord, IncidentId, IncidentStatus, Labels, Notification, NotificationKey, NotificationKind,
-    NotificationState, ReceiverSpec, TimelineKind, Write,
+    AlertRecord, IncidentId, IncidentStatus, IntegrationId, IntegrationSpec, Labels, Notification, NotificationKey,
+    NotificationKind, NotificationState, ReceiverSpec, TimelineKind, Write,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -30,14 +30,14 @@ impl Engine {
         id: IncidentId,
         receiver: &ReceiverSpec,
         words: &Words<'_>,
-        wants: impl Fn(usize) -> bool,
+        wants: impl Fn(&IntegrationSpec) -> bool,
     ) -> Vec<NotificationKey> {
         let Some(case) = self.cases.get(&id) else { return Vec::new() };
         let incident = case.incident.clone();
         let digest = self.digest(case);
         let group_key: Arc<str> = id.to_string().into();
         let mut keys = Vec::new();
-        for (index, integration) in receiver.integrations.iter().enumerate().filter(|(i, _)| wants(*i)) {
+        for integration in receiver.integrations.iter().filter(|i| wants(i)) {
             let part = incident_part(&incident, &self.settings.external_url, words.reason.to_owned(), words.held_back);
             let message = digest.message(
                 &receiver.name,
@@ -47,13 +47,13 @@ impl Engine {
                 integration.max_alerts,
                 Some(part),
             );
-            let key = NotificationKey(format!("{id}/{}/{}/{index}", words.slot, key_part(&receiver.name)).into());
+            let (to, part_of_key) = (key_part(&receiver.name), integration.id.key_part());
+            let key = NotificationKey(format!("{id}/{}/{to}/{part_of_key}", words.slot).into());
             let notification = Arc::new(Notification {
                 key: key.clone(),
                 kind: words.kind.clone(),
                 receiver: receiver.name.clone(),
-                integration: index,
-                integration_kind: integration.kind.into(),
+                integration: integration.id.clone(),
                 message: Arc::new(message),
                 created_at: self.now,
                 state: NotificationState::Pending,
@@ -121,7 +121,8 @@ impl Engine {
 
     fn cancel_these(&mut self, id: IncidentId, keys: BTreeSet<NotificationKey>, why: &str) {
         for key in keys {
-            let place = self.outbox.get(&key).map(|p| (p.notification.receiver.clone(), p.notification.integration));
+            let place =
+                self.outbox.get(&key).map(|p| (p.notification.receiver.clone(), p.notification.integration.clone()));
             let maybe_heard = self.cancel(&key);
             if let Some(case) = self.cases.get_mut(&id) {
                 case.pages.remove(&key);
@@ -167,14 +168,14 @@ impl Engine {
         let receivers: BTreeSet<&Arc<str>> = heard.iter().map(|(receiver, _)| receiver).collect();
         for receiver in receivers.into_iter().filter_map(|name| settings.receiver(name)) {
             let wants =
-                |i: usize| receiver.integrations[i].updates_in_place && heard.contains(&(receiver.name.clone(), i));
+                |i: &IntegrationSpec| i.updates_in_place && heard.contains(&(receiver.name.clone(), i.id.clone()));
             let kind = NotificationKind::Update { incident: id };
             self.write_incident_messages(id, receiver, &Words { kind, slot: &slot, reason, held_back: 0 }, wants);
         }
     }
 
     /// Tells these integrations that the incident is over. Returns the receivers that are told.
-    pub(super) fn tell_end(&mut self, id: IncidentId, heard: &BTreeSet<(Arc<str>, usize)>) -> Vec<String> {
+    pub(super) fn tell_end(&mut self, id: IncidentId, heard: &BTreeSet<(Arc<str>, IntegrationId)>) -> Vec<String> {
         let settings = self.settings.clone();
         // The end of an incident that was open before is another message than its first end.
         let run = self.cases.get(&id).map_or(1, |case| case.incident.escalation.run);
@@ -183,7 +184,7 @@ impl Engine {
         let receivers: BTreeSet<&Arc<str>> = heard.iter().map(|(receiver, _)| receiver).collect();
         for name in receivers {
             let Some(receiver) = settings.receiver(name) else { continue };
-            let wants = |i: usize| receiver.integrations[i].send_resolved_pages && heard.contains(&(name.clone(), i));
+            let wants = |i: &IntegrationSpec| i.send_resolved_pages && heard.contains(&(name.clone(), i.id.clone()));
             let kind = NotificationKind::Update { incident: id };
             let words = Words { kind, slot: &slot, reason: "the incident is over", held_back: 0 };
             let keys = self.write_incident_messages(id, receiver, &words, wants);

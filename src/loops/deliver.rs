@@ -21,7 +21,7 @@ use self::refs::Refs;
 use self::shared::Shared;
 use self::watch::Status;
 use crate::clock::Clock;
-use crate::model::{Notification, NotificationKey, Receipt};
+use crate::model::{IntegrationId, Notification, NotificationKey, Receipt};
 use crate::notify::Notifiers;
 use crate::notify::breaker::Breaker;
 use arc_swap::ArcSwap;
@@ -47,7 +47,7 @@ pub type ReceiptSink = Arc<dyn Fn(Receipt, Option<Turn>) -> Pin<Box<dyn Future<O
 /// Hears of every attempt, for metrics.
 pub type Observer = Arc<dyn Fn(&AttemptSeen) + Send + Sync>;
 
-type DestinationKey = (Arc<str>, usize);
+type DestinationKey = (Arc<str>, IntegrationId);
 
 struct Handle {
     inlet: Arc<Inlet>,
@@ -88,7 +88,7 @@ impl Deliver {
     pub fn remember<'a>(&self, sent: impl IntoIterator<Item = &'a Notification>) {
         let mut remembered = self.remembered.lock();
         for notification in sent {
-            let key = (Arc::clone(&notification.receiver), notification.integration);
+            let key = (Arc::clone(&notification.receiver), notification.integration.clone());
             remembered.entry(key).or_default().put(notification, notification.external_ref.as_ref());
         }
     }
@@ -106,7 +106,7 @@ impl Deliver {
             self.shared.turns.pages_come(pages);
         }
         for notification in notifications {
-            let key = (Arc::clone(&notification.receiver), notification.integration);
+            let key = (Arc::clone(&notification.receiver), notification.integration.clone());
             let handle = destinations.entry(key).or_insert_with_key(|key| self.start(key));
             if !handle.inlet.offer(Arc::clone(&notification)) {
                 self.shared.refuse(&notification);
@@ -151,8 +151,8 @@ impl Deliver {
     /// Every destination that was used since start, in order.
     pub fn status(&self) -> Vec<DestinationStatus> {
         let destinations = self.destinations.lock();
-        let mut all: Vec<_> = destinations.iter().map(|((r, i), handle)| handle.status.snapshot(r, *i)).collect();
-        all.sort_by(|a, b| (&a.receiver, a.integration).cmp(&(&b.receiver, b.integration)));
+        let mut all: Vec<_> = destinations.iter().map(|((r, i), handle)| handle.status.snapshot(r, i)).collect();
+        all.sort_by(|a, b| (&a.receiver, &a.integration).cmp(&(&b.receiver, &b.integration)));
         all
     }
 

@@ -5,6 +5,7 @@
 
 use super::ids::{Fingerprint, IncidentId};
 use super::labels::Labels;
+use super::receiver::IntegrationId;
 use super::time::Timestamp;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -107,7 +108,7 @@ pub struct Escalation {
     /// Receivers whose page waits for the page limit.
     pub held: BTreeSet<Arc<str>>,
     /// Receivers and integrations that heard of the incident, or may have: exactly these hear of its end.
-    pub heard: BTreeSet<(Arc<str>, usize)>,
+    pub heard: BTreeSet<(Arc<str>, IntegrationId)>,
 }
 
 /// Whom a step tells.

@@ -27,7 +27,7 @@ pub use matcher::{MatchOp, Matcher};
 pub use notification::{
     Message, MessageAlert, MessageIncident, Notification, NotificationKind, NotificationState, Receipt, ReceiptOutcome,
 };
-pub use receiver::{IntegrationSpec, ReceiverSpec};
+pub use receiver::{IntegrationId, IntegrationSpec, ReceiverSpec};
 pub use sample::{Histogram, Sample, SampleValue};
 pub use secret::Secret;
 pub use silence::Silence;

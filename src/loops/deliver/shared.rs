@@ -29,15 +29,9 @@ impl Shared {
     /// The notifier that a row was meant for, or why there is none.
     pub fn notifier(&self, notification: &Notification) -> Result<Arc<dyn Notifier>, String> {
         let notifiers = self.notifiers.load();
-        let (receiver, index) = (&notification.receiver, notification.integration);
-        let Some(notifier) = notifiers.get(receiver, index) else {
-            return Err(format!("receiver {receiver} has no integration {index} any more"));
-        };
-        if notifier.kind() != &*notification.integration_kind {
-            let (was, is) = (&notification.integration_kind, notifier.kind());
-            return Err(format!("integration {index} of receiver {receiver} was {was} and is {is} now"));
-        }
-        Ok(Arc::clone(notifier))
+        let (receiver, integration) = (&notification.receiver, &notification.integration);
+        let found = notifiers.get(receiver, integration).map(Arc::clone);
+        found.ok_or_else(|| format!("receiver {receiver} has no integration {integration} any more"))
     }
 
     /// The destination holds too many already.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use watchfire::clock::{Clock, SystemClock};
 use watchfire::loops::deliver::{Deliver, ReceiptSink};
-use watchfire::model::{Notification, Receipt, ReceiptOutcome, Timestamp};
+use watchfire::model::{IntegrationId, Notification, Receipt, ReceiptOutcome, Timestamp};
 use watchfire::notify::settings::{IntegrationConfig, ReceiverConfig, WebhookConfig};
 use watchfire::notify::{Attempt, Delivery, Notifier, Notifiers, NotifyError, NotifyFuture, Renderer, SecretSource};
 
@@ -261,10 +261,10 @@ async fn reload_swaps_notifiers_and_keeps_queues() {
         }
     }
     let mut other_kind = page("k3", "log", 3);
-    other_kind.integration_kind = "email".into();
+    other_kind.integration = IntegrationId::new("email", 0);
     rig.send([other_kind]);
     let receipt = rig.settled().await;
-    let said = "integration 0 of receiver ops was email and is log now".to_owned();
+    let said = "receiver ops has no integration email/0 any more".to_owned();
     assert_eq!(receipt.outcome, ReceiptOutcome::Failed { error: said });
 }
 
