@@ -18,7 +18,7 @@ use crate::inbox::inbox;
 use crate::loops::decide::ROUND_ALERTS_MAX;
 use crate::loops::deliver::{Deliver, into_inbox};
 use crate::loops::evaluate::RuleEngine;
-use crate::loops::hands::DoorHooks;
+use crate::loops::ports::DoorHooks;
 use crate::model::{Secret, Timestamp};
 use crate::notify::{self, Notifiers, Renderer, Templates};
 use crate::rules::RuleSet;

@@ -5,15 +5,15 @@
 
 mod destination;
 mod order;
+mod permit;
 mod queue;
 mod refs;
 mod settle;
 mod shared;
-mod turn;
 mod watch;
 
+pub use permit::DeliveryPermit;
 pub use shared::into_inbox;
-pub use turn::Turn;
 pub use watch::{AttemptSeen, DestinationStatus};
 
 use self::destination::{Destination, Inlet};
@@ -41,9 +41,10 @@ const IN_FLIGHT_TOTAL_MAX: usize = 256;
 /// Messages held for one destination. Whatever is beyond fails with that said, which escalates, rather than grow for days.
 pub const QUEUE_MAX: usize = 100_000;
 
-/// Where receipts go: the engine's inbox. It may wait; the destination waits with it. The turn, if there is one, is to be dropped when
+/// Where receipts go: the engine's inbox. It may wait; the destination waits with it. The permit, if there is one, is to be dropped when
 /// the receipt is on disk.
-pub type ReceiptSink = Arc<dyn Fn(Receipt, Option<Turn>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+pub type ReceiptSink =
+    Arc<dyn Fn(Receipt, Option<DeliveryPermit>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 /// Hears of every attempt, for metrics.
 pub type Observer = Arc<dyn Fn(&AttemptSeen) + Send + Sync>;
 
@@ -67,14 +68,13 @@ pub struct Deliver {
 impl Deliver {
     /// Nothing runs until the first [`Self::dispatch`], which needs a tokio runtime.
     pub fn new(notifiers: Notifiers, clock: Arc<dyn Clock>, sink: ReceiptSink, observer: Option<Observer>) -> Self {
-        let slots = Semaphore::new(IN_FLIGHT_TOTAL_MAX);
         let shared = Shared {
             notifiers: ArcSwap::from_pointee(notifiers),
             clock,
             sink,
             observer,
-            slots,
-            turns: turn::Turns::default(),
+            in_flight: Semaphore::new(IN_FLIGHT_TOTAL_MAX),
+            permits: permit::DeliveryPermits::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -103,7 +103,7 @@ impl Deliver {
         let notifications: Vec<Arc<Notification>> = notifications.into_iter().collect();
         let pages = notifications.iter().filter(|n| n.incident().is_some()).count();
         if pages > 0 {
-            self.shared.turns.pages_come(pages);
+            self.shared.permits.pages_come(pages);
         }
         for notification in notifications {
             let key = (Arc::clone(&notification.receiver), notification.integration.clone());

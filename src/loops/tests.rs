@@ -4,7 +4,7 @@
 //! Start at [`Scene`].
 
 use super::decide::Decide;
-use super::hands::{Decisions, Dispatch, DoorHooks};
+use super::ports::{Decisions, Dispatch, DoorHooks};
 use super::retain::{KEEP, Retain};
 use crate::clock::ManualClock;
 use crate::engine::{Command, CommandKind, Input, Outcome, Reply, Settings};

@@ -206,12 +206,12 @@ async fn patience_ends_after_three_days() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_destination_holds_up_another_for_its_turn_at_most() {
-    // Only one message may be in doubt at a time, for so long (at most one repeat a crash).
+async fn one_destination_holds_up_another_for_a_permit_at_most() {
+    // Only one message may be in doubt at a time, for so long (at most one repeat per crash).
     let (stuck, fine) = (Scripted::new(&[Does::Hangs]), Scripted::new(&[Does::Takes]));
     let mut rig = Rig::new(&[("stuck", stuck), ("fine", fine)]);
     rig.send([to("stuck", page("k1", "log", 1)), to("fine", page("k2", "log", 1))]);
-    let receipt = tokio::time::timeout(Duration::from_millis(10), rig.next()).await.expect("within a turn");
+    let receipt = tokio::time::timeout(Duration::from_millis(10), rig.next()).await.expect("within a permit");
     assert_eq!((receipt.key.to_string().as_str(), receipt.outcome), ("k2", DELIVERED));
     // Even an attempt that is lost for good comes back as a temporary failure.
     let receipt = rig.next().await;
