@@ -12,8 +12,8 @@ use watchfire::escalation::{EscalationPolicy, EscalationStep};
 use watchfire::incidents::CorrelationRule;
 use watchfire::model::incident::EscalationTarget;
 use watchfire::model::{
-    AlertRecord, Door, Fingerprint, IntegrationSpec, Labels, Lease, MatchOp, Matcher, ReceiverSpec, SourceKey,
-    Timestamp, Transition, TransitionKind,
+    AlertRecord, Door, Fingerprint, IntegrationId, IntegrationSpec, Labels, Lease, MatchOp, Matcher, ReceiverSpec,
+    SourceKey, Timestamp, Transition, TransitionKind,
 };
 
 const STORM: usize = 100_000;
@@ -30,7 +30,7 @@ fn settings(by: &[&str]) -> Arc<Settings> {
         ..RouteSpec::default()
     };
     let integration = IntegrationSpec {
-        kind: "webhook",
+        id: IntegrationId::new("webhook", 0),
         send_resolved: true,
         send_resolved_pages: true,
         updates_in_place: false,

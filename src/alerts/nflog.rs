@@ -129,7 +129,11 @@ mod tests {
         // (told firing, told resolved) -> (firing, resolved), seconds later, send_resolved
         let check = |told: Option<(&[u64], &[u64])>, now: (&[u64], &[u64]), later: u64, send_resolved, expect| {
             let entry = told.map(|(firing, resolved)| NflogEntry {
-                key: NflogKey { group_key: Arc::from("{}:{}"), receiver: Arc::from("r"), integration: 0 },
+                key: NflogKey {
+                    group_key: Arc::from("{}:{}"),
+                    receiver: Arc::from("r"),
+                    integration: crate::model::IntegrationId::new("log", 0),
+                },
                 firing: fps(firing),
                 resolved: fps(resolved),
                 at,

@@ -212,7 +212,7 @@ impl<'a> NotificationDto<'a> {
                 NotificationKind::Update { .. } => "update",
             },
             receiver: &notification.receiver,
-            integration: &notification.integration_kind,
+            integration: notification.integration.kind(),
             state: notification.state.as_str(),
             attempts: notification.attempts,
             created_at: TimeDto(notification.created_at),

@@ -18,7 +18,7 @@ use crate::inbox::inbox;
 use crate::loops::decide::ROUND_ALERTS_MAX;
 use crate::loops::deliver::{Deliver, into_inbox};
 use crate::loops::evaluate::RuleEngine;
-use crate::loops::hands::DoorHooks;
+use crate::loops::ports::DoorHooks;
 use crate::model::{Secret, Timestamp};
 use crate::notify::{self, Notifiers, Renderer, Templates};
 use crate::rules::RuleSet;
@@ -58,7 +58,11 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     );
     let book = Arc::new(Book::new(config.ingest.book()));
     let rule_alerts = snapshot.rule_alerts.clone();
-    let sent = snapshot.sent.clone();
+    let mut sent = snapshot.sent.clone();
+    let receivers = config.engine_settings();
+    for row in &mut sent {
+        row.integration = receivers.integration(&row.receiver, &row.integration);
+    }
     let (engine, first) = restore(config, &book, snapshot, now);
     let is_first_start = !config.storage.path.join(WAL_DIR).exists();
     let files = rules::files(config).map_err(|m| AppError::Start(m.to_string()))?;

@@ -165,9 +165,9 @@ pub fn rule_observer(context: &Arc<Context>) -> TurnObserver {
 pub fn attempt_observer(metrics: &Arc<Metrics>) -> Observer {
     let metrics = metrics.clone();
     Arc::new(move |seen: &AttemptSeen| match seen.outcome {
-        "delivered" => metrics.notifications.sent(&seen.integration_kind, seen.took),
-        "temporary" => metrics.notifications.retried(&seen.integration_kind, seen.took),
-        _ => metrics.notifications.failed(&seen.integration_kind, "refused"),
+        "delivered" => metrics.notifications.sent(seen.integration.kind(), seen.took),
+        "temporary" => metrics.notifications.retried(seen.integration.kind(), seen.took),
+        _ => metrics.notifications.failed(seen.integration.kind(), "refused"),
     })
 }
 

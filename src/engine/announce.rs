@@ -11,8 +11,8 @@ use crate::alerts::group::MessageKey;
 use crate::alerts::nflog::{NotifyDecision, decide};
 use crate::alerts::{Flush, GroupId, Groups as GroupTable, RouteNode};
 use crate::model::{
-    AlertRecord, Fingerprint, NflogEntry, NflogKey, Notification, NotificationKey, NotificationKind, NotificationState,
-    ReceiverSpec, Timestamp, Write,
+    AlertRecord, Fingerprint, IntegrationId, IntegrationSpec, NflogEntry, NflogKey, Notification, NotificationKey,
+    NotificationKind, NotificationState, ReceiverSpec, Timestamp, Write,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -175,9 +175,12 @@ impl Engine {
             return true;
         }
         let mut digests: [Option<Digest>; 2] = [None, None];
-        for (index, integration) in receiver.integrations.iter().enumerate() {
-            let key =
-                NflogKey { group_key: flush.group_key.clone(), receiver: receiver.name.clone(), integration: index };
+        for integration in &receiver.integrations {
+            let key = NflogKey {
+                group_key: flush.group_key.clone(),
+                receiver: receiver.name.clone(),
+                integration: integration.id.clone(),
+            };
             let entry = self.groups.log.get(&key);
             let decision = decide(
                 entry.map(|e| &**e),
@@ -204,7 +207,7 @@ impl Engine {
                     }
                     let digest = digests[usize::from(integration.send_resolved)]
                         .get_or_insert_with(|| digest(&say.records, integration.send_resolved));
-                    let notification = address(flush, node, receiver, index, &say, digest, (settings, now));
+                    let notification = address(flush, node, receiver, integration, &say, digest, (settings, now));
                     self.supersede(&key);
                     self.groups.on_the_way.insert(key, notification.key.clone());
                     self.post(Arc::new(notification));
@@ -253,7 +256,7 @@ impl Engine {
         let key = NflogKey {
             group_key: group_key.clone(),
             receiver: notification.receiver.clone(),
-            integration: notification.integration,
+            integration: notification.integration.clone(),
         };
         let current = self.groups.on_the_way.get(&key) == Some(&notification.key);
         if current {
@@ -272,7 +275,11 @@ impl Engine {
     /// One announcement of a group is settled: the last one lets the told ends leave, a failed one is tried at the next flush.
     fn finish_group(&mut self, group_key: &Arc<str>, receiver: &Arc<str>, delivered: bool, current: bool) {
         let Some(id) = self.groups.by_name.get(&(group_key.clone(), receiver.clone())).copied() else { return };
-        let from = NflogKey { group_key: group_key.clone(), receiver: receiver.clone(), integration: 0 };
+        let from = NflogKey {
+            group_key: group_key.clone(),
+            receiver: receiver.clone(),
+            integration: IntegrationId::new("", 0),
+        };
         let of_group = |key: &NflogKey| key.group_key == *group_key && key.receiver == *receiver;
         let open = self.groups.on_the_way.range(from..).next().is_some_and(|(key, _)| of_group(key));
         let Some(state) = self.groups.state.get_mut(&id) else { return };
@@ -334,12 +341,11 @@ fn address(
     flush: &Flush,
     node: &RouteNode,
     receiver: &ReceiverSpec,
-    index: usize,
+    integration: &IntegrationSpec,
     say: &Say<'_>,
     digest: &Digest,
     (settings, now): (&Settings, Timestamp),
 ) -> Notification {
-    let integration = &receiver.integrations[index];
     let message = digest.message(
         &receiver.name,
         &flush.group_key,
@@ -351,7 +357,7 @@ fn address(
     let bytes = |list: &[Fingerprint]| -> Vec<u8> { list.iter().flat_map(|fp| fp.0.to_le_bytes()).collect() };
     let content = short_hash([&bytes(&say.firing)[..], &bytes(&say.resolved)[..]]);
     Notification {
-        key: NotificationKey(announcement_key(&flush.group_key, now, &content, &receiver.name, index)),
+        key: NotificationKey(announcement_key(&flush.group_key, now, &content, &receiver.name, &integration.id)),
         kind: NotificationKind::Announcement {
             group_key: flush.group_key.clone(),
             firing: say.firing.clone(),
@@ -359,8 +365,7 @@ fn address(
             log_expires_at: now + node.repeat_interval * 2,
         },
         receiver: receiver.name.clone(),
-        integration: index,
-        integration_kind: integration.kind.into(),
+        integration: integration.id.clone(),
         message: Arc::new(message),
         created_at: now,
         state: NotificationState::Pending,

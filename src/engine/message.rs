@@ -5,7 +5,7 @@
 
 use super::limits;
 use super::tell::MessageDraft;
-use crate::model::{AlertRecord, Incident, Labels, Message, MessageAlert, MessageIncident, Timestamp};
+use crate::model::{AlertRecord, Incident, IntegrationId, Labels, Message, MessageAlert, MessageIncident, Timestamp};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -149,10 +149,10 @@ pub(super) fn announcement_key(
     at: Timestamp,
     content: &str,
     receiver: &str,
-    integration: usize,
+    integration: &IntegrationId,
 ) -> Arc<str> {
     let group = short_hash([group_key.as_bytes()]);
-    format!("{group}/{}-{}/{}/{integration}", at.as_millis(), &content[..8], key_part(receiver)).into()
+    format!("{group}/{}-{}/{}/{}", at.as_millis(), &content[..8], key_part(receiver), integration.key_part()).into()
 }
 
 #[cfg(test)]

@@ -92,7 +92,7 @@ impl Engine {
         match error {
             None => {
                 if let Some(incident) = self.edit(id) {
-                    incident.escalation.heard.insert((notification.receiver.clone(), notification.integration));
+                    incident.escalation.heard.insert((notification.receiver.clone(), notification.integration.clone()));
                     incident.escalation.reached |= current;
                 }
                 let text = format!("{} got the page", notification.receiver);
@@ -105,7 +105,7 @@ impl Engine {
                     && let Some(incident) = self.edit(id)
                 {
                     // An earlier try may have arrived although its answer did not.
-                    incident.escalation.heard.insert((notification.receiver.clone(), notification.integration));
+                    incident.escalation.heard.insert((notification.receiver.clone(), notification.integration.clone()));
                 }
                 let wants = self.cases.get(&id).is_some_and(super::case::Case::wants_an_answer);
                 if current
@@ -131,7 +131,7 @@ impl Engine {
             NotificationKind::Announcement { .. } => self.announced(notification, receipt.at, true),
             NotificationKind::Update { .. } => {}
             NotificationKind::Page { incident, .. } => {
-                let (id, place) = (*incident, (notification.receiver.clone(), notification.integration));
+                let (id, place) = (*incident, (notification.receiver.clone(), notification.integration.clone()));
                 let Some(edited) = self.edit(id) else { return };
                 let new = edited.escalation.heard.insert(place.clone());
                 let over = edited.resolved_at.is_some();

@@ -9,8 +9,8 @@ use super::mute::Mutes;
 use super::{Outcome, Settings};
 use crate::alerts::Silences;
 use crate::model::{
-    AlertRecord, Fingerprint, Incident, IncidentId, Member, NflogEntry, NflogKey, Notification, NotificationKind,
-    Silence, Timestamp,
+    AlertRecord, Fingerprint, Incident, IncidentId, IntegrationId, Member, NflogEntry, NflogKey, Notification,
+    NotificationKind, Silence, Timestamp, Write,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -39,6 +39,7 @@ impl Engine {
     pub fn restore(settings: Arc<Settings>, restored: Restored, now: Timestamp) -> (Self, Outcome) {
         let mut engine = Self::new(settings);
         engine.begin(now);
+        let restored = engine.integrations_of_today(restored);
         engine.last_incident = restored.incidents.iter().map(|i| i.id.0).max().unwrap_or(0).max(restored.last_incident);
         engine.last_timeline_seq = restored.last_timeline_seq;
         engine.mutes.silences = Silences::restore(restored.silences.into_iter().map(Arc::new));
@@ -60,6 +61,38 @@ impl Engine {
         engine.settle();
         let outcome = engine.finish();
         (engine, outcome)
+    }
+
+    /// Rows of version 0.1 name an integration by its position over all kinds. They are looked up once, and written again by what
+    /// they are called now.
+    fn integrations_of_today(&mut self, mut restored: Restored) -> Restored {
+        let settings = self.settings.clone();
+        for entry in &mut restored.nflog {
+            let is = settings.integration(&entry.key.receiver, &entry.key.integration);
+            if is != entry.key.integration {
+                self.turn.rest.push(Write::NflogDropped(entry.key.clone()));
+                entry.key.integration = is;
+                self.turn.rest.push(Write::Nflog(Arc::new(entry.clone())));
+            }
+        }
+        for incident in &mut restored.incidents {
+            let is = |(receiver, stored): &(Arc<str>, IntegrationId)| {
+                (receiver.clone(), settings.integration(receiver, stored))
+            };
+            let heard = incident.escalation.heard.iter().map(is).collect();
+            if heard != incident.escalation.heard {
+                incident.escalation.heard = heard;
+                self.turn.dirty.insert(incident.id);
+            }
+        }
+        for notification in &mut restored.outbox {
+            let is = settings.integration(&notification.receiver, &notification.integration);
+            if is != notification.integration {
+                notification.integration = is;
+                self.turn.rest.push(Write::Notification(Arc::new(notification.clone())));
+            }
+        }
+        restored
     }
 
     fn restore_alert(&mut self, record: AlertRecord) {
@@ -143,7 +176,7 @@ impl Engine {
                 let place = NflogKey {
                     group_key: group_key.clone(),
                     receiver: notification.receiver.clone(),
-                    integration: notification.integration,
+                    integration: notification.integration.clone(),
                 };
                 self.groups.on_the_way.insert(place, key.clone());
             }

@@ -8,7 +8,7 @@ use crate::alerts::route::Route;
 use crate::alerts::{InhibitRule, TimeInterval};
 use crate::escalation::{EscalationPolicy, Schedule, User};
 use crate::incidents::CorrelationConfig;
-use crate::model::ReceiverSpec;
+use crate::model::{IntegrationId, ReceiverSpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +65,12 @@ impl Settings {
 
     pub fn user(&self, name: &str) -> Option<&User> {
         self.users.iter().find(|u| &*u.name == name)
+    }
+
+    /// The integration that a stored row names, by its identity of today; a position of version 0.1 that leads nowhere stays as it is.
+    pub fn integration(&self, receiver: &str, stored: &IntegrationId) -> IntegrationId {
+        let found = self.receiver(receiver).and_then(|receiver| receiver.find(stored));
+        found.map_or_else(|| stored.clone(), |found| found.id.clone())
     }
 
     pub fn receiver(&self, name: &str) -> Option<&ReceiverSpec> {

@@ -10,7 +10,7 @@ use crate::alerts::group::message_order;
 use crate::incidents::lifecycle::{Change, change};
 use crate::model::timeline::{NotPaged, TakenBack};
 use crate::model::{
-    AlertRecord, Destination, IncidentId, Labels, Notification, NotificationKey, NotificationKind, NotificationState,
+    AlertRecord, Destination, IncidentId, IntegrationSpec, Labels, Notification, NotificationKey, NotificationKind, NotificationState,
     ReceiverSpec, Resolution, ResolvedBy, TimelineEvent, Write,
 };
 use std::collections::BTreeSet;
@@ -34,14 +34,14 @@ impl Engine {
         id: IncidentId,
         receiver: &ReceiverSpec,
         draft: &MessageDraft,
-        wants: impl Fn(usize) -> bool,
+        wants: impl Fn(&IntegrationSpec) -> bool,
     ) -> Vec<NotificationKey> {
         let Some(entry) = self.incidents.get(&id) else { return Vec::new() };
         let incident = entry.incident.clone();
         let digest = self.digest(entry);
         let group_key: Arc<str> = id.to_string().into();
         let mut keys = Vec::new();
-        for (index, integration) in receiver.integrations.iter().enumerate().filter(|(i, _)| wants(*i)) {
+        for integration in receiver.integrations.iter().filter(|i| wants(i)) {
             let part = incident_part(&incident, &self.settings.external_url, draft);
             let message = digest.message(
                 &receiver.name,
@@ -51,13 +51,13 @@ impl Engine {
                 integration.max_alerts,
                 Some(part),
             );
-            let key = NotificationKey(format!("{id}/{}/{}/{index}", draft.slot, key_part(&receiver.name)).into());
+            let (to, part_of_key) = (key_part(&receiver.name), integration.id.key_part());
+            let key = NotificationKey(format!("{id}/{}/{to}/{part_of_key}", draft.slot).into());
             let notification = Arc::new(Notification {
                 key: key.clone(),
                 kind: draft.kind.clone(),
                 receiver: receiver.name.clone(),
-                integration: index,
-                integration_kind: integration.kind.into(),
+                integration: integration.id.clone(),
                 message: Arc::new(message),
                 created_at: self.now,
                 state: NotificationState::Pending,
@@ -126,7 +126,7 @@ impl Engine {
 
     fn cancel_these(&mut self, id: IncidentId, keys: Vec<NotificationKey>, why: TakenBack) {
         for key in keys {
-            let place = self.outbox.get(&key).map(|p| (p.notification.receiver.clone(), p.notification.integration));
+            let place = self.outbox.get(&key).map(|p| (p.notification.receiver.clone(), p.notification.integration.clone()));
             let may_be_delivered = self.cancel(&key);
             if let Some(entry) = self.incidents.get_mut(&id) {
                 entry.pages.remove(&key);
@@ -173,8 +173,8 @@ impl Engine {
         let draft = self.update_draft(id, slot, reason);
         let receivers: BTreeSet<&Arc<str>> = delivered_to.iter().map(|(receiver, _)| receiver).collect();
         for receiver in receivers.into_iter().filter_map(|name| settings.receiver(name)) {
-            let wants = |i: usize| {
-                receiver.integrations[i].updates_in_place && delivered_to.contains(&(receiver.name.clone(), i))
+            let wants = |i: &IntegrationSpec| {
+                i.updates_in_place && delivered_to.contains(&(receiver.name.clone(), i.id.clone()))
             };
             self.write_incident_messages(id, receiver, &draft, wants);
         }
@@ -206,8 +206,9 @@ impl Engine {
         let receivers: BTreeSet<&Arc<str>> = delivered_to.iter().map(|(receiver, _)| receiver).collect();
         for name in receivers {
             let Some(receiver) = settings.receiver(name) else { continue };
-            let wants =
-                |i: usize| receiver.integrations[i].send_resolved_pages && delivered_to.contains(&(name.clone(), i));
+            let wants = |i: &IntegrationSpec| {
+                i.send_resolved_pages && delivered_to.contains(&(name.clone(), i.id.clone()))
+            };
             if !self.write_incident_messages(id, receiver, &draft, wants).is_empty() {
                 notified.push(name.clone());
             }

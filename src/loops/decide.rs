@@ -5,7 +5,7 @@
 //! Start at [`Decide::run`].
 
 use super::commit::commit;
-use super::hands::{Decisions, Dispatch, DoorHooks};
+use super::ports::{Decisions, Dispatch, DoorHooks};
 use crate::clock::Clock;
 use crate::engine::{Input, Outcome};
 use crate::inbox::{Answer, Envelope, InboxReceiver, Waiting, Work};

@@ -5,15 +5,15 @@
 
 mod destination;
 mod order;
+mod permit;
 mod queue;
 mod refs;
 mod settle;
 mod shared;
-mod turn;
 mod watch;
 
+pub use permit::DeliveryPermit;
 pub use shared::into_inbox;
-pub use turn::Turn;
 pub use watch::{AttemptSeen, DestinationStatus};
 
 use self::destination::{Destination, Inlet};
@@ -21,7 +21,7 @@ use self::refs::Refs;
 use self::shared::Shared;
 use self::watch::Status;
 use crate::clock::Clock;
-use crate::model::{Notification, NotificationKey, Receipt};
+use crate::model::{IntegrationId, Notification, NotificationKey, Receipt};
 use crate::notify::Notifiers;
 use crate::notify::breaker::Breaker;
 use arc_swap::ArcSwap;
@@ -41,13 +41,14 @@ const IN_FLIGHT_TOTAL_MAX: usize = 256;
 /// Messages held for one destination. Whatever is beyond fails with that said, which escalates, rather than grow for days.
 pub const QUEUE_MAX: usize = 100_000;
 
-/// Where receipts go: the engine's inbox. It may wait; the destination waits with it. The turn, if there is one, is to be dropped when
+/// Where receipts go: the engine's inbox. It may wait; the destination waits with it. The permit, if there is one, is to be dropped when
 /// the receipt is on disk.
-pub type ReceiptSink = Arc<dyn Fn(Receipt, Option<Turn>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+pub type ReceiptSink =
+    Arc<dyn Fn(Receipt, Option<DeliveryPermit>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 /// Hears of every attempt, for metrics.
 pub type Observer = Arc<dyn Fn(&AttemptSeen) + Send + Sync>;
 
-type DestinationKey = (Arc<str>, usize);
+type DestinationKey = (Arc<str>, IntegrationId);
 
 struct Handle {
     inlet: Arc<Inlet>,
@@ -67,14 +68,13 @@ pub struct Deliver {
 impl Deliver {
     /// Nothing runs until the first [`Self::dispatch`], which needs a tokio runtime.
     pub fn new(notifiers: Notifiers, clock: Arc<dyn Clock>, sink: ReceiptSink, observer: Option<Observer>) -> Self {
-        let slots = Semaphore::new(IN_FLIGHT_TOTAL_MAX);
         let shared = Shared {
             notifiers: ArcSwap::from_pointee(notifiers),
             clock,
             sink,
             observer,
-            slots,
-            turns: turn::Turns::default(),
+            in_flight: Semaphore::new(IN_FLIGHT_TOTAL_MAX),
+            permits: permit::DeliveryPermits::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -88,7 +88,7 @@ impl Deliver {
     pub fn remember<'a>(&self, sent: impl IntoIterator<Item = &'a Notification>) {
         let mut remembered = self.remembered.lock();
         for notification in sent {
-            let key = (Arc::clone(&notification.receiver), notification.integration);
+            let key = (Arc::clone(&notification.receiver), notification.integration.clone());
             remembered.entry(key).or_default().put(notification, notification.external_ref.as_ref());
         }
     }
@@ -103,10 +103,10 @@ impl Deliver {
         let notifications: Vec<Arc<Notification>> = notifications.into_iter().collect();
         let pages = notifications.iter().filter(|n| n.incident().is_some()).count();
         if pages > 0 {
-            self.shared.turns.pages_come(pages);
+            self.shared.permits.pages_come(pages);
         }
         for notification in notifications {
-            let key = (Arc::clone(&notification.receiver), notification.integration);
+            let key = (Arc::clone(&notification.receiver), notification.integration.clone());
             let handle = destinations.entry(key).or_insert_with_key(|key| self.start(key));
             if !handle.inlet.offer(Arc::clone(&notification)) {
                 self.shared.refuse(&notification);
@@ -151,8 +151,8 @@ impl Deliver {
     /// Every destination that was used since start, in order.
     pub fn status(&self) -> Vec<DestinationStatus> {
         let destinations = self.destinations.lock();
-        let mut all: Vec<_> = destinations.iter().map(|((r, i), handle)| handle.status.snapshot(r, *i)).collect();
-        all.sort_by(|a, b| (&a.receiver, a.integration).cmp(&(&b.receiver, b.integration)));
+        let mut all: Vec<_> = destinations.iter().map(|((r, i), handle)| handle.status.snapshot(r, i)).collect();
+        all.sort_by(|a, b| (&a.receiver, &a.integration).cmp(&(&b.receiver, &b.integration)));
         all
     }
 

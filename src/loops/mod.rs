@@ -8,7 +8,7 @@ pub mod decide;
 pub mod deliver;
 pub mod evaluate;
 pub mod gap;
-pub mod hands;
+pub mod ports;
 pub mod retain;
 
 #[cfg(test)]

@@ -4,14 +4,14 @@
 //! Start at [`Scene`].
 
 use super::decide::Decide;
-use super::hands::{Decisions, Dispatch, DoorHooks};
+use super::ports::{Decisions, Dispatch, DoorHooks};
 use super::retain::{KEEP, Retain};
 use crate::clock::ManualClock;
 use crate::engine::{Command, CommandKind, Input, Outcome, Reply, Settings};
 use crate::inbox::{Inbox, InboxError, InboxReceiver, inbox};
 use crate::model::{
-    Fingerprint, IncidentId, Labels, Message, Notification, NotificationKey, NotificationKind, NotificationState,
-    Timestamp, Write,
+    Fingerprint, IncidentId, IntegrationId, Labels, Message, Notification, NotificationKey, NotificationKind,
+    NotificationState, Timestamp, Write,
 };
 use crate::store::{IncidentQuery, MemoryStore, Retention, SharedStore, Snapshot, Store, StoreError, StoreFuture};
 use crate::telemetry::{Health, Metrics, Part, Status};
@@ -34,8 +34,7 @@ fn notification(key: &str) -> Arc<Notification> {
         key: NotificationKey(Arc::from(key)),
         kind: NotificationKind::Update { incident: IncidentId(1) },
         receiver: Arc::from("first"),
-        integration: 0,
-        integration_kind: Arc::from("log"),
+        integration: IntegrationId::new("log", 0),
         message: Arc::new(Message {
             firing: true,
             receiver: Arc::from("first"),

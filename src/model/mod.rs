@@ -37,7 +37,7 @@ pub use mute::MuteReason;
 pub use notification::{
     Message, MessageAlert, MessageIncident, Notification, NotificationKind, NotificationState, Receipt, ReceiptOutcome,
 };
-pub use receiver::{Destination, IntegrationSpec, ReceiverSpec};
+pub use receiver::{Destination, IntegrationId, IntegrationSpec, ReceiverSpec};
 pub use sample::{Histogram, Sample, SampleValue};
 pub use secret::Secret;
 pub use silence::Silence;

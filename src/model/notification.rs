@@ -5,6 +5,7 @@
 
 use super::ids::{Fingerprint, IncidentId, NotificationKey};
 use super::labels::Labels;
+use super::receiver::IntegrationId;
 use super::time::Timestamp;
 use std::sync::Arc;
 
@@ -63,10 +64,8 @@ pub struct Notification {
     pub key: NotificationKey,
     pub kind: NotificationKind,
     pub receiver: Arc<str>,
-    /// Index into the receiver's integrations.
-    pub integration: usize,
-    /// The integration's kind when it was decided; a reload that changes it makes the row fail for good, with this said.
-    pub integration_kind: Arc<str>,
+    /// Of the receiver; a reload that takes it away makes the row fail for good, with this said.
+    pub integration: IntegrationId,
     pub message: Arc<Message>,
     pub created_at: Timestamp,
     pub state: NotificationState,

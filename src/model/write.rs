@@ -8,6 +8,7 @@ use super::ids::{Fingerprint, NotificationKey};
 use super::incident::{Incident, Member, TimelineEntry};
 use super::labels::Labels;
 use super::notification::{Notification, NotificationState};
+use super::receiver::IntegrationId;
 use super::silence::Silence;
 use super::time::Timestamp;
 use std::sync::Arc;
@@ -49,7 +50,7 @@ pub enum Write {
 pub struct NflogKey {
     pub group_key: Arc<str>,
     pub receiver: Arc<str>,
-    pub integration: usize,
+    pub integration: IntegrationId,
 }
 
 /// What a receiver already knows of a group (Alertmanager's nflog).

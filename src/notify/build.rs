@@ -11,10 +11,11 @@ use super::settings::{IntegrationConfig, ReceiverConfig};
 use super::slack::Slack;
 use super::webhook::Webhook;
 use super::{Notifier, Renderer};
+use crate::model::IntegrationId;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-type ByReceiver = HashMap<Arc<str>, Vec<Arc<dyn Notifier>>>;
+type ByReceiver = HashMap<Arc<str>, HashMap<IntegrationId, Arc<dyn Notifier>>>;
 
 /// All configured integrations. Cheap to clone; a reload makes a new one.
 #[derive(Clone, Default)]
@@ -22,22 +23,24 @@ pub struct Notifiers(Arc<ByReceiver>);
 
 impl Notifiers {
     pub fn new(receivers: impl IntoIterator<Item = (Arc<str>, Vec<Arc<dyn Notifier>>)>) -> Self {
-        Self(Arc::new(receivers.into_iter().collect()))
+        let by_id = |notifiers: Vec<Arc<dyn Notifier>>| {
+            let ids = IntegrationId::numbered(notifiers.iter().map(|notifier| notifier.kind()));
+            ids.into_iter().zip(notifiers).collect()
+        };
+        Self(Arc::new(receivers.into_iter().map(|(name, notifiers)| (name, by_id(notifiers))).collect()))
     }
 
-    pub fn get(&self, receiver: &str, integration: usize) -> Option<&Arc<dyn Notifier>> {
+    pub fn get(&self, receiver: &str, integration: &IntegrationId) -> Option<&Arc<dyn Notifier>> {
         self.0.get(receiver)?.get(integration)
     }
 }
 
 /// An integration that cannot work as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("receiver `{receiver}`, {kind}_configs[{index}]: {reason}")]
+#[error("receiver `{receiver}`, {integration}: {reason}")]
 pub struct BuildError {
     pub receiver: Arc<str>,
-    pub kind: &'static str,
-    /// Among all integrations of the receiver.
-    pub index: usize,
+    pub integration: IntegrationId,
     pub reason: String,
 }
 
@@ -47,16 +50,13 @@ pub fn build(receivers: &[ReceiverConfig], renderer: &Renderer) -> Result<Notifi
     let mut errors = Vec::new();
     let mut all = ByReceiver::new();
     for receiver in receivers {
-        let mut notifiers = Vec::with_capacity(receiver.integrations.len());
-        for (index, integration) in receiver.integrations.iter().enumerate() {
+        let mut notifiers = HashMap::with_capacity(receiver.integrations.len());
+        for (id, integration) in receiver.ids().into_iter().zip(&receiver.integrations) {
             match build_one(integration, renderer) {
-                Ok(notifier) => notifiers.push(notifier),
-                Err(reason) => errors.push(BuildError {
-                    receiver: Arc::clone(&receiver.name),
-                    kind: integration.kind(),
-                    index,
-                    reason,
-                }),
+                Ok(notifier) => drop(notifiers.insert(id, notifier)),
+                Err(reason) => {
+                    errors.push(BuildError { receiver: Arc::clone(&receiver.name), integration: id, reason });
+                }
             }
         }
         all.insert(Arc::clone(&receiver.name), notifiers);

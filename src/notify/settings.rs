@@ -3,7 +3,7 @@
 //! Never: prints a secret; a URL that may carry one is a [`Secret`] as well.
 //! Start at [`ReceiverConfig`].
 
-use crate::model::{IntegrationSpec, ReceiverSpec, Secret};
+use crate::model::{IntegrationId, IntegrationSpec, ReceiverSpec, Secret};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ impl SecretSource {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiverConfig {
     pub name: Arc<str>,
-    /// In the order of Alertmanager's struct: a notification names its integration by this index.
+    /// In the order of Alertmanager's struct.
     pub integrations: Vec<IntegrationConfig>,
 }
 
@@ -38,8 +38,13 @@ impl ReceiverConfig {
     pub fn spec(&self) -> ReceiverSpec {
         ReceiverSpec {
             name: Arc::clone(&self.name),
-            integrations: self.integrations.iter().map(IntegrationConfig::spec).collect(),
+            integrations: self.ids().into_iter().zip(&self.integrations).map(|(id, one)| one.spec(id)).collect(),
         }
+    }
+
+    /// The identities of its integrations, in their order.
+    pub fn ids(&self) -> Vec<IntegrationId> {
+        IntegrationId::numbered(self.integrations.iter().map(IntegrationConfig::kind))
     }
 }
 
@@ -88,14 +93,14 @@ impl IntegrationConfig {
     }
 
     /// A page's end is told unless `send_resolved: false` was written out.
-    pub fn spec(&self) -> IntegrationSpec {
+    pub fn spec(&self, id: IntegrationId) -> IntegrationSpec {
         let (written, default) = self.send_resolved_written();
         let max_alerts = match self {
             Self::Webhook(c) => c.max_alerts,
             _ => 0,
         };
         IntegrationSpec {
-            kind: self.kind(),
+            id,
             send_resolved: written.unwrap_or(default),
             send_resolved_pages: written.unwrap_or(true),
             updates_in_place: self.updates_in_place(),
@@ -374,10 +379,10 @@ mod tests {
     fn an_escalation_hears_of_the_end_unless_told_otherwise() {
         let smarthost = Smarthost { host: "h".into(), port: 25 };
         let mut email = EmailConfig::new("a@example.org", "w@example.org", smarthost);
-        let spec = IntegrationConfig::Email(email.clone()).spec();
+        let spec = IntegrationConfig::Email(email.clone()).spec(IntegrationId::new("email", 0));
         assert_eq!((spec.send_resolved, spec.send_resolved_pages), (false, true));
         email.send_resolved = Some(false);
-        let spec = IntegrationConfig::Email(email).spec();
+        let spec = IntegrationConfig::Email(email).spec(IntegrationId::new("email", 0));
         assert_eq!((spec.send_resolved, spec.send_resolved_pages), (false, false));
     }
 

@@ -5,7 +5,7 @@
 //! Start at [`NotificationBody`].
 
 use super::contract::StoreError;
-use super::rows::{FingerprintsBody, LabelsBody, known, millis, moment, unreadable};
+use super::rows::{FingerprintsBody, IntegrationBody, LabelsBody, known, millis, moment, unreadable};
 use crate::model::notification::{
     Message, MessageAlert, MessageIncident, Notification, NotificationKind, NotificationState,
 };
@@ -21,8 +21,10 @@ use std::sync::Arc;
 pub(super) struct NotificationBody {
     kind: KindBody,
     receiver: Arc<str>,
-    integration: usize,
-    integration_kind: Arc<str>,
+    integration: IntegrationBody,
+    /// Of rows of version 0.1, whose `integration` is a position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    integration_kind: Option<Arc<str>>,
     message: MessageBody,
 }
 
@@ -102,7 +104,6 @@ impl NotificationBody {
             kind,
             receiver,
             integration,
-            integration_kind,
             message,
             created_at,
             state,
@@ -116,8 +117,8 @@ impl NotificationBody {
         let body = Self {
             kind: KindBody::of(kind),
             receiver,
-            integration,
-            integration_kind,
+            integration: IntegrationBody::of(&integration),
+            integration_kind: None,
             message: MessageBody::of(&message, names_only),
         };
         (columns, body)
@@ -129,8 +130,7 @@ impl NotificationBody {
             key,
             kind: self.kind.into_kind(),
             receiver: self.receiver,
-            integration: self.integration,
-            integration_kind: self.integration_kind,
+            integration: self.integration.into_id(self.integration_kind.as_deref().unwrap_or_default())?,
             message: Arc::new(self.message.into_message()?),
             created_at,
             state,

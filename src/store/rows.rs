@@ -7,7 +7,7 @@ use super::contract::StoreError;
 use crate::model::alert::{AlertRecord, Door, Lease, SourceKey};
 use crate::model::incident::{Escalation, EscalationTarget, Incident, IncidentStatus, Severity};
 use crate::model::write::{NflogEntry, NflogKey, RuleAlertRecord, RuleAlertState};
-use crate::model::{Fingerprint, IncidentId, Labels, MatchOp, Matcher, Silence, Timestamp};
+use crate::model::{Fingerprint, IncidentId, IntegrationId, Labels, MatchOp, Matcher, Silence, Timestamp};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use serde::de::{DeserializeOwned, MapAccess, SeqAccess, Visitor};
@@ -246,8 +246,7 @@ struct EscalationBody {
     run: u32,
     reached: bool,
     held: Vec<Arc<str>>,
-    /// Receiver and index of its integration.
-    heard: Vec<(Arc<str>, usize)>,
+    heard: Vec<(Arc<str>, IntegrationBody)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -338,7 +337,7 @@ impl IncidentBody {
             alert_count: self.alert_count,
             firing_count: self.firing_count,
             doors: self.doors.iter().map(|d| known("incident", d, Door::parse(d))).collect::<Result<_, _>>()?,
-            escalation: self.escalation.into_escalation(),
+            escalation: self.escalation.into_escalation()?,
             paged: self.paged.into_iter().collect(),
             merged_into: self.merged_into.map(IncidentId),
         })
@@ -375,12 +374,13 @@ impl EscalationBody {
             run,
             reached,
             held: held.into_iter().collect(),
-            heard: heard.into_iter().collect(),
+            heard: heard.into_iter().map(|(receiver, id)| (receiver, IntegrationBody::of(&id))).collect(),
         }
     }
 
-    fn into_escalation(self) -> Escalation {
-        Escalation {
+    fn into_escalation(self) -> Result<Escalation, StoreError> {
+        let heard = self.heard.into_iter().map(|(receiver, body)| Ok((receiver, body.into_id("")?)));
+        Ok(Escalation {
             policy: self.policy,
             step: self.step,
             round: self.round,
@@ -395,7 +395,29 @@ impl EscalationBody {
             run: self.run,
             reached: self.reached,
             held: self.held.into_iter().collect(),
-            heard: self.heard.into_iter().collect(),
+            heard: heard.collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+/// An integration by its text (`slack/0`), or by the position that version 0.1 wrote.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+pub(super) enum IntegrationBody {
+    Id(String),
+    Position(u32),
+}
+
+impl IntegrationBody {
+    pub(super) fn of(id: &IntegrationId) -> Self {
+        Self::Id(id.to_string())
+    }
+
+    /// `kind`: what else the row says of a position; may be empty.
+    pub(super) fn into_id(self, kind: &str) -> Result<IntegrationId, StoreError> {
+        match self {
+            Self::Id(text) => known("integration", &text, IntegrationId::parse(&text)),
+            Self::Position(position) => Ok(IntegrationId::from_position(kind, position)),
         }
     }
 }

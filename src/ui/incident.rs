@@ -160,7 +160,7 @@ fn timeline_row(entry: &TimelineEntry, now: Timestamp) -> TimelineRow {
 fn notification_row(notification: &Notification, now: Timestamp) -> NotificationRow {
     NotificationRow {
         receiver: notification.receiver.to_string(),
-        integration: notification.integration_kind.to_string(),
+        integration: notification.integration.kind().to_string(),
         what: match &notification.kind {
             NotificationKind::Page { round, step, .. } => format!("page, round {round} step {step}"),
             NotificationKind::Update { .. } if notification.message.firing => "update".to_owned(),

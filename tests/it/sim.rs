@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use watchfire::engine::{Command, CommandKind, Engine, Input, Outcome, Settings, invariants};
 use watchfire::model::{
-    Fingerprint, IncidentId, IncidentStatus, Labels, Matcher, Notification, NotificationKind, Receipt, ReceiptOutcome,
-    Timestamp, Transition,
+    Fingerprint, IncidentId, IncidentStatus, IntegrationId, Labels, Matcher, Notification, NotificationKind, Receipt,
+    ReceiptOutcome, Timestamp, Transition,
 };
 
 const SEEDS: u64 = 320;
@@ -41,8 +41,8 @@ impl Dice {
     }
 }
 
-/// An integration that heard, or is to hear: incident, receiver, index.
-type Ear = (IncidentId, Arc<str>, usize);
+/// An integration that heard, or is to hear.
+type Ear = (IncidentId, Arc<str>, IntegrationId);
 
 /// A message between the outbox and its destination.
 #[derive(Clone)]
@@ -74,7 +74,7 @@ struct Sim {
 }
 
 fn ear(n: &Notification) -> Option<Ear> {
-    Some((n.incident()?, n.receiver.clone(), n.integration))
+    Some((n.incident()?, n.receiver.clone(), n.integration.clone()))
 }
 
 const CONFIGS: [&[&str]; 4] = [
@@ -161,7 +161,9 @@ impl Sim {
                 assert_eq!(incident.status, IncidentStatus::Triggered, "WF-13: {} is paged", ear.0);
                 assert!(incident.snoozed_until.is_none(), "WF-13: {} is snoozed and paged", ear.0);
                 assert!(!n.message.alerts.is_empty(), "{} pages without alerts", ear.0);
-                if n.integration == 0 {
+                // One of the receiver's integrations stands for all.
+                let receiver = self.settings.receiver(&n.receiver).expect("a page goes to a receiver");
+                if n.integration == receiver.integrations[0].id {
                     self.pages.entry(ear.1).or_default().push(self.now);
                 }
             }
@@ -358,7 +360,8 @@ impl Sim {
             assert!(self.reached.contains(ear) || self.maybe.contains(ear), "{ear:?} was never paged and is told");
         }
         for ear in &self.reached {
-            let wants = self.settings.receiver(&ear.1).is_some_and(|r| r.integrations[ear.2].send_resolved_pages);
+            let wants =
+                self.settings.receiver(&ear.1).and_then(|r| r.find(&ear.2)).is_some_and(|i| i.send_resolved_pages);
             assert!(!wants || self.told.contains_key(ear), "{ear:?} was paged and is not told the end");
         }
         if let Some(limit) = self.settings.max_pages_per_minute {

@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use watchfire::model::incident::{Escalation, EscalationTarget};
 use watchfire::model::{
-    AlertRecord, Door, Fingerprint, Incident, IncidentId, IncidentStatus, Labels, Lease, MatchOp, Matcher, Member,
-    Message, MessageAlert, MessageIncident, NflogEntry, NflogKey, Notification, NotificationKey, NotificationKind,
-    NotificationState, RuleAlertRecord, RuleAlertState, Severity, Silence, SourceKey, TimelineEntry, TimelineKind,
-    Timestamp, Write,
+    AlertRecord, Door, Fingerprint, Incident, IncidentId, IncidentStatus, IntegrationId, Labels, Lease, MatchOp,
+    Matcher, Member, Message, MessageAlert, MessageIncident, NflogEntry, NflogKey, Notification, NotificationKey,
+    NotificationKind, NotificationState, RuleAlertRecord, RuleAlertState, Severity, Silence, SourceKey, TimelineEntry,
+    TimelineKind, Timestamp, Write,
 };
 use watchfire::store::{
     IncidentQuery, MemoryStore, RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, SharedStore, Snapshot,
@@ -86,7 +86,7 @@ fn incident(n: u64, status: IncidentStatus, severity: Severity) -> Incident {
             run: 3,
             reached: true,
             held: BTreeSet::from([Arc::from("second")]),
-            heard: BTreeSet::from([(Arc::from("first"), 1)]),
+            heard: BTreeSet::from([(Arc::from("first"), IntegrationId::new("email", 1))]),
         },
         paged: BTreeSet::from([Arc::from("first"), Arc::from("second")]),
         merged_into: n.is_multiple_of(2).then_some(IncidentId(1)),
@@ -133,7 +133,8 @@ fn silence(id: &str) -> Silence {
     }
 }
 
-fn nflog(group: &str, integration: usize) -> NflogEntry {
+fn nflog(group: &str, index: u32) -> NflogEntry {
+    let integration = IntegrationId::new("webhook", index);
     NflogEntry {
         key: NflogKey { group_key: Arc::from(group), receiver: Arc::from("ops"), integration },
         firing: vec![Fingerprint(1), Fingerprint(u64::MAX)],
@@ -164,8 +165,7 @@ fn page(key: &str, incident: u64, secs: i64) -> Notification {
         key: NotificationKey(Arc::from(key)),
         kind: NotificationKind::Page { incident: IncidentId(incident), round: 1, step: 1 },
         receiver: Arc::from("first"),
-        integration: 0,
-        integration_kind: Arc::from("webhook"),
+        integration: IntegrationId::new("webhook", 0),
         message: Arc::new(Message {
             firing: true,
             receiver: Arc::from("first"),

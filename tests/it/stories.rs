@@ -376,7 +376,7 @@ fn keys_are_stable_and_plain() {
     world.moods.insert("first".to_owned(), Mood::Hangs);
     world.act(&["fire", "Down", "instance=a"]);
     let keys: Vec<NotificationKey> = world.open.iter().map(|n| n.key.clone()).collect();
-    assert_eq!(keys.iter().map(|k| &*k.0).collect::<Vec<_>>(), ["INC-1/r1/s1/first/0"]);
+    assert_eq!(keys.iter().map(|k| &*k.0).collect::<Vec<_>>(), ["INC-1/r1/s1/first/webhook0"]);
     world.crash();
     assert_eq!(world.open.iter().map(|n| n.key.clone()).collect::<Vec<_>>(), keys);
 }

@@ -12,9 +12,9 @@ use watchfire::escalation::{EscalationPolicy, EscalationStep, Rotation, Schedule
 use watchfire::incidents::CorrelationRule;
 use watchfire::model::incident::EscalationTarget;
 use watchfire::model::{
-    AlertRecord, Door, Fingerprint, Incident, IncidentId, IntegrationSpec, Labels, Lease, MatchOp, Matcher, Member,
-    NflogEntry, NflogKey, Notification, NotificationKey, NotificationKind, NotificationState, ReceiverSpec, Severity,
-    Silence, SourceKey, TimelineEntry, Timestamp, Transition, TransitionKind, Write,
+    AlertRecord, Door, Fingerprint, Incident, IncidentId, IntegrationId, IntegrationSpec, Labels, Lease, MatchOp,
+    Matcher, Member, NflogEntry, NflogKey, Notification, NotificationKey, NotificationKind, NotificationState,
+    ReceiverSpec, Severity, Silence, SourceKey, TimelineEntry, Timestamp, Transition, TransitionKind, Write,
 };
 
 /// What a store would hold after every commit so far.
@@ -157,21 +157,15 @@ pub fn target(text: &str) -> EscalationTarget {
 }
 
 fn receiver(name: &str, rest: &[&str]) -> ReceiverSpec {
-    let mut integrations = Vec::new();
-    for word in rest.iter().copied().filter(|w| !w.starts_with('!')) {
-        integrations.push(IntegrationSpec {
-            kind: match word {
-                "email" => "email",
-                "slack" => "slack",
-                _ => "webhook",
-            },
-            updates_in_place: word == "slack",
-            send_resolved: !rest.contains(&"!send_resolved"),
-            send_resolved_pages: !rest.contains(&"!send_resolved_pages"),
-            max_alerts: 0,
-        });
-    }
-    ReceiverSpec { name: name.into(), integrations }
+    let ids = IntegrationId::numbered(rest.iter().copied().filter(|w| !w.starts_with('!')));
+    let integration = |id: IntegrationId| IntegrationSpec {
+        updates_in_place: &**id.kind() == "slack",
+        id,
+        send_resolved: !rest.contains(&"!send_resolved"),
+        send_resolved_pages: !rest.contains(&"!send_resolved_pages"),
+        max_alerts: 0,
+    };
+    ReceiverSpec { name: name.into(), integrations: ids.into_iter().map(integration).collect() }
 }
 
 /// The contract's configuration, then what the lines change:

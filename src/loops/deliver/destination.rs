@@ -5,10 +5,10 @@
 
 use super::QUEUE_MAX;
 use super::order::Item;
+use super::permit::DeliveryPermit;
 use super::queue::Queue;
 use super::refs::Refs;
 use super::shared::Shared;
-use super::turn::Turn;
 use super::watch::Status;
 use crate::model::{Notification, NotificationKey, ReceiptOutcome};
 use crate::notify::breaker::{Breaker, Gate};
@@ -66,7 +66,7 @@ pub(super) struct Destination {
     pub inlet: Arc<Inlet>,
     pub breaker: Breaker,
     pub refs: Refs,
-    pub wire: JoinSet<(AttemptResult, Turn)>,
+    pub wire: JoinSet<(AttemptResult, DeliveryPermit)>,
     pub sent: HashMap<Id, (Item, Instant)>,
     pub started: Instant,
 }
@@ -139,12 +139,12 @@ impl Destination {
         let previous_ref = self.refs.get(&notification);
         let number = item.attempts;
         let task = self.wire.spawn(async move {
-            let _permit = shared.slots.acquire().await;
-            let turn = shared.turns.take(notification.incident().is_some()).await;
+            let _in_flight = shared.in_flight.acquire().await;
+            let permit = shared.permits.take(notification.incident().is_some()).await;
             let attempt = Attempt { number, at: shared.clock.now(), previous_ref };
             let sending = tokio::time::timeout(ATTEMPT_MAX, notifier.notify(&notification, &attempt));
             let result = sending.await;
-            (result.unwrap_or_else(|_| Err(NotifyError::temporary("the attempt did not come back"))), turn)
+            (result.unwrap_or_else(|_| Err(NotifyError::temporary("the attempt did not come back"))), permit)
         });
         self.sent.insert(task.id(), (item, Instant::now()));
     }

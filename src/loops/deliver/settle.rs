@@ -6,7 +6,7 @@
 use super::AttemptSeen;
 use super::destination::{AttemptResult, Destination};
 use super::order::Item;
-use super::turn::Turn;
+use super::permit::DeliveryPermit;
 use crate::model::{Receipt, ReceiptOutcome};
 use crate::notify::retry::{Next, PATIENCE, plan};
 use crate::notify::{Delivery, NotifyError};
@@ -17,9 +17,9 @@ use tokio::task::{Id, JoinError};
 const REPORT_EVERY: Duration = Duration::from_mins(1);
 
 impl Destination {
-    pub async fn settle(&mut self, joined: Result<(Id, (AttemptResult, Turn)), JoinError>) {
-        let (id, result, turn) = match joined {
-            Ok((id, (result, turn))) => (id, result, Some(turn)),
+    pub async fn settle(&mut self, joined: Result<(Id, (AttemptResult, DeliveryPermit)), JoinError>) {
+        let (id, result, permit) = match joined {
+            Ok((id, (result, permit))) => (id, result, Some(permit)),
             Err(error) => (error.id(), Err(NotifyError::temporary("the notifier panicked")), None),
         };
         let Some((item, since)) = self.sent.remove(&id) else { return };
@@ -27,16 +27,16 @@ impl Destination {
         match result {
             Err(NotifyError::Temporary { reason, retry_after }) => {
                 self.breaker.failed(self.now(), retry_after);
-                self.try_again(item, reason, retry_after, turn).await;
+                self.try_again(item, reason, retry_after, permit).await;
             }
             Ok(Delivery { external_ref }) => {
                 self.answered();
                 self.refs.put(&item.notification, external_ref.as_ref());
-                self.finish(item, ReceiptOutcome::Delivered { external_ref }, turn).await;
+                self.finish(item, ReceiptOutcome::Delivered { external_ref }, permit).await;
             }
             Err(NotifyError::Permanent { reason }) => {
                 self.answered();
-                self.finish(item, ReceiptOutcome::Failed { error: reason }, turn).await;
+                self.finish(item, ReceiptOutcome::Failed { error: reason }, permit).await;
             }
         }
     }
@@ -47,13 +47,19 @@ impl Destination {
         }
     }
 
-    async fn try_again(&mut self, mut item: Item, reason: String, retry_after: Option<Duration>, turn: Option<Turn>) {
+    async fn try_again(
+        &mut self,
+        mut item: Item,
+        reason: String,
+        retry_after: Option<Duration>,
+        permit: Option<DeliveryPermit>,
+    ) {
         let (now, wall) = (self.now(), self.shared.clock.now());
         let age = wall.since(item.notification.created_at);
         let Next::RetryAfter(pause) = plan(item.attempts, age, retry_after, rand::random()) else {
             let hours = PATIENCE.as_secs() / 3600;
             let error = format!("given up after {hours} h and {} tries: {reason}", item.attempts);
-            return self.finish(item, ReceiptOutcome::Failed { error }, turn).await;
+            return self.finish(item, ReceiptOutcome::Failed { error }, permit).await;
         };
         tracing::debug!(key = %item.notification.key, attempts = item.attempts, %reason, "notification will be tried again");
         let report = item.reported_at.is_none_or(|at| now.saturating_sub(at) >= REPORT_EVERY);
@@ -65,15 +71,15 @@ impl Destination {
         let kept = self.inlet.queue.lock().retry(item, now + pause);
         if kept && report {
             let outcome = ReceiptOutcome::Retrying { error: reason, next_at: wall + pause };
-            self.shared.post(Receipt { key, attempts, at: wall, outcome }, turn).await;
+            self.shared.post(Receipt { key, attempts, at: wall, outcome }, permit).await;
         }
     }
 
-    /// `turn` ends when the receipt is on disk.
-    pub async fn finish(&mut self, item: Item, outcome: ReceiptOutcome, turn: Option<Turn>) {
+    /// `permit` ends when the receipt is on disk.
+    pub async fn finish(&mut self, item: Item, outcome: ReceiptOutcome, permit: Option<DeliveryPermit>) {
         self.inlet.queue.lock().settle(&item.notification);
         self.status.settled(&outcome);
         let (key, at) = (item.notification.key.clone(), self.shared.clock.now());
-        self.shared.post(Receipt { key, attempts: item.attempts, at, outcome }, turn).await;
+        self.shared.post(Receipt { key, attempts: item.attempts, at, outcome }, permit).await;
     }
 }

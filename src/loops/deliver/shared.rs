@@ -1,14 +1,14 @@
-//! What all destinations share: the notifiers of the day, the clock, the way back, the slots.
+//! What all destinations share: the notifiers of the day, the clock, the way back, the permits.
 //! In: a notification. Out: its notifier, or why there is none any more.
 //! Never: waits for a destination.
 //! Start at [`Shared`].
 
-use super::turn::{Turn, Turns};
+use super::permit::{DeliveryPermit, DeliveryPermits};
 use super::{AttemptSeen, Deliver, Observer, QUEUE_MAX, ReceiptSink};
 use crate::clock::Clock;
 use crate::engine::Input;
 use crate::inbox::Inbox;
-use crate::loops::hands::Dispatch;
+use crate::loops::ports::Dispatch;
 use crate::model::{Notification, NotificationKey, Receipt, ReceiptOutcome};
 use crate::notify::{Notifier, Notifiers};
 use arc_swap::ArcSwap;
@@ -21,23 +21,18 @@ pub(super) struct Shared {
     pub clock: Arc<dyn Clock>,
     pub sink: ReceiptSink,
     pub observer: Option<Observer>,
-    pub slots: Semaphore,
-    pub turns: Turns,
+    /// Bounds the attempts under way to all destinations together.
+    pub in_flight: Semaphore,
+    pub permits: DeliveryPermits,
 }
 
 impl Shared {
     /// The notifier that a row was meant for, or why there is none.
     pub fn notifier(&self, notification: &Notification) -> Result<Arc<dyn Notifier>, String> {
         let notifiers = self.notifiers.load();
-        let (receiver, index) = (&notification.receiver, notification.integration);
-        let Some(notifier) = notifiers.get(receiver, index) else {
-            return Err(format!("receiver {receiver} has no integration {index} any more"));
-        };
-        if notifier.kind() != &*notification.integration_kind {
-            let (was, is) = (&notification.integration_kind, notifier.kind());
-            return Err(format!("integration {index} of receiver {receiver} was {was} and is {is} now"));
-        }
-        Ok(Arc::clone(notifier))
+        let (receiver, integration) = (&notification.receiver, &notification.integration);
+        let found = notifiers.get(receiver, integration).map(Arc::clone);
+        found.ok_or_else(|| format!("receiver {receiver} has no integration {integration} any more"))
     }
 
     /// The destination holds too many already.
@@ -49,8 +44,8 @@ impl Shared {
         tokio::spawn(async move { shared.post(receipt, None).await });
     }
 
-    pub async fn post(&self, receipt: Receipt, turn: Option<Turn>) {
-        (self.sink)(receipt, turn).await;
+    pub async fn post(&self, receipt: Receipt, permit: Option<DeliveryPermit>) {
+        (self.sink)(receipt, permit).await;
     }
 
     pub fn observe(&self, seen: &AttemptSeen) {
@@ -63,16 +58,16 @@ impl Shared {
 /// Receipts on their way into the engine: in line for the next commit when this returns. When the engine has stopped they are
 /// lost, and the rows are sent again after the restart.
 pub fn into_inbox(inbox: Inbox) -> ReceiptSink {
-    Arc::new(move |receipt, turn| {
+    Arc::new(move |receipt, permit| {
         let inbox = inbox.clone();
         Box::pin(async move {
             let key = receipt.key.clone();
             match inbox.post(Input::Receipt(receipt)).await {
                 Ok(committed) => {
-                    // The destination goes on; only the turn waits for the disk.
+                    // The destination goes on; only the permit waits for the disk.
                     tokio::spawn(async move {
                         committed.wait().await;
-                        drop(turn);
+                        drop(permit);
                     });
                 }
                 Err(error) => {

@@ -5,7 +5,7 @@
 
 use super::DestinationKey;
 use super::shared::Shared;
-use crate::model::{Notification, ReceiptOutcome};
+use crate::model::{IntegrationId, Notification, ReceiptOutcome};
 use crate::notify::breaker::Breaker;
 use crate::notify::{Delivery, NotifyError};
 use parking_lot::Mutex;
@@ -38,7 +38,7 @@ impl Status {
     }
 
     pub fn in_flight_max(&self, shared: &Shared) -> usize {
-        shared.notifiers.load().get(&self.key.0, self.key.1).map_or(1, |notifier| notifier.in_flight_max().max(1))
+        shared.notifiers.load().get(&self.key.0, &self.key.1).map_or(1, |notifier| notifier.in_flight_max().max(1))
     }
 
     pub fn update(&self, queued: usize, breaker: &Breaker) {
@@ -65,10 +65,10 @@ impl Status {
         }
     }
 
-    pub fn snapshot(&self, receiver: &Arc<str>, integration: usize) -> DestinationStatus {
+    pub fn snapshot(&self, receiver: &Arc<str>, integration: &IntegrationId) -> DestinationStatus {
         DestinationStatus {
             receiver: Arc::clone(receiver),
-            integration,
+            integration: integration.clone(),
             queued: self.queued.load(Relaxed),
             delivered: self.delivered.load(Relaxed),
             failed: self.failed.load(Relaxed),
@@ -83,7 +83,7 @@ impl Status {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DestinationStatus {
     pub receiver: Arc<str>,
-    pub integration: usize,
+    pub integration: IntegrationId,
     /// Waiting, between tries or on the wire.
     pub queued: usize,
     pub delivered: u64,
@@ -98,7 +98,7 @@ pub struct DestinationStatus {
 #[derive(Clone, Debug, PartialEq)]
 pub struct AttemptSeen {
     pub receiver: Arc<str>,
-    pub integration_kind: Arc<str>,
+    pub integration: IntegrationId,
     /// `delivered`, `temporary` or `permanent`.
     pub outcome: &'static str,
     pub took: Duration,
@@ -108,7 +108,7 @@ impl AttemptSeen {
     pub(super) fn of(notification: &Notification, result: &Result<Delivery, NotifyError>, took: Duration) -> Self {
         Self {
             receiver: Arc::clone(&notification.receiver),
-            integration_kind: Arc::clone(&notification.integration_kind),
+            integration: notification.integration.clone(),
             outcome: match result {
                 Ok(_) => "delivered",
                 Err(NotifyError::Temporary { .. }) => "temporary",

@@ -18,10 +18,11 @@ const LOCK_FILE: &str = "watchfire.lock";
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 /// Forward only: a file is never changed once released; the next change is the next number.
-const MIGRATIONS: [(i64, &str, &str); 3] = [
+const MIGRATIONS: [(i64, &str, &str); 4] = [
     (1, "hard state", include_str!("migrations/0001_hard_state.sql")),
     (2, "rows by number", include_str!("migrations/0002_rows_by_number.sql")),
     (3, "sent references", include_str!("migrations/0003_sent_references.sql")),
+    (4, "integrations by kind", include_str!("migrations/0004_integrations_by_kind.sql")),
 ];
 
 /// Readers are the API and the pages; more would only queue on the same disk.
@@ -146,7 +147,7 @@ async fn migrate(writer: &mut SqliteConnection) -> Result<(), StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Fingerprint, IncidentId, Write};
+    use crate::model::{Fingerprint, IncidentId, IntegrationId, Write};
     use crate::store::{SqliteStore, Store};
 
     /// Rows as schema 1 wrote them: two alerts (the second known to memory no more), a member of each, one of an alert without a row,
@@ -156,11 +157,14 @@ mod tests {
             (1, -2, 0, NULL, '{"labels":{"alertname":"A"},"annotations":{},"generator_url":"","starts_at":1,"updated_at":2,"leases":[]}'),
             (5, 7, 1, 9, '{"labels":{"alertname":"B"},"annotations":{},"generator_url":"","starts_at":1,"updated_at":2,"leases":[]}');
         INSERT INTO incident (id, status, severity, opened_at, resolved_at, body) VALUES (1, 'triggered', 'critical', 1, NULL,
-            '{"title":"t","labels":{},"cluster":null,"environment":null,"last_attached_at":1,"acknowledged_at":null,"acknowledged_by":null,"resolved_by":null,"snoozed_until":null,"correlation_rule":null,"correlation_key":null,"alert_count":3,"firing_count":1,"doors":[],"escalation":{"policy":null,"step":0,"round":0,"round_started_at":null,"next_at":null,"exhausted":false,"assigned_to":null,"run":0,"reached":false,"held":[],"heard":[]},"paged":[],"merged_into":null}');
+            '{"title":"t","labels":{},"cluster":null,"environment":null,"last_attached_at":1,"acknowledged_at":null,"acknowledged_by":null,"resolved_by":null,"snoozed_until":null,"correlation_rule":null,"correlation_key":null,"alert_count":3,"firing_count":1,"doors":[],"escalation":{"policy":null,"step":0,"round":0,"round_started_at":null,"next_at":null,"exhausted":false,"assigned_to":null,"run":0,"reached":false,"held":[],"heard":[["ops",1]]},"paged":[],"merged_into":null}');
         INSERT INTO member (incident, fingerprint, attached_at, reason, runner_up, detached, left_at) VALUES
             (1, -2, 1, 'r', '', 0, NULL), (1, 7, 2, 'r', '', 0, NULL), (1, 8, 3, 'r', '', 0, NULL);
         INSERT INTO nflog (group_key, receiver, integration, body) VALUES
             ('{}', 'ops', 0, '{"firing":[1,18446744073709551615],"resolved":[],"at":1,"expires_at":2}');
+        INSERT INTO notification (key, incident, created_at, state, attempts, sent_at, error, external_ref, body) VALUES
+            ('INC-1/r1/s1/ops/1', 1, 1, 'pending', 0, NULL, NULL, NULL,
+            '{"kind":{"page":{"incident":1,"round":1,"step":1}},"receiver":"ops","integration":1,"integration_kind":"slack","message":{"firing":true,"receiver":"ops","group_key":"","group_labels":{},"common_labels":{},"common_annotations":{},"external_url":"","alerts":[],"truncated_alerts":0,"incident":null}}');
     "#;
 
     async fn make_schema_1(folder: &Path) {
@@ -184,6 +188,11 @@ mod tests {
         let members: Vec<Fingerprint> = loaded.members.iter().map(|m| m.fingerprint).collect();
         assert_eq!(members, [Fingerprint(u64::MAX - 1), Fingerprint(7), Fingerprint(8)]);
         assert_eq!(loaded.nflog[0].firing, [Fingerprint(1), Fingerprint(u64::MAX)]);
+        let (nowhere, slack) = (IntegrationId::from_position("", 0), IntegrationId::from_position("slack", 1));
+        assert_eq!((&loaded.nflog[0].key.integration, &loaded.outbox[0].integration), (&nowhere, &slack));
+        let heard: Vec<String> =
+            loaded.incidents[0].escalation.heard.iter().map(|(name, id)| format!("{name} {id}")).collect();
+        assert_eq!(heard, ["ops @1"]);
         assert_eq!(store.alerts_of(IncidentId(1)).await.unwrap().len(), 2);
 
         // Every alert and member is written again, one is new: each keeps its one row, also when opened once more.

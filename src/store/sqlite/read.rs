@@ -6,8 +6,8 @@
 use super::fault::fault;
 use crate::model::write::{NflogEntry, NflogKey, RuleAlertRecord};
 use crate::model::{
-    AlertRecord, Fingerprint, Incident, IncidentId, IncidentStatus, Member, Notification, NotificationKey,
-    NotificationState, Severity, Silence, TimelineEntry, TimelineKind, Timestamp,
+    AlertRecord, Fingerprint, Incident, IncidentId, IncidentStatus, IntegrationId, Member, Notification,
+    NotificationKey, NotificationState, Severity, Silence, TimelineEntry, TimelineKind, Timestamp,
 };
 use crate::store::outbox_rows::{NotificationBody, NotificationColumns, fill_announcements};
 use crate::store::rows::{
@@ -135,7 +135,9 @@ fn silence(row: &SqliteRow) -> Result<Silence, StoreError> {
 }
 
 fn nflog_entry(row: &SqliteRow) -> Result<NflogEntry, StoreError> {
-    let key = NflogKey { group_key: text(row, 1)?, receiver: text(row, 2)?, integration: get::<i64>(row, 3)? as usize };
+    let integration = get(row, 3)?;
+    let integration = known("nflog", integration, IntegrationId::parse(integration))?;
+    let key = NflogKey { group_key: text(row, 1)?, receiver: text(row, 2)?, integration };
     Ok(decode::<NflogBody>("nflog", get(row, 4)?)?.into_entry(key))
 }
 

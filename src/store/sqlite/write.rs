@@ -164,11 +164,12 @@ async fn write(conn: &mut SqliteConnection, numbers: &mut Numbers, batch: Batch)
         let NflogKey { group_key, receiver, integration } = &entry.key;
         row.add(&**group_key)?;
         row.add(&**receiver)?;
-        row.add(*integration as i64)?;
+        row.add(integration.to_string())?;
         row.add(encode(&NflogBody::of(entry))?)
     })
     .await?;
-    let drops: Vec<_> = drops.into_iter().map(|k: NflogKey| (k.group_key, k.receiver, k.integration)).collect();
+    let drops: Vec<_> =
+        drops.into_iter().map(|k: NflogKey| (k.group_key, k.receiver, k.integration.to_string())).collect();
     remove(conn, DROP_NFLOG, &drops).await?;
 
     let (puts, drops) = split(rule_alerts);

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use watchfire::clock::{Clock, SystemClock};
 use watchfire::loops::deliver::{Deliver, ReceiptSink};
-use watchfire::model::{Notification, Receipt, ReceiptOutcome, Timestamp};
+use watchfire::model::{IntegrationId, Notification, Receipt, ReceiptOutcome, Timestamp};
 use watchfire::notify::settings::{IntegrationConfig, ReceiverConfig, WebhookConfig};
 use watchfire::notify::{Attempt, Delivery, Notifier, Notifiers, NotifyError, NotifyFuture, Renderer, SecretSource};
 
@@ -206,12 +206,12 @@ async fn patience_ends_after_three_days() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_destination_holds_up_another_for_its_turn_at_most() {
-    // Only one message may be in doubt at a time, for so long (at most one repeat a crash).
+async fn one_destination_holds_up_another_for_a_permit_at_most() {
+    // Only one message may be in doubt at a time, for so long (at most one repeat per crash).
     let (stuck, fine) = (Scripted::new(&[Does::Hangs]), Scripted::new(&[Does::Takes]));
     let mut rig = Rig::new(&[("stuck", stuck), ("fine", fine)]);
     rig.send([to("stuck", page("k1", "log", 1)), to("fine", page("k2", "log", 1))]);
-    let receipt = tokio::time::timeout(Duration::from_millis(10), rig.next()).await.expect("within a turn");
+    let receipt = tokio::time::timeout(Duration::from_millis(10), rig.next()).await.expect("within a permit");
     assert_eq!((receipt.key.to_string().as_str(), receipt.outcome), ("k2", DELIVERED));
     // Even an attempt that is lost for good comes back as a temporary failure.
     let receipt = rig.next().await;
@@ -261,10 +261,10 @@ async fn reload_swaps_notifiers_and_keeps_queues() {
         }
     }
     let mut other_kind = page("k3", "log", 3);
-    other_kind.integration_kind = "email".into();
+    other_kind.integration = IntegrationId::new("email", 0);
     rig.send([other_kind]);
     let receipt = rig.settled().await;
-    let said = "integration 0 of receiver ops was email and is log now".to_owned();
+    let said = "receiver ops has no integration email/0 any more".to_owned();
     assert_eq!(receipt.outcome, ReceiptOutcome::Failed { error: said });
 }
 

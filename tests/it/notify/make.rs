@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 use watchfire::model::{
-    Fingerprint, IncidentId, IncidentStatus, Labels, Message, MessageAlert, MessageIncident, Notification,
-    NotificationKey, NotificationKind, NotificationState, Severity, Timestamp,
+    Fingerprint, IncidentId, IncidentStatus, IntegrationId, Labels, Message, MessageAlert, MessageIncident,
+    Notification, NotificationKey, NotificationKind, NotificationState, Severity, Timestamp,
 };
 
 pub fn at(text: &str) -> Timestamp {
@@ -88,8 +88,7 @@ pub fn row(key: &str, kind: &str, of: NotificationKind, message: Message) -> Not
         key: NotificationKey(key.into()),
         kind: of,
         receiver: "ops".into(),
-        integration: 0,
-        integration_kind: kind.into(),
+        integration: IntegrationId::new(kind, 0),
         message: Arc::new(message),
         created_at: at("2026-01-02T03:04:06Z"),
         state: NotificationState::Pending,

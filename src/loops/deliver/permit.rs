@@ -1,9 +1,9 @@
-//! One message in doubt at a time: between "sent" and "recorded" a crash sends a message once more, so two of them would be sent
-//! twice.
-//! In: an attempt that is about to begin. Out: its turn, which ends when the receipt is on disk.
-//! Never: lets a slow destination hold up pages longer than [`TURN_MAX`], or announcements longer than [`PAGE_FIRST_MAX`] after a
+//! Permits to send: one message may be under way at a time, because a crash between sending it and recording its receipt sends it
+//! once more; with two under way, two would be repeated.
+//! In: an attempt that is about to begin. Out: its permit, which is dropped when the receipt is on disk.
+//! Never: lets a slow destination hold up pages longer than [`PERMIT_MAX`], or announcements longer than [`PAGE_FIRST_MAX`] after a
 //! page was sent. Beyond that, telling people in time goes before the promise.
-//! Start at [`Turns::take`].
+//! Start at [`DeliveryPermits::take`].
 
 use parking_lot::Mutex;
 use std::collections::BTreeMap;
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 /// How long a message in doubt keeps others waiting, and how long a message waits for others in all. A receiver nearby answers, and
 /// the receipt is on disk, within this; a page should arrive within 50 ms.
-const TURN_MAX: Duration = Duration::from_millis(8);
+const PERMIT_MAX: Duration = Duration::from_millis(8);
 
 /// How long a page in doubt keeps announcements waiting: they hurry less, and most receivers of pages answer within it.
 const PAGE_FIRST_MAX: Duration = Duration::from_secs(1);
@@ -23,14 +23,14 @@ const PAGE_FIRST_MAX: Duration = Duration::from_secs(1);
 /// get hold of a processor.
 const PAGE_COMES_WITHIN: Duration = Duration::from_millis(20);
 
-/// Hands out the turns.
+/// Gives out the permits of all destinations.
 #[derive(Clone, Default)]
-pub(super) struct Turns(Arc<Inner>);
+pub(super) struct DeliveryPermits(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     state: Mutex<State>,
-    /// A turn began or ended.
+    /// A permit was given out or dropped.
     changed: Notify,
 }
 
@@ -49,12 +49,12 @@ struct Doubt {
 }
 
 /// Held while a message may have been sent and is not yet recorded; whoever records it drops it after the commit.
-pub struct Turn {
-    turns: Turns,
+pub struct DeliveryPermit {
+    permits: DeliveryPermits,
     number: u64,
 }
 
-impl Turns {
+impl DeliveryPermits {
     /// So many pages are about to ask; announcements let them go first.
     pub fn pages_come(&self, count: usize) {
         let mut state = self.0.state.lock();
@@ -63,7 +63,7 @@ impl Turns {
     }
 
     /// Waits until nothing else is in doubt, or for as long as may be waited.
-    pub async fn take(&self, is_page: bool) -> Turn {
+    pub async fn take(&self, is_page: bool) -> DeliveryPermit {
         let asked = Instant::now();
         loop {
             let changed = self.0.changed.notified();
@@ -83,7 +83,7 @@ impl Turns {
         }
     }
 
-    fn begin(&self, state: &mut State, is_page: bool) -> Turn {
+    fn begin(&self, state: &mut State, is_page: bool) -> DeliveryPermit {
         state.last += 1;
         let number = state.last;
         state.in_doubt.insert(number, Doubt { is_page, since: Instant::now() });
@@ -91,15 +91,15 @@ impl Turns {
             state.coming = state.coming.saturating_sub(1);
         }
         self.0.changed.notify_waiters();
-        Turn { turns: self.clone(), number }
+        DeliveryPermit { permits: self.clone(), number }
     }
 }
 
 impl State {
     /// Until when whoever asked then must wait, as things are now.
     fn wait(&mut self, is_page: bool, asked: Instant, now: Instant) -> Option<Instant> {
-        let longest = asked + TURN_MAX;
-        let for_any = self.in_doubt.values().map(|doubt| (doubt.since + TURN_MAX).min(longest));
+        let longest = asked + PERMIT_MAX;
+        let for_any = self.in_doubt.values().map(|doubt| (doubt.since + PERMIT_MAX).min(longest));
         let pages = self.in_doubt.values().filter(|doubt| doubt.is_page && !is_page);
         let for_pages = pages.map(|doubt| doubt.since + PAGE_FIRST_MAX);
         if self.coming_until.is_some_and(|until| until <= now) {
@@ -111,10 +111,10 @@ impl State {
     }
 }
 
-impl Drop for Turn {
+impl Drop for DeliveryPermit {
     fn drop(&mut self) {
-        self.turns.0.state.lock().in_doubt.remove(&self.number);
-        self.turns.0.changed.notify_waiters();
+        self.permits.0.state.lock().in_doubt.remove(&self.number);
+        self.permits.0.changed.notify_waiters();
     }
 }
 
@@ -124,10 +124,11 @@ mod tests {
 
     /// Asks after `held` were begun at once; how long it took.
     async fn check(held: &[bool], is_page: bool, expected: Duration) {
-        let turns = Turns::default();
-        let _held: Vec<Turn> = held.iter().map(|is_page| turns.begin(&mut turns.0.state.lock(), *is_page)).collect();
+        let permits = DeliveryPermits::default();
+        let _held: Vec<DeliveryPermit> =
+            held.iter().map(|is_page| permits.begin(&mut permits.0.state.lock(), *is_page)).collect();
         let asked = Instant::now();
-        let _turn = turns.take(is_page).await;
+        let _permit = permits.take(is_page).await;
         let waited = asked.elapsed();
         assert!(waited >= expected && waited <= expected + Duration::from_millis(2), "{held:?}, {is_page}: {waited:?}");
     }
@@ -136,47 +137,47 @@ mod tests {
     async fn what_hangs_keeps_others_waiting_for_so_long() {
         check(&[], true, Duration::ZERO).await;
         check(&[], false, Duration::ZERO).await;
-        check(&[true], true, TURN_MAX).await;
-        check(&[false, true, false], true, TURN_MAX).await;
-        check(&[false], false, TURN_MAX).await;
+        check(&[true], true, PERMIT_MAX).await;
+        check(&[false, true, false], true, PERMIT_MAX).await;
+        check(&[false], false, PERMIT_MAX).await;
         check(&[true], false, PAGE_FIRST_MAX).await;
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_next_begins_when_the_one_before_is_recorded() {
-        let turns = Turns::default();
-        let page = turns.begin(&mut turns.0.state.lock(), true);
+        let permits = DeliveryPermits::default();
+        let page = permits.begin(&mut permits.0.state.lock(), true);
         let next = tokio::spawn({
-            let turns = turns.clone();
-            async move { turns.take(false).await }
+            let permits = permits.clone();
+            async move { permits.take(false).await }
         });
         tokio::time::sleep(Duration::from_millis(300)).await;
         assert!(!next.is_finished());
         let before = Instant::now();
         drop(page);
-        let _turn = next.await.unwrap();
+        let _permit = next.await.unwrap();
         assert_eq!(before.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_page_of_the_same_moment_goes_first() {
-        let turns = Turns::default();
-        turns.pages_come(1);
+        let permits = DeliveryPermits::default();
+        permits.pages_come(1);
         let (order, mut seen) = tokio::sync::mpsc::channel(2);
         for is_page in [false, true] {
-            let (turns, order) = (turns.clone(), order.clone());
+            let (permits, order) = (permits.clone(), order.clone());
             tokio::spawn(async move {
-                let turn = turns.take(is_page).await;
+                let permit = permits.take(is_page).await;
                 order.send(is_page).await.unwrap();
-                drop(turn);
+                drop(permit);
             });
             tokio::task::yield_now().await;
         }
         assert_eq!((seen.recv().await, seen.recv().await), (Some(true), Some(false)));
         // One that never begins is not waited for without end.
-        turns.pages_come(1);
+        permits.pages_come(1);
         let asked = Instant::now();
-        turns.take(false).await;
+        permits.take(false).await;
         assert!(asked.elapsed() <= PAGE_COMES_WITHIN + Duration::from_millis(2));
     }
 }
