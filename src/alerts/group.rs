@@ -44,6 +44,7 @@ pub struct GroupView<'a> {
     pub route: usize,
     pub alerts: &'a BTreeMap<Fingerprint, Arc<AlertRecord>>,
     pub next_flush: Timestamp,
+    pub has_flushed: bool,
 }
 
 struct Group {
@@ -137,6 +138,27 @@ impl Groups {
         }
     }
 
+    pub fn interval(&self, group: GroupId) -> Option<Duration> {
+        self.by_id.get(&group).map(|held| held.interval)
+    }
+
+    /// The group was flushed before it came into this table: it goes on at `next_flush`.
+    pub fn resume(&mut self, group: GroupId, next_flush: Timestamp) {
+        let Some(held) = self.by_id.get_mut(&group) else { return };
+        self.due.remove(&(held.next_flush, group));
+        (held.next_flush, held.has_flushed) = (next_flush, true);
+        self.due.insert((next_flush, group));
+    }
+
+    /// The wall clock was set: ticks go on from where they were.
+    pub fn shift(&mut self, by_ms: i64) {
+        self.due.clear();
+        for (id, held) in &mut self.by_id {
+            held.next_flush = held.next_flush.shifted(by_ms);
+            self.due.insert((held.next_flush, *id));
+        }
+    }
+
     /// For readers (`/api/v2/alerts/groups`), in no order.
     pub fn iter(&self) -> impl Iterator<Item = GroupView<'_>> {
         self.by_id.iter().map(|(id, group)| view(*id, group))
@@ -189,6 +211,7 @@ fn view(id: GroupId, group: &Group) -> GroupView<'_> {
         route: group.route,
         alerts: &group.alerts,
         next_flush: group.next_flush,
+        has_flushed: group.has_flushed,
     }
 }
 

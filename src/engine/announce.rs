@@ -5,17 +5,19 @@
 
 use super::Settings;
 use super::core::Engine;
+use super::former_groups::FormerGroups;
 use super::limits;
 use super::message::{Digest, announcement_key, short_hash};
 use crate::alerts::group::MessageKey;
 use crate::alerts::nflog::{NotifyDecision, decide};
 use crate::alerts::{Flush, GroupId, Groups as GroupTable, RouteNode};
 use crate::model::{
-    AlertRecord, Fingerprint, IntegrationId, IntegrationSpec, NflogEntry, NflogKey, Notification, NotificationKey,
+    AlertRecord, Fingerprint, IntegrationId, IntegrationSpec, Labels, NflogEntry, NflogKey, Notification, NotificationKey,
     NotificationKind, NotificationState, ReceiverSpec, Timestamp, Write,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Groups and what their receivers know.
 #[derive(Default)]
@@ -29,15 +31,64 @@ pub(super) struct Groups {
     pub on_the_way: BTreeMap<NflogKey, NotificationKey>,
     /// Groups by key and receiver, as receipts name them.
     pub by_name: BTreeMap<(Arc<str>, Arc<str>), GroupId>,
+    /// What was told of alerts that are in no such group any more.
+    pub former: FormerGroups,
 }
 
+/// When each group, by key and receiver, is flushed next.
+pub(super) type GroupTimers = BTreeMap<(Arc<str>, Arc<str>), Timestamp>;
+
 impl Groups {
-    /// Forgets the groups; what receivers know and what is on its way to them stays.
-    pub(super) fn clear(&mut self) {
+    /// Forgets the groups but for their timers; what receivers know and what is on its way to them stays.
+    pub(super) fn clear(&mut self) -> GroupTimers {
+        let next = |(name, id): (&(Arc<str>, Arc<str>), &GroupId)| {
+            let group = self.table.get(*id)?;
+            group.has_flushed.then(|| (name.clone(), group.next_flush))
+        };
+        let timers = self.by_name.iter().filter_map(next).collect();
         self.table = GroupTable::new();
         self.state.clear();
         self.by_name.clear();
+        timers
     }
+
+    /// Groups that were flushed before go on with their ticks: as `timers` has them or, after a restart, at the first tick after
+    /// `last_moment` that follows from when their receivers were told last.
+    pub(super) fn keep_timers(&mut self, timers: &GroupTimers, last_moment: Timestamp) {
+        let mut told: BTreeMap<(Arc<str>, Arc<str>), Timestamp> = BTreeMap::new();
+        for entry in self.log.values() {
+            let at = told.entry((entry.key.group_key.clone(), entry.key.receiver.clone())).or_insert(entry.at);
+            *at = (*at).max(entry.at);
+        }
+        for (name, id) in &self.by_name {
+            let next = timers.get(name).copied();
+            let interval = self.table.interval(*id).unwrap_or_default();
+            let next = next.or_else(|| told.get(name).map(|at| next_tick(*at, interval, last_moment)));
+            if let Some(next) = next {
+                self.table.resume(*id, next);
+            }
+        }
+    }
+
+    /// The wall clock was set. Returns the log entries, whose repeats wait from their moment on.
+    pub(super) fn shift(&mut self, by_ms: i64) -> Vec<Arc<NflogEntry>> {
+        self.table.shift(by_ms);
+        for state in self.state.values_mut() {
+            state.quiet_until = state.quiet_until.map(|at| at.shifted(by_ms));
+        }
+        for entry in self.log.values_mut() {
+            let moved = Arc::make_mut(entry);
+            (moved.at, moved.expires_at) = (moved.at.shifted(by_ms), moved.expires_at.shifted(by_ms));
+        }
+        self.log.values().cloned().collect()
+    }
+}
+
+/// The first of the ticks `interval` apart, counted from `told_at`, that comes after `last_moment`.
+fn next_tick(told_at: Timestamp, interval: Duration, last_moment: Timestamp) -> Timestamp {
+    let step = (interval.as_millis() as i64).max(1);
+    let passed = (last_moment.as_millis() - told_at.as_millis()).max(0) / step;
+    told_at.shifted(step.saturating_mul(passed + 1))
 }
 
 #[derive(Debug, Default)]
@@ -60,20 +111,48 @@ impl std::fmt::Debug for Groups {
     }
 }
 
-/// What a flush says, before it is addressed.
-struct Say<'a> {
-    firing: Vec<Fingerprint>,
-    resolved: Vec<Fingerprint>,
-    records: Vec<&'a Arc<AlertRecord>>,
+/// What a group has to say, before it is addressed to anybody.
+pub(super) struct Content<'a> {
+    /// Sorted.
+    pub firing: Vec<Fingerprint>,
+    pub resolved: Vec<Fingerprint>,
+    pub records: Vec<&'a Arc<AlertRecord>>,
+}
+
+impl<'a> Content<'a> {
+    pub(super) fn of(records: Vec<&'a Arc<AlertRecord>>) -> Self {
+        let of = |firing: bool| -> Vec<Fingerprint> {
+            let mut list: Vec<Fingerprint> =
+                records.iter().filter(|a| a.is_firing() == firing).map(|a| a.fingerprint).collect();
+            list.sort_unstable();
+            list
+        };
+        Self { firing: of(true), resolved: of(false), records }
+    }
+}
+
+/// The group that an announcement is about.
+pub(super) struct Announcing<'a> {
+    pub group_key: &'a Arc<str>,
+    pub labels: &'a Labels,
+    /// The log entry expires then.
+    pub log_expires_at: Timestamp,
+    pub settings: &'a Settings,
+    pub now: Timestamp,
 }
 
 impl Engine {
-    /// Puts an alert into the groups of the routes that take it, and notes the policy they name.
+    /// Puts an alert into the groups of the routes that take it, and notes the policies they name.
     pub(super) fn group(&mut self, alert: Fingerprint) {
         let settings = self.settings.clone();
         let Some(entry) = self.alerts.get_mut(&alert) else { return };
         let nodes = settings.route.match_all(&entry.record.labels);
-        entry.policy = nodes.iter().find_map(|node| node.escalation_policy.clone());
+        entry.policies.clear();
+        for policy in nodes.iter().filter_map(|node| node.escalation_policy.as_ref()) {
+            if !entry.policies.contains(policy) {
+                entry.policies.push(policy.clone());
+            }
+        }
         entry.groups.clear();
         for node in nodes {
             let Some(receiver) = &node.receiver else { continue };
@@ -128,9 +207,7 @@ impl Engine {
             return;
         }
         let Some(flush) = self.groups.table.flush(id, now) else { return };
-        // Muted by time counts as told: nothing is queued for later, the next tick after the interval decides.
-        let muted_by_time = self.mutes.route(node, now).is_some();
-        let all_told = muted_by_time || self.announce(&flush, node, &settings);
+        let all_told = self.announce(&flush, node, &settings);
         let state = self.groups.state.entry(id).or_default();
         (state.changed, state.epoch) = (false, epoch);
         if all_told {
@@ -157,23 +234,26 @@ impl Engine {
         }
     }
 
-    /// Tells each integration that needs to hear. True when none is left waiting.
+    /// Tells each integration that needs to hear. True when none is left waiting. What is muted is told to nobody, but for the
+    /// end of an alert: whoever heard of the fire hears of it. Muted by time, nothing is queued for later: the next tick after
+    /// the interval decides.
     fn announce(&mut self, flush: &Flush, node: &RouteNode, settings: &Arc<Settings>) -> bool {
         let Some(receiver) = node.receiver.as_ref().and_then(|name| settings.receiver(name)) else { return true };
         let now = self.now;
-        let unmuted = |record: &&Arc<AlertRecord>| self.mutes.alert(&record.labels, now).is_none();
-        let records: Vec<&Arc<AlertRecord>> = flush.alerts.iter().filter(unmuted).collect();
-        let of = |firing: bool| -> Vec<Fingerprint> {
-            records.iter().filter(|a| a.is_firing() == firing).map(|a| a.fingerprint).collect()
+        let muted_by_time = self.mutes.route(node, now).is_some();
+        let is_open =
+            |record: &&Arc<AlertRecord>| !muted_by_time && self.mutes.alert(&record.labels, now).is_none();
+        let (open, muted): (Vec<_>, Vec<_>) = flush.alerts.iter().partition(is_open);
+        let content = Content::of(open);
+        let announcing = Announcing {
+            group_key: &flush.group_key,
+            labels: &flush.labels,
+            log_expires_at: now + node.repeat_interval * 2,
+            settings,
+            now,
         };
-        let say = Say { firing: of(true), resolved: of(false), records };
         let mut quiet_until = Some(now + node.repeat_interval);
         let mut waiting = false;
-        if say.records.is_empty() {
-            // Alertmanager's pipeline ends when everything is muted: nobody is told, nothing is logged.
-            self.quiet(flush.group, quiet_until);
-            return true;
-        }
         let mut digests: [Option<Digest>; 2] = [None, None];
         for integration in &receiver.integrations {
             let key = NflogKey {
@@ -181,11 +261,18 @@ impl Engine {
                 receiver: receiver.name.clone(),
                 integration: integration.id.clone(),
             };
-            let entry = self.groups.log.get(&key);
+            let entry = self.groups.log.get(&key).cloned();
+            let owed = entry.as_ref().and_then(|entry| with_owed_ends(&content, &muted, entry));
+            let is_shared = owed.is_none();
+            let own = owed.as_ref().unwrap_or(&content);
+            if own.records.is_empty() {
+                // Alertmanager's pipeline ends when everything is muted: nobody is told, nothing is logged.
+                continue;
+            }
             let decision = decide(
-                entry.map(|e| &**e),
-                &say.firing,
-                &say.resolved,
+                entry.as_deref(),
+                &own.firing,
+                &own.resolved,
                 now,
                 node.repeat_interval,
                 integration.send_resolved,
@@ -193,24 +280,28 @@ impl Engine {
             match decision {
                 NotifyDecision::Skip(_) => {
                     quiet_until = quiet_until.min(entry.map(|e| e.at + node.repeat_interval));
-                    waiting |= self.withdraw(&key, &say);
+                    waiting |= self.withdraw(&key, own);
                 }
-                NotifyDecision::Notify(_) if say.firing.is_empty() && !integration.send_resolved => {
+                NotifyDecision::Notify(_) if own.firing.is_empty() && !integration.send_resolved => {
                     // Only ends, to somebody who wants none: it counts as told, so that the log forgets.
-                    self.log_told(&key, &say.firing, &say.resolved, now, now + node.repeat_interval * 2);
+                    self.log_told(&key, &own.firing, &own.resolved, now, announcing.log_expires_at);
                 }
                 NotifyDecision::Notify(_) => {
                     // Until its receipt comes there is nothing to compare again.
                     waiting = true;
-                    if self.is_on_the_way(&key, &say) {
+                    if self.is_on_the_way(&key, own) {
                         continue;
                     }
-                    let digest = digests[usize::from(integration.send_resolved)]
-                        .get_or_insert_with(|| digest(&say.records, integration.send_resolved));
-                    let notification = address(flush, node, receiver, integration, &say, digest, (settings, now));
-                    self.supersede(&key);
-                    self.groups.on_the_way.insert(key, notification.key.clone());
-                    self.post(Arc::new(notification));
+                    let unshared;
+                    let digest = if is_shared {
+                        digests[usize::from(integration.send_resolved)]
+                            .get_or_insert_with(|| digest(&own.records, integration.send_resolved))
+                    } else {
+                        unshared = digest(&own.records, integration.send_resolved);
+                        &unshared
+                    };
+                    let notification = address(&announcing, receiver, integration, own, digest);
+                    self.send_announcement(key, notification);
                 }
             }
         }
@@ -218,24 +309,31 @@ impl Engine {
         !waiting
     }
 
+    /// Puts an announcement into the outbox in place of the one that is on its way to the same integration.
+    pub(super) fn send_announcement(&mut self, key: NflogKey, notification: Notification) {
+        self.supersede(&key);
+        self.groups.on_the_way.insert(key, notification.key.clone());
+        self.post(Arc::new(notification));
+    }
+
     fn quiet(&mut self, group: GroupId, until: Option<Timestamp>) {
         self.groups.state.entry(group).or_default().quiet_until = until;
     }
 
     /// Whether what the integration should hear is on its way already.
-    fn is_on_the_way(&self, key: &NflogKey, say: &Say<'_>) -> bool {
+    pub(super) fn is_on_the_way(&self, key: &NflogKey, content: &Content<'_>) -> bool {
         let pending = self.groups.on_the_way.get(key).and_then(|key| self.outbox.get(key));
         pending.is_some_and(|p| match &p.notification.kind {
             NotificationKind::Announcement { firing, resolved, .. } => {
-                *firing == say.firing && *resolved == say.resolved
+                *firing == content.firing && *resolved == content.resolved
             }
             _ => false,
         })
     }
 
-    /// Nothing needs to be told any more; what is on its way with old news is taken back. True while something still is.
-    fn withdraw(&mut self, key: &NflogKey, say: &Say<'_>) -> bool {
-        if self.groups.on_the_way.contains_key(key) && self.is_on_the_way(key, say) {
+    /// Nothing needs to be told any more; what is on its way with old contents is taken back. True while something still is.
+    fn withdraw(&mut self, key: &NflogKey, content: &Content<'_>) -> bool {
+        if self.groups.on_the_way.contains_key(key) && self.is_on_the_way(key, content) {
             return true;
         }
         self.supersede(key);
@@ -267,6 +365,7 @@ impl Engine {
             let newer = self.groups.log.get(&key).is_some_and(|entry| entry.at > at);
             if !newer {
                 self.log_told(&key, firing, resolved, at, *log_expires_at);
+                self.former_told(&key);
             }
         }
         self.finish_group(group_key, &notification.receiver, delivered, current);
@@ -307,23 +406,39 @@ impl Engine {
             at,
             expires_at,
         });
-        self.turn.rest.push(Write::Nflog(entry.clone()));
+        self.changes.rest.push(Write::Nflog(entry.clone()));
         self.groups.log.insert(key.clone(), entry);
     }
 
     /// Forgets log entries that nobody will ask for.
     pub(super) fn sweep_nflog(&mut self) {
         let now = self.now;
-        let over: Vec<NflogKey> =
-            self.groups.log.values().filter(|e| e.expires_at <= now).map(|e| e.key.clone()).collect();
+        // Not while the end of something in it is owed: no repeat of a former group keeps its entry alive.
+        let is_over = |e: &&Arc<NflogEntry>| e.expires_at <= now && !self.groups.former.owes(&e.key);
+        let over: Vec<NflogKey> = self.groups.log.values().filter(is_over).map(|e| e.key.clone()).collect();
         for key in over {
             self.groups.log.remove(&key);
-            self.turn.rest.push(Write::NflogDropped(key));
+            self.changes.rest.push(Write::NflogDropped(key));
         }
     }
 }
 
-fn digest(records: &[&Arc<AlertRecord>], send_resolved: bool) -> Digest {
+/// What this integration hears where muted alerts have ended of which it heard: their ends, and the muted ones that still fire,
+/// so that it takes nothing for over that is not.
+fn with_owed_ends<'a>(
+    content: &Content<'a>,
+    muted: &[&'a Arc<AlertRecord>],
+    entry: &NflogEntry,
+) -> Option<Content<'a>> {
+    let heard = |record: &&&'a Arc<AlertRecord>| entry.firing.binary_search(&record.fingerprint).is_ok();
+    let is_owed = muted.iter().filter(heard).any(|record| !record.is_firing());
+    is_owed.then(|| {
+        let owed = muted.iter().filter(heard).copied();
+        Content::of(content.records.iter().copied().chain(owed).collect())
+    })
+}
+
+pub(super) fn digest(records: &[&Arc<AlertRecord>], send_resolved: bool) -> Digest {
     let mut keyed: Vec<(MessageKey<'_>, &Arc<AlertRecord>)> =
         records.iter().map(|record| (MessageKey::of(&record.labels), *record)).collect();
     // Only the first thousand are listed; the rest need no order.
@@ -337,32 +452,25 @@ fn digest(records: &[&Arc<AlertRecord>], send_resolved: bool) -> Digest {
 }
 
 /// The announcement to one integration.
-fn address(
-    flush: &Flush,
-    node: &RouteNode,
+pub(super) fn address(
+    announcing: &Announcing<'_>,
     receiver: &ReceiverSpec,
     integration: &IntegrationSpec,
-    say: &Say<'_>,
+    content: &Content<'_>,
     digest: &Digest,
-    (settings, now): (&Settings, Timestamp),
 ) -> Notification {
-    let message = digest.message(
-        &receiver.name,
-        &flush.group_key,
-        &flush.labels,
-        &settings.external_url,
-        integration.max_alerts,
-        None,
-    );
+    let Announcing { group_key, labels, log_expires_at, settings, now } = *announcing;
+    let message =
+        digest.message(&receiver.name, group_key, labels, &settings.external_url, integration.max_alerts, None);
     let bytes = |list: &[Fingerprint]| -> Vec<u8> { list.iter().flat_map(|fp| fp.0.to_le_bytes()).collect() };
-    let content = short_hash([&bytes(&say.firing)[..], &bytes(&say.resolved)[..]]);
+    let text = short_hash([&bytes(&content.firing)[..], &bytes(&content.resolved)[..]]);
     Notification {
-        key: NotificationKey(announcement_key(&flush.group_key, now, &content, &receiver.name, &integration.id)),
+        key: NotificationKey(announcement_key(group_key, now, &text, &receiver.name, &integration.id)),
         kind: NotificationKind::Announcement {
-            group_key: flush.group_key.clone(),
-            firing: say.firing.clone(),
-            resolved: say.resolved.clone(),
-            log_expires_at: now + node.repeat_interval * 2,
+            group_key: group_key.clone(),
+            firing: content.firing.clone(),
+            resolved: content.resolved.clone(),
+            log_expires_at,
         },
         receiver: receiver.name.clone(),
         integration: integration.id.clone(),

@@ -8,7 +8,7 @@ use super::limits;
 use super::{CommandError, Outcome, Reply};
 use crate::incidents::title::cut;
 use crate::model::{
-    Fingerprint, Incident, IncidentId, Notification, NotificationKey, TimelineEntry, TimelineEvent, Write,
+    Fingerprint, Incident, IncidentId, NflogKey, Notification, NotificationKey, TimelineEntry, TimelineEvent, Write,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub(super) struct Changes {
     pub committed: Vec<(Fingerprint, u64)>,
     pub reply: Option<Result<Reply, CommandError>>,
     pub breaches: Vec<String>,
+    /// Ends that nobody is left to be told: their receiver or integration is not configured any more.
+    pub untold: Vec<NflogKey>,
     /// Incidents whose row changed; written once, however often they did.
     pub dirty: BTreeSet<IncidentId>,
     /// Incidents whose due time must be set anew.
@@ -53,6 +55,7 @@ impl Engine {
             reply: changes.reply,
             committed: changes.committed,
             breaches: changes.breaches,
+            untold: changes.untold,
         }
     }
 

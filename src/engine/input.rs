@@ -4,7 +4,7 @@
 //! Start at [`Input`].
 
 use crate::model::{
-    EscalationTarget, Fingerprint, IncidentId, Matcher, Notification, NotificationKey, Receipt, RuleAlertRecord, Timestamp, Transition,
+    EscalationTarget, Fingerprint, IncidentId, Matcher, NflogKey, Notification, NotificationKey, Receipt, RuleAlertRecord, Timestamp, Transition,
     Write,
 };
 use std::sync::Arc;
@@ -129,4 +129,6 @@ pub struct Outcome {
     pub committed: Vec<(Fingerprint, u64)>,
     /// Things that cannot be, for the log and a counter.
     pub breaches: Vec<String>,
+    /// Whoever heard of a fire there cannot be told its end: the receiver or integration is not configured any more. For the log.
+    pub untold: Vec<NflogKey>,
 }

@@ -3,22 +3,32 @@
 //! Never: sends again by itself (`loops::deliver` retries; a group's next flush does).
 //! Start at [`Engine::receipt`].
 
-use super::core::{Engine, Pending};
+use super::core::Engine;
+use super::outbox::Pending;
+use crate::model::timeline::{MessageAbout, StepReason};
 use crate::model::{
     IncidentId, IncidentStatus, Notification, NotificationKey, NotificationKind, NotificationState, Receipt,
-    ReceiptOutcome, TimelineKind, Write,
+    ReceiptOutcome, TimelineEvent, Write,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+/// A step of a run, as the row of its page names it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct StepOfRun {
+    run: u32,
+    round: u32,
+    step: u32,
+}
+
 impl Engine {
     pub(super) fn receipt(&mut self, receipt: &Receipt) {
-        if self.outbox.contains_key(&receipt.key) {
+        if self.outbox.contains(&receipt.key) {
             match &receipt.outcome {
                 ReceiptOutcome::Retrying { error, .. } => self.retrying(receipt, error),
                 ReceiptOutcome::Delivered { .. } | ReceiptOutcome::Failed { .. } => self.settled(receipt),
             }
-        } else if let Some((notification, _)) = self.cancelled.get(&receipt.key).cloned() {
+        } else if let Some(notification) = self.outbox.cancelled(&receipt.key).cloned() {
             self.late(receipt, &notification);
         }
     }
@@ -26,7 +36,7 @@ impl Engine {
     /// Failed for now: said once, then only counted.
     fn retrying(&mut self, receipt: &Receipt, error: &str) {
         let Some(pending) = self.outbox.get_mut(&receipt.key) else { return };
-        pending.maybe_heard = true;
+        pending.may_be_delivered = true;
         let first = pending.notification.attempts == 0;
         let notification = Arc::make_mut(&mut pending.notification);
         notification.attempts = receipt.attempts;
@@ -34,14 +44,19 @@ impl Engine {
         let notification = pending.notification.clone();
         self.write_state(receipt, NotificationState::Pending, Some(error.to_owned()));
         if let (true, Some(id)) = (first, notification.incident()) {
-            let text = format!("message to {} not delivered yet; trying on", notification.receiver);
-            self.say(id, TimelineKind::PageFailed, text, error.to_owned());
+            let event = TimelineEvent::MessageFailed {
+                receiver: notification.receiver.clone(),
+                about: about(&notification),
+                error: error.to_owned(),
+                for_good: false,
+            };
+            self.record(id, event);
         }
     }
 
     /// Delivered, or given up: the row leaves the outbox.
     fn settled(&mut self, receipt: &Receipt) {
-        let Some(Pending { notification, .. }) = self.outbox.remove(&receipt.key) else { return };
+        let Some(Pending { notification, .. }) = self.outbox.take(&receipt.key) else { return };
         let error = match &receipt.outcome {
             ReceiptOutcome::Failed { error } | ReceiptOutcome::Retrying { error, .. } => Some(error.clone()),
             ReceiptOutcome::Delivered { .. } => None,
@@ -50,19 +65,10 @@ impl Engine {
         self.write_state(receipt, state, error.clone());
         match &notification.kind {
             NotificationKind::Announcement { .. } => self.announced(&notification, receipt.at, error.is_none()),
-            NotificationKind::Update { incident } => {
-                let status = notification.message.incident.as_ref().map(|i| i.status);
-                let what = if status == Some(IncidentStatus::Resolved) { "the end" } else { "the acknowledgement" };
-                let (kind, text) = match &error {
-                    None => (TimelineKind::PageSent, format!("{} heard of {what}", notification.receiver)),
-                    Some(_) => {
-                        (TimelineKind::PageFailed, format!("{} could not be told {what}", notification.receiver))
-                    }
-                };
-                self.say(*incident, kind, text, error.unwrap_or_default());
-            }
-            NotificationKind::Page { incident, round, step } => {
-                self.page_settled(*incident, (*round, *step), &receipt.key, &notification, error);
+            NotificationKind::Update { incident } => self.record(*incident, outcome_line(&notification, error)),
+            NotificationKind::Page { incident, run, round, step } => {
+                let step = StepOfRun { run: *run, round: *round, step: *step };
+                self.page_settled(*incident, step, &receipt.key, &notification, error);
             }
         }
     }
@@ -70,53 +76,58 @@ impl Engine {
     fn page_settled(
         &mut self,
         id: IncidentId,
-        step: (u32, u32),
+        of: StepOfRun,
         key: &NotificationKey,
         notification: &Notification,
         error: Option<String>,
     ) {
-        let Some(case) = self.cases.get_mut(&id) else { return };
-        case.pages.remove(key);
-        let escalation = &case.incident.escalation;
-        let current = (escalation.round, escalation.step) == step;
-        let reached = escalation.reached || error.is_none();
-        let on_its_way = |key: &NotificationKey| {
-            let kind = self.outbox.get(key).map(|p| &p.notification.kind);
-            matches!(kind, Some(NotificationKind::Page { round, step: s, .. }) if (*round, *s) == step)
-        };
-        let waiting = case.pages.iter().any(on_its_way);
-        if current && (reached || !waiting) {
-            case.undelivered_since = None;
+        self.record(id, outcome_line(notification, error.clone()));
+        let Some(entry) = self.incidents.get_mut(&id) else { return };
+        let mut runs = entry.pages.remove(key).unwrap_or_default();
+        runs.insert(of.run);
+        self.changes.rearm.insert(id);
+        // An earlier try may have arrived although its answer did not.
+        if (error.is_none() || notification.attempts > 0)
+            && let Some(incident) = self.edit(id)
+        {
+            let destination = (notification.receiver.clone(), notification.integration.clone());
+            incident.escalation.delivered_to.insert(destination);
         }
-        self.turn.rearm.insert(id);
-        match error {
-            None => {
-                if let Some(incident) = self.edit(id) {
-                    incident.escalation.heard.insert((notification.receiver.clone(), notification.integration.clone()));
-                    incident.escalation.reached |= current;
-                }
-                let text = format!("{} got the page", notification.receiver);
-                self.say(id, TimelineKind::PageSent, text, String::new());
+        let live: Vec<u32> = self.incidents.get(&id).map_or(Vec::new(), |entry| {
+            let runs_of = |run: &&crate::model::EscalationRun| {
+                // Rows of version 0.1 name no run; a page of another policy at the same moment is this run's too.
+                let own = of.run == run.run || of.run == 0;
+                (own && (of.round, of.step) == (run.round, run.step)) || (run.run != of.run && runs.contains(&run.run))
+            };
+            entry.incident.escalation.runs.iter().filter(runs_of).map(|run| run.run).collect()
+        });
+        for run in live {
+            self.step_settled(id, run, notification, error.as_deref());
+        }
+    }
+
+    /// One page of the last step of a run is settled: the step reached somebody, or still waits, or goes on early.
+    fn step_settled(&mut self, id: IncidentId, number: u32, notification: &Notification, error: Option<&str>) {
+        let Some(entry) = self.incidents.get_mut(&id) else { return };
+        let waiting = entry.pages.values().any(|runs| runs.contains(&number));
+        let Some(run) = entry.run(number) else { return };
+        let reached = run.reached || error.is_none();
+        if reached || !waiting {
+            entry.undelivered_since.remove(&number);
+        }
+        let is_triggered = entry.incident.is_triggered();
+        if error.is_none() {
+            if let Some(run) = self.run_mut(id, number) {
+                run.reached = true;
             }
-            Some(error) => {
-                let text = format!("page to {} failed for good", notification.receiver);
-                self.say(id, TimelineKind::PageFailed, text, error.clone());
-                if notification.attempts > 0
-                    && let Some(incident) = self.edit(id)
-                {
-                    // An earlier try may have arrived although its answer did not.
-                    incident.escalation.heard.insert((notification.receiver.clone(), notification.integration.clone()));
-                }
-                let wants = self.cases.get(&id).is_some_and(super::case::Case::wants_an_answer);
-                if current
-                    && !reached
-                    && !waiting
-                    && wants
-                    && let Some((_, policy)) = self.case_and_policy(id)
-                {
-                    self.hurry(id, &policy, &format!("the page to {} failed: {error}", notification.receiver));
-                }
-            }
+        } else if let Some(error) = error
+            && !reached
+            && !waiting
+            && is_triggered
+            && let Some((_, policy)) = self.run_and_policy(id, number)
+        {
+            let receiver = notification.receiver.clone();
+            self.hurry(id, number, &policy, StepReason::PageFailed { receiver, error: error.to_owned() });
         }
     }
 
@@ -125,20 +136,22 @@ impl Engine {
         if !matches!(receipt.outcome, ReceiptOutcome::Delivered { .. }) {
             return;
         }
-        self.cancelled.remove(&receipt.key);
+        self.outbox.forget_cancelled(&receipt.key);
         self.write_state(receipt, NotificationState::Sent, None);
         match &notification.kind {
             NotificationKind::Announcement { .. } => self.announced(notification, receipt.at, true),
             NotificationKind::Update { .. } => {}
             NotificationKind::Page { incident, .. } => {
-                let (id, place) = (*incident, (notification.receiver.clone(), notification.integration.clone()));
+                let id = *incident;
+                let destination = (notification.receiver.clone(), notification.integration.clone());
                 let Some(edited) = self.edit(id) else { return };
-                let new = edited.escalation.heard.insert(place.clone());
-                let over = edited.resolved_at.is_some();
-                let text = format!("{} got the page although it had been taken back", notification.receiver);
-                self.say(id, TimelineKind::PageSent, text, String::new());
+                let new = edited.escalation.delivered_to.insert(destination.clone());
+                let over = !edited.is_open();
+                let receiver = notification.receiver.clone();
+                let event = TimelineEvent::MessageDelivered { receiver, about: MessageAbout::Page, taken_back: true };
+                self.record(id, event);
                 if over && new {
-                    self.tell_end(id, &BTreeSet::from([place]));
+                    self.tell_end(id, &BTreeSet::from([destination]));
                 }
             }
         }
@@ -149,7 +162,7 @@ impl Engine {
             ReceiptOutcome::Delivered { external_ref } => Some(external_ref.clone()),
             _ => None,
         };
-        self.turn.rest.push(Write::NotificationState {
+        self.changes.rest.push(Write::NotificationState {
             key: receipt.key.clone(),
             state,
             attempts: receipt.attempts,
@@ -157,5 +170,23 @@ impl Engine {
             error,
             external_ref: delivered.flatten(),
         });
+    }
+}
+
+/// What a message about an incident says.
+fn about(notification: &Notification) -> MessageAbout {
+    let status = notification.message.incident.as_ref().map(|incident| incident.status);
+    match (&notification.kind, status) {
+        (NotificationKind::Update { .. }, Some(IncidentStatus::Resolved)) => MessageAbout::End,
+        (NotificationKind::Update { .. }, _) => MessageAbout::Acknowledgement,
+        (NotificationKind::Page { .. } | NotificationKind::Announcement { .. }, _) => MessageAbout::Page,
+    }
+}
+
+fn outcome_line(notification: &Notification, error: Option<String>) -> TimelineEvent {
+    let (receiver, about) = (notification.receiver.clone(), about(notification));
+    match error {
+        None => TimelineEvent::MessageDelivered { receiver, about, taken_back: false },
+        Some(error) => TimelineEvent::MessageFailed { receiver, about, error, for_good: true },
     }
 }
