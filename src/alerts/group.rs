@@ -56,7 +56,7 @@ struct Group {
     alerts: BTreeMap<Fingerprint, Arc<AlertRecord>>,
 }
 
-/// All groups of one routing tree. A new tree needs new groups: fill them from the book.
+/// All groups of one routing tree. A new tree needs new groups: fill them from the registry.
 #[derive(Default)]
 pub struct Groups {
     next_id: u64,

@@ -7,35 +7,48 @@ use crate::alerts::inhibit::{Inhibition, Inhibitor};
 use crate::alerts::route::RouteNode;
 use crate::alerts::silence::Silences;
 use crate::alerts::time_interval::TimeIntervals;
-use crate::model::{Labels, Timestamp};
+use crate::model::{Fingerprint, Labels, Timestamp};
 use std::fmt;
 use std::sync::Arc;
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One thing that mutes an alert now. The same value names the cause in the engine, on pages and in the API.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum MuteReason {
-    /// Ids of the silences.
-    SilencedBy(Vec<Arc<str>>),
-    /// The rule and the alerts that mute it.
-    InhibitedBy(Inhibition),
-    /// Names of the route's `mute_time_intervals` that hold now.
-    MutedBy(Vec<Arc<str>>),
-    /// Names of the route's `active_time_intervals`, none of which holds now.
-    OutsideActive(Vec<Arc<str>>),
+    Silenced {
+        id: Arc<str>,
+    },
+    /// By the firing alert `source`, as the inhibit rule named `rule` says.
+    Inhibited {
+        source: Fingerprint,
+        rule: Arc<str>,
+    },
+    /// One of the route's `mute_time_intervals` holds now.
+    MuteTimeInterval {
+        name: Arc<str>,
+    },
+    /// None of the route's `active_time_intervals` holds now; there is one reason for each of them.
+    OutsideActiveTime {
+        name: Arc<str>,
+    },
+}
+
+impl MuteReason {
+    /// The name of the time interval behind it, if time is what mutes.
+    pub fn interval(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::MuteTimeInterval { name } | Self::OutsideActiveTime { name } => Some(name),
+            Self::Silenced { .. } | Self::Inhibited { .. } => None,
+        }
+    }
 }
 
 impl fmt::Display for MuteReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::SilencedBy(ids) => write!(f, "silenced by {}", ids.join(", ")),
-            Self::InhibitedBy(by) => {
-                write!(f, "inhibited by ")?;
-                for source in &by.sources {
-                    write!(f, "{source}, ")?;
-                }
-                write!(f, "{}", by.rule)
-            }
-            Self::MutedBy(names) => write!(f, "muted during {}", names.join(", ")),
-            Self::OutsideActive(names) => write!(f, "outside of {}", names.join(", ")),
+            Self::Silenced { id } => write!(f, "silenced by {id}"),
+            Self::Inhibited { source, rule } => write!(f, "inhibited by alert {source} ({rule})"),
+            Self::MuteTimeInterval { name } => write!(f, "muted by time interval {name}"),
+            Self::OutsideActiveTime { name } => write!(f, "outside of active time interval {name}"),
         }
     }
 }
@@ -52,33 +65,38 @@ impl Muter<'_> {
     /// Everything that mutes an alert on this route now, in the order in which Alertmanager asks: inhibition, active
     /// intervals, mute intervals, silences. Empty, and without an allocation, when nothing does.
     pub fn why(&self, labels: &Labels, route: &RouteNode, now: Timestamp) -> Vec<MuteReason> {
-        let mut reasons = Vec::new();
-        reasons.extend(self.inhibitor.inhibited_by(labels).map(MuteReason::InhibitedBy));
+        let mut reasons = self.inhibited(labels);
         reasons.extend(self.route(route, now));
-        let ids = self.silences.silenced_by(labels, now);
-        reasons.extend((!ids.is_empty()).then_some(MuteReason::SilencedBy(ids)));
+        reasons.extend(self.silenced(labels, now));
         reasons
     }
 
     /// What mutes the alert on any route: inhibition and silences (the API's `suppressed`).
     pub fn alert(&self, labels: &Labels, now: Timestamp) -> Vec<MuteReason> {
-        let mut reasons = Vec::new();
-        reasons.extend(self.inhibitor.inhibited_by(labels).map(MuteReason::InhibitedBy));
-        let ids = self.silences.silenced_by(labels, now);
-        reasons.extend((!ids.is_empty()).then_some(MuteReason::SilencedBy(ids)));
+        let mut reasons = self.inhibited(labels);
+        reasons.extend(self.silenced(labels, now));
         reasons
     }
 
     /// What mutes the whole route now: its time intervals (a group's `mutedBy`).
-    pub fn route(&self, route: &RouteNode, now: Timestamp) -> Option<MuteReason> {
+    pub fn route(&self, route: &RouteNode, now: Timestamp) -> Vec<MuteReason> {
         let active = &route.active_time_intervals;
         if !active.is_empty() && self.intervals.holding(active, now).is_empty() {
-            return Some(MuteReason::OutsideActive(active.clone()));
+            return active.iter().map(|name| MuteReason::OutsideActiveTime { name: name.clone() }).collect();
         }
         if route.mute_time_intervals.is_empty() {
-            return None;
+            return Vec::new();
         }
         let holding = self.intervals.holding(&route.mute_time_intervals, now);
-        (!holding.is_empty()).then_some(MuteReason::MutedBy(holding))
+        holding.into_iter().map(|name| MuteReason::MuteTimeInterval { name }).collect()
+    }
+
+    fn inhibited(&self, labels: &Labels) -> Vec<MuteReason> {
+        let Some(Inhibition { rule, sources }) = self.inhibitor.inhibited_by(labels) else { return Vec::new() };
+        sources.into_iter().map(|source| MuteReason::Inhibited { source, rule: rule.clone() }).collect()
+    }
+
+    fn silenced(&self, labels: &Labels, now: Timestamp) -> impl Iterator<Item = MuteReason> {
+        self.silences.silenced_by(labels, now).into_iter().map(|id| MuteReason::Silenced { id })
     }
 }

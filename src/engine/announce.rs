@@ -129,7 +129,7 @@ impl Engine {
         }
         let Some(flush) = self.groups.table.flush(id, now) else { return };
         // Muted by time counts as told: nothing is queued for later, the next tick after the interval decides.
-        let muted_by_time = self.mutes.route(node, now).is_some();
+        let muted_by_time = !self.mutes.route(node, now).is_empty();
         let all_told = muted_by_time || self.announce(&flush, node, &settings);
         let state = self.groups.state.entry(id).or_default();
         (state.changed, state.epoch) = (false, epoch);

@@ -67,7 +67,7 @@ impl Mutes {
     }
 
     /// What mutes a whole route now.
-    pub(super) fn route(&self, route: &RouteNode, now: Timestamp) -> Option<MuteReason> {
+    pub(super) fn route(&self, route: &RouteNode, now: Timestamp) -> Vec<MuteReason> {
         self.muter().route(route, now)
     }
 
@@ -81,10 +81,10 @@ impl Mutes {
             inhibited_by: self.inhibitor.inhibited_by(labels).map(|by| by.sources).unwrap_or_default(),
             muted_by: Vec::new(),
         };
-        let muted: Vec<Option<MuteReason>> = routes.iter().map(|route| self.route(route, now)).collect();
+        let muted: Vec<Vec<MuteReason>> = routes.iter().map(|route| self.route(route, now)).collect();
         // Muted by time only when no route is left that would tell.
-        if !muted.is_empty() && muted.iter().all(Option::is_some) {
-            status.muted_by = muted.into_iter().flatten().flat_map(interval_names).collect();
+        if !muted.is_empty() && muted.iter().all(|reasons| !reasons.is_empty()) {
+            status.muted_by = muted.into_iter().flat_map(interval_names).collect();
             status.muted_by.sort_unstable();
             status.muted_by.dedup();
         }
@@ -96,12 +96,9 @@ fn intervals_of(settings: &Settings) -> TimeIntervals {
     TimeIntervals::new(settings.time_intervals.iter().map(|(name, list)| (Arc::from(name.as_str()), list.clone())))
 }
 
-/// The intervals behind a route's quiet.
-pub(super) fn interval_names(reason: MuteReason) -> Vec<Arc<str>> {
-    match reason {
-        MuteReason::MutedBy(names) | MuteReason::OutsideActive(names) => names,
-        MuteReason::SilencedBy(_) | MuteReason::InhibitedBy(_) => Vec::new(),
-    }
+/// The names of the intervals that mute a route.
+pub(super) fn interval_names(reasons: Vec<MuteReason>) -> Vec<Arc<str>> {
+    reasons.iter().filter_map(MuteReason::interval).cloned().collect()
 }
 
 impl Engine {
@@ -115,8 +112,9 @@ impl Engine {
             let nodes = self.settings.route.match_all(&record.labels);
             let mut paging = nodes.into_iter().filter(|node| node.escalation_policy.is_some()).peekable();
             paging.peek()?;
-            let muted: Option<Vec<MuteReason>> = paging.map(|node| self.mutes.route(node, self.now)).collect();
-            muted?.into_iter().flat_map(interval_names).next().map(Cause::Interval)
+            let muted: Vec<Vec<MuteReason>> = paging.map(|node| self.mutes.route(node, self.now)).collect();
+            let all = muted.iter().all(|reasons| !reasons.is_empty());
+            all.then(|| muted.into_iter().flat_map(interval_names).next().map(Cause::Interval)).flatten()
         })
     }
 
