@@ -57,7 +57,7 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// Takes it apart, for the writer: the work, and whom to tell once it is committed.
+    /// Takes it apart, for the writer: the work, and whom to answer once it is committed.
     pub fn open(self) -> (Work, Waiting) {
         (self.work, Waiting(self.done))
     }
@@ -69,7 +69,7 @@ pub struct Waiting(Option<oneshot::Sender<Answer>>);
 
 impl Waiting {
     /// Call after the commit only. The one who asked may have gone away, which changes nothing.
-    pub fn tell(self, answer: Answer) {
+    pub fn answer(self, answer: Answer) {
         if let Some(done) = self.0 {
             drop(done.send(answer));
         }
@@ -250,12 +250,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_answer_comes_after_it_was_told() {
+    async fn an_answer_comes_after_the_commit() {
         let (inbox, mut receiver) = inbox();
         let asked = tokio::spawn(async move { inbox.submit(Input::Tick).await });
         let (_, waiting) = receiver.recv().await.unwrap().open();
         assert!(!asked.is_finished());
-        waiting.tell(Some(Ok(Reply::Done)));
+        waiting.answer(Some(Ok(Reply::Done)));
         assert_eq!(asked.await.unwrap(), Ok(Some(Ok(Reply::Done))));
     }
 

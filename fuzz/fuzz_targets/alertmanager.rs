@@ -6,7 +6,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::time::Duration;
-use watchfire::alerts::{Book, BookConfig};
+use watchfire::alerts::{AlertRegistry, RegistryConfig};
 use watchfire::model::Timestamp;
 use watchfire::wire::alertmanager::{ALERTS_MAX, Decoded, JsonError, PAIRS_MAX, posted, webhook};
 use watchfire_fuzz::within;
@@ -18,14 +18,14 @@ const FACTOR: usize = 256;
 fn check(decoded: Result<Decoded, JsonError>, now: Timestamp) {
     let Ok(decoded) = decoded else { return };
     assert!(decoded.alerts.len() + decoded.errors.len() <= ALERTS_MAX);
-    let book = Book::new(BookConfig::default());
+    let registry = AlertRegistry::new(RegistryConfig::default());
     for alert in decoded.alerts {
         assert!(!alert.labels.is_empty());
         assert!(alert.labels.iter().count() <= PAIRS_MAX);
         assert!(alert.ends_at.is_none_or(|end| end >= alert.starts_at));
         // Twice: the first is news, the second a refresh.
-        let _ = book.observe(alert.clone(), now);
-        let _ = book.observe(alert, now);
+        let _ = registry.observe(alert.clone(), now);
+        let _ = registry.observe(alert, now);
     }
 }
 

@@ -57,7 +57,7 @@ struct Group {
     alerts: BTreeMap<Fingerprint, Arc<AlertRecord>>,
 }
 
-/// All groups of one routing tree. A new tree needs new groups: fill them from the book.
+/// All groups of one routing tree. A new tree needs new groups: fill them from the registry.
 #[derive(Default)]
 pub struct Groups {
     next_id: u64,
@@ -142,11 +142,12 @@ impl Groups {
         self.by_id.get(&group).map(|held| held.interval)
     }
 
-    /// The group was flushed before it came into this table: it goes on at `next_flush`.
-    pub fn resume(&mut self, group: GroupId, next_flush: Timestamp) {
+    /// The group was in another table before: it goes on at `next_flush`.
+    pub fn resume(&mut self, group: GroupId, next_flush: Timestamp, has_flushed: bool) {
         let Some(held) = self.by_id.get_mut(&group) else { return };
         self.due.remove(&(held.next_flush, group));
-        (held.next_flush, held.has_flushed) = (next_flush, true);
+        held.next_flush = next_flush;
+        held.has_flushed = has_flushed;
         self.due.insert((next_flush, group));
     }
 

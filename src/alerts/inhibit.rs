@@ -68,7 +68,7 @@ pub struct Inhibitor {
 }
 
 impl Inhibitor {
-    /// Without sources yet: [`Inhibitor::update`] every record of the book.
+    /// Without sources yet: [`Inhibitor::update`] every record of the registry.
     pub fn new(rules: Vec<InhibitRule>) -> Self {
         let index = |(i, rule): (usize, InhibitRule)| {
             let name = rule.name.clone().unwrap_or_else(|| Arc::from(format!("inhibit rule {}", i + 1)));

@@ -5,7 +5,7 @@
 
 use super::auth::Auth;
 use super::write::WriteDoor;
-use crate::alerts::Book;
+use crate::alerts::AlertRegistry;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::inbox::Inbox;
@@ -43,7 +43,7 @@ pub struct Settings {
 
 pub struct Context {
     pub engine: Arc<RwLock<Engine>>,
-    pub book: Arc<Book>,
+    pub registry: Arc<AlertRegistry>,
     pub store: SharedStore,
     pub inbox: Inbox,
     pub head: Arc<Head>,

@@ -7,7 +7,7 @@ use super::doors::RuleDoor;
 use super::options::AppError;
 use super::parts::Parts;
 use super::rules;
-use crate::alerts::Book;
+use crate::alerts::AlertRegistry;
 use crate::api::auth::Auth;
 use crate::api::context::{Context, ReloadOrder, Settings};
 use crate::api::write::{DoorLimits, WriteDoor, replay};
@@ -56,14 +56,14 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
         outbox = snapshot.outbox.len(),
         "state loaded"
     );
-    let book = Arc::new(Book::new(config.ingest.book()));
+    let registry = Arc::new(AlertRegistry::new(config.ingest.registry()));
     let rule_alerts = snapshot.rule_alerts.clone();
     let mut sent = snapshot.sent.clone();
     let receivers = config.engine_settings();
     for row in &mut sent {
         row.integration = receivers.integration(&row.receiver, &row.integration);
     }
-    let (engine, first) = restore(config, &book, snapshot, now);
+    let (engine, first) = restore(config, &registry, snapshot, now);
     let is_first_start = !config.storage.path.join(WAL_DIR).exists();
     let files = rules::files(config).map_err(|m| AppError::Start(m.to_string()))?;
     let head = Arc::new(Head::new(config.ingest.head()));
@@ -83,7 +83,7 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     deliver.dispatch(engine.pending().cloned().collect::<Vec<_>>());
     let context = Arc::new(Context {
         engine: Arc::new(RwLock::new(engine)),
-        book: book.clone(),
+        registry: registry.clone(),
         store: store.clone() as SharedStore,
         inbox: inbox.clone(),
         head,
@@ -97,14 +97,14 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
         reload,
         started_at: now,
     });
-    let rule_sink = Arc::new(RuleDoor { book, inbox, clock, metrics });
+    let rule_sink = Arc::new(RuleDoor { registry, inbox, clock, metrics });
     let start = Mutex::new(Some((receiver, first)));
     Ok(Parts { context, deliver, rules, rule_sink, is_first_start, store, start })
 }
 
 /// The engine and the door's map as they were when the last commit returned.
-fn restore(config: &Config, book: &Book, snapshot: Snapshot, now: Timestamp) -> (Engine, Outcome) {
-    book.restore(snapshot.alerts.iter().cloned(), now);
+fn restore(config: &Config, registry: &AlertRegistry, snapshot: Snapshot, now: Timestamp) -> (Engine, Outcome) {
+    registry.restore(snapshot.alerts.iter().cloned(), now);
     let restored = Restored {
         alerts: snapshot.alerts,
         incidents: snapshot.incidents,
@@ -188,8 +188,8 @@ pub fn settings(config: &Config) -> Settings {
 }
 
 /// The door's hooks for the single writer.
-pub fn door_hooks(book: &Arc<Book>) -> DoorHooks {
-    let (expire, next, committed) = (book.clone(), book.clone(), book.clone());
+pub fn door_hooks(registry: &Arc<AlertRegistry>) -> DoorHooks {
+    let (expire, next, committed) = (registry.clone(), registry.clone(), registry.clone());
     DoorHooks {
         expire: Box::new(move |now| expire.expire(now, ROUND_ALERTS_MAX)),
         next_expiry: Box::new(move || next.next_expiry()),

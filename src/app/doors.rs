@@ -3,7 +3,7 @@
 //! Never: drops news; a busy inbox is said, and the loop offers them again, as are alerts that have no room.
 //! Start at [`RuleDoor`].
 
-use crate::alerts::{Book, BookError, Observed};
+use crate::alerts::{AlertRegistry, Observed, RegistryError};
 use crate::clock::Clock;
 use crate::engine::Input;
 use crate::inbox::Inbox;
@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 /// The rules' way to the single writer.
 pub struct RuleDoor {
-    pub book: Arc<Book>,
+    pub registry: Arc<AlertRegistry>,
     pub inbox: Inbox,
     pub clock: Arc<dyn Clock>,
     pub metrics: Arc<Metrics>,
@@ -33,13 +33,13 @@ impl RuleDoor {
         self.metrics.alerts.received(Door::RemoteWrite.as_str(), news.alerts.len() as u64);
         let (mut transitions, mut refused) = (Vec::with_capacity(news.alerts.len()), HashSet::new());
         for alert in &news.alerts {
-            match self.book.observe(alert.clone(), now) {
+            match self.registry.observe(alert.clone(), now) {
                 Ok(Observed::Transition(transition)) => transitions.push(transition),
                 Ok(Observed::Refresh) => drop(self.metrics.alerts.refreshes.inc()),
                 Ok(Observed::Ignored { reason }) => {
                     tracing::debug!(reason = reason.as_str(), "a rule's news changed nothing");
                 }
-                Err(BookError::Full { .. }) => drop(refused.insert(alert.labels.clone())),
+                Err(RegistryError::Full { .. }) => drop(refused.insert(alert.labels.clone())),
                 Err(error) => tracing::error!(%error, labels = %alert.labels, "an alert of a rule could not be taken"),
             }
         }

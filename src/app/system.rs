@@ -95,7 +95,7 @@ fn start_loops(parts: &Parts, retention: Duration) -> Loops {
     let context = &parts.context;
     let decide = Decide {
         engine: context.engine.clone(),
-        door: build::door_hooks(&context.book),
+        door: build::door_hooks(&context.registry),
         store: context.store.clone(),
         clock: context.clock.clone(),
         dispatch: parts.deliver.clone(),
@@ -120,14 +120,14 @@ fn start_loops(parts: &Parts, retention: Duration) -> Loops {
         is_first_start: parts.is_first_start,
     };
     tokio::spawn(watched(failed.clone(), gap.run()));
-    let (book, head, relieved) = (context.book.clone(), context.head.clone(), context.head.clone());
+    let (registry, head, relieved) = (context.registry.clone(), context.head.clone(), context.head.clone());
     let retain = Retain {
         store: context.store.clone(),
         clock: context.clock.clone(),
         metrics: context.metrics.clone(),
         keep: KeepFor { incidents: retention, ..KEEP },
         sweeps: vec![
-            Arc::new(move |now| drop(book.gc(now, build::GC_MAX))),
+            Arc::new(move |now| drop(registry.gc(now, build::GC_MAX))),
             Arc::new(move |now| {
                 head.sweep(now);
             }),

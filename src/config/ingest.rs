@@ -4,7 +4,7 @@
 //! Start at [`ingest`].
 
 use super::fields::{At, Fields, size};
-use crate::alerts::BookConfig;
+use crate::alerts::RegistryConfig;
 use crate::model::labels::is_classic_label_name;
 use crate::series::ha::HaConfig;
 use crate::series::{HeadConfig, LabelLimits};
@@ -30,14 +30,14 @@ pub struct Ingest {
 /// Each default is that of the room that keeps to it.
 impl Default for Ingest {
     fn default() -> Self {
-        let (head, ha, book) = (HeadConfig::default(), HaConfig::default(), BookConfig::default());
+        let (head, ha, registry) = (HeadConfig::default(), HaConfig::default(), RegistryConfig::default());
         Self {
             window: head.window,
             out_of_order_window: head.out_of_order_window,
             cluster_label: Arc::from(ha.cluster_label),
             replica_label: Arc::from(ha.replica_label),
             replica_failover: ha.failover,
-            drop_labels: book.drop_labels,
+            drop_labels: registry.drop_labels,
             limits: Limits {
                 series: head.series_max as u64,
                 series_per_metric: head.series_per_metric_max as u64,
@@ -49,7 +49,7 @@ impl Default for Ingest {
                 body_bytes: 32 << 20,
                 decoded_bytes: 32 << 20,
                 in_flight_bytes: 256 << 20,
-                alerts: book.alerts_max as u64,
+                alerts: registry.alerts_max as u64,
             },
         }
     }
@@ -81,11 +81,11 @@ impl Ingest {
         }
     }
 
-    pub fn book(&self) -> BookConfig {
-        BookConfig {
+    pub fn registry(&self) -> RegistryConfig {
+        RegistryConfig {
             drop_labels: self.drop_labels.clone(),
             alerts_max: self.limits.alerts as usize,
-            ..BookConfig::default()
+            ..RegistryConfig::default()
         }
     }
 }

@@ -35,15 +35,15 @@ pub(super) struct Groups {
     pub former: FormerGroups,
 }
 
-/// When each group, by key and receiver, is flushed next.
-pub(super) type GroupTimers = BTreeMap<(Arc<str>, Arc<str>), Timestamp>;
+/// When each group, by key and receiver, is flushed next, and whether it was before.
+pub(super) type GroupTimers = BTreeMap<(Arc<str>, Arc<str>), (Timestamp, bool)>;
 
 impl Groups {
     /// Forgets the groups but for their timers; what receivers know and what is on its way to them stays.
     pub(super) fn clear(&mut self) -> GroupTimers {
         let next = |(name, id): (&(Arc<str>, Arc<str>), &GroupId)| {
             let group = self.table.get(*id)?;
-            group.has_flushed.then(|| (name.clone(), group.next_flush))
+            Some((name.clone(), (group.next_flush, group.has_flushed)))
         };
         let timers = self.by_name.iter().filter_map(next).collect();
         self.table = GroupTable::new();
@@ -52,9 +52,9 @@ impl Groups {
         timers
     }
 
-    /// Groups that were flushed before go on with their ticks: as `timers` has them or, after a restart, at the first tick after
+    /// Groups that were there before go on with their ticks: as `timers` has them or, after a restart, at the first tick after
     /// `last_moment` that follows from when their receivers were told last.
-    pub(super) fn keep_timers(&mut self, timers: &GroupTimers, last_moment: Timestamp) {
+    pub(super) fn keep_timers(&mut self, timers: &GroupTimers, last_moment: Timestamp, now: Timestamp) {
         let mut told: BTreeMap<(Arc<str>, Arc<str>), Timestamp> = BTreeMap::new();
         for entry in self.log.values() {
             let at = told.entry((entry.key.group_key.clone(), entry.key.receiver.clone())).or_insert(entry.at);
@@ -63,9 +63,12 @@ impl Groups {
         for (name, id) in &self.by_name {
             let next = timers.get(name).copied();
             let interval = self.table.interval(*id).unwrap_or_default();
-            let next = next.or_else(|| told.get(name).map(|at| next_tick(*at, interval, last_moment)));
-            if let Some(next) = next {
-                self.table.resume(*id, next);
+            let next = next.or_else(|| told.get(name).map(|at| (next_tick(*at, interval, last_moment), true)));
+            match next {
+                // A shorter interval holds from now on.
+                Some((next, true)) => self.table.resume(*id, next.min(now + interval), true),
+                Some((next, false)) => self.table.resume(*id, next, false),
+                None => {}
             }
         }
     }
@@ -240,7 +243,7 @@ impl Engine {
     fn announce(&mut self, flush: &Flush, node: &RouteNode, settings: &Arc<Settings>) -> bool {
         let Some(receiver) = node.receiver.as_ref().and_then(|name| settings.receiver(name)) else { return true };
         let now = self.now;
-        let muted_by_time = self.mutes.route(node, now).is_some();
+        let muted_by_time = !self.mutes.route(node, now).is_empty();
         let is_open =
             |record: &&Arc<AlertRecord>| !muted_by_time && self.mutes.alert(&record.labels, now).is_none();
         let (open, muted): (Vec<_>, Vec<_>) = flush.alerts.iter().partition(is_open);

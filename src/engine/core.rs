@@ -219,7 +219,8 @@ impl Engine {
     fn end(&mut self, fingerprint: Fingerprint, record: &Arc<AlertRecord>) {
         self.mutes.update(record);
         self.waiting.forget(fingerprint);
-        self.free(&MuteReason::Inhibition { source: fingerprint });
+        let freed = self.waiting.lift_source(fingerprint);
+        self.changes.look_again.extend(freed);
         self.ended.push_back((self.now, fingerprint));
         self.regroup(fingerprint, true);
         self.leave_firing(fingerprint, record);

@@ -9,7 +9,7 @@ use super::timers::Timer;
 use super::view::AlertStatus;
 use super::{CommandError, Reply, Settings};
 use crate::alerts::silence::{SilenceError, Silences};
-use crate::alerts::{Inhibitor, MuteReason as RouteMute, Muter, RouteNode, TimeIntervals};
+use crate::alerts::{Inhibitor, Muter, RouteNode, TimeIntervals};
 use crate::model::silence::SilenceState;
 use crate::model::{AlertRecord, Fingerprint, Labels, Matcher, MuteReason, Silence, Timestamp, Write};
 use smallvec::SmallVec;
@@ -59,15 +59,16 @@ impl Mutes {
 
     /// Silenced or inhibited: what mutes the alert on every route.
     pub(super) fn alert(&self, labels: &Labels, now: Timestamp) -> Option<MuteReason> {
-        let inhibited = self.inhibitor.inhibited_by(labels).and_then(|by| by.sources.first().copied());
-        if let Some(source) = inhibited {
-            return Some(MuteReason::Inhibition { source });
+        if let Some(by) = self.inhibitor.inhibited_by(labels)
+            && let Some(source) = by.sources.first()
+        {
+            return Some(MuteReason::Inhibited { source: *source, rule: by.rule });
         }
-        self.silences.silenced_by(labels, now).into_iter().next().map(|id| MuteReason::Silence { id })
+        self.silences.silenced_by(labels, now).into_iter().next().map(|id| MuteReason::Silenced { id })
     }
 
     /// What mutes a whole route now.
-    pub(super) fn route(&self, route: &RouteNode, now: Timestamp) -> Option<RouteMute> {
+    pub(super) fn route(&self, route: &RouteNode, now: Timestamp) -> Vec<MuteReason> {
         self.muter().route(route, now)
     }
 
@@ -81,10 +82,10 @@ impl Mutes {
             inhibited_by: self.inhibitor.inhibited_by(labels).map(|by| by.sources).unwrap_or_default(),
             muted_by: Vec::new(),
         };
-        let muted: Vec<Option<RouteMute>> = routes.iter().map(|route| self.route(route, now)).collect();
+        let muted: Vec<Vec<MuteReason>> = routes.iter().map(|route| self.route(route, now)).collect();
         // Muted by time only when no route is left that would tell.
-        if !muted.is_empty() && muted.iter().all(Option::is_some) {
-            status.muted_by = muted.into_iter().flatten().flat_map(interval_names).collect();
+        if !muted.is_empty() && muted.iter().all(|reasons| !reasons.is_empty()) {
+            status.muted_by = muted.into_iter().flat_map(interval_names).collect();
             status.muted_by.sort_unstable();
             status.muted_by.dedup();
         }
@@ -96,25 +97,13 @@ fn intervals_of(settings: &Settings) -> TimeIntervals {
     TimeIntervals::new(settings.time_intervals.iter().map(|(name, list)| (Arc::from(name.as_str()), list.clone())))
 }
 
-/// The intervals behind a route's quiet.
-pub(super) fn interval_names(reason: RouteMute) -> Vec<Arc<str>> {
-    match reason {
-        RouteMute::MutedBy(names) | RouteMute::OutsideActive(names) => names,
-        RouteMute::SilencedBy(_) | RouteMute::InhibitedBy(_) => Vec::new(),
-    }
-}
-
-/// The same as one reason of the house's list.
-fn interval_mute(mute: RouteMute) -> Option<MuteReason> {
-    match mute {
-        RouteMute::MutedBy(names) => names.into_iter().next().map(|name| MuteReason::MuteTimeInterval { name }),
-        RouteMute::OutsideActive(names) => names.into_iter().next().map(|name| MuteReason::OutsideActiveTime { name }),
-        RouteMute::SilencedBy(_) | RouteMute::InhibitedBy(_) => None,
-    }
+/// The names of the intervals that mute a route.
+pub(super) fn interval_names(reasons: Vec<MuteReason>) -> Vec<Arc<str>> {
+    reasons.iter().filter_map(MuteReason::interval).cloned().collect()
 }
 
 fn is_interval(mute: &MuteReason) -> bool {
-    matches!(mute, MuteReason::MuteTimeInterval { .. } | MuteReason::OutsideActiveTime { .. })
+    mute.interval().is_some()
 }
 
 impl Engine {
@@ -128,8 +117,9 @@ impl Engine {
             let nodes = self.settings.route.match_all(&entry.record.labels);
             let mut paging = nodes.into_iter().filter(|node| node.escalation_policy.is_some()).peekable();
             paging.peek()?;
-            let muted: Option<Vec<RouteMute>> = paging.map(|node| self.mutes.route(node, self.now)).collect();
-            muted?.into_iter().find_map(interval_mute)
+            let muted: Vec<Vec<MuteReason>> = paging.map(|node| self.mutes.route(node, self.now)).collect();
+            let all = muted.iter().all(|reasons| !reasons.is_empty());
+            all.then(|| muted.into_iter().flatten().next()).flatten()
         })
     }
 
@@ -142,7 +132,7 @@ impl Engine {
         let mut policies: SmallVec<[Arc<str>; 1]> = SmallVec::new();
         for node in self.settings.route.match_all(&entry.record.labels) {
             let Some(policy) = &node.escalation_policy else { continue };
-            if !policies.contains(policy) && self.mutes.route(node, self.now).is_none() {
+            if !policies.contains(policy) && self.mutes.route(node, self.now).is_empty() {
                 policies.push(policy.clone());
             }
         }
@@ -159,7 +149,7 @@ impl Engine {
         self.mutes.epoch += 1;
         let now = self.now;
         let over = |mute: &MuteReason| match mute {
-            MuteReason::Silence { id } => {
+            MuteReason::Silenced { id } => {
                 self.mutes.silences.get(id).is_none_or(|silence| silence.state(now) != SilenceState::Active)
             }
             _ => false,
@@ -204,7 +194,7 @@ impl Engine {
 
     /// A silence may have been changed in place and match no more what it did.
     fn recheck_silenced(&mut self) {
-        for mute in self.waiting.mutes(|mute| matches!(mute, MuteReason::Silence { .. })) {
+        for mute in self.waiting.mutes(|mute| matches!(mute, MuteReason::Silenced { .. })) {
             self.free(&mute);
         }
     }

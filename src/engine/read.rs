@@ -75,7 +75,7 @@ impl Engine {
                 labels: group.labels.clone(),
                 receiver: node.receiver.clone()?,
                 key: group.key.clone(),
-                muted_by: muted.map(super::mute::interval_names).unwrap_or_default(),
+                muted_by: super::mute::interval_names(muted),
                 alerts: group.alerts.values().cloned().collect(),
                 next_flush: group.next_flush,
             })

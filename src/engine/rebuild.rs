@@ -46,7 +46,7 @@ impl Engine {
                 self.changes.look_again.insert(alert);
             }
         }
-        self.groups.keep_timers(&timers, last_moment);
+        self.groups.keep_timers(&timers, last_moment, self.now);
         self.find_former_groups();
     }
 

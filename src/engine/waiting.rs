@@ -38,6 +38,14 @@ impl Waiting {
         alerts
     }
 
+    /// The alert has ended: those that it inhibited must be looked at again.
+    pub(super) fn lift_source(&mut self, source: Fingerprint) -> BTreeSet<Fingerprint> {
+        let first = MuteReason::Inhibited { source, rule: "".into() };
+        let of_source = |mute: &&MuteReason| matches!(mute, MuteReason::Inhibited { source: s, .. } if *s == source);
+        let mutes: Vec<MuteReason> = self.by_mute.range(first..).map(|(m, _)| m).take_while(of_source).cloned().collect();
+        mutes.iter().flat_map(|mute| self.lift(mute)).collect()
+    }
+
     /// Every mute of a kind, to be lifted together.
     pub(super) fn mutes(&self, keep: impl Fn(&MuteReason) -> bool) -> Vec<MuteReason> {
         self.by_mute.keys().filter(|c| keep(c)).cloned().collect()

@@ -129,7 +129,7 @@ impl Decide {
         }
         (self.door.committed)(&committed);
         for (waiting, answer) in answers {
-            waiting.tell(answer);
+            waiting.answer(answer);
         }
         if !cancel.is_empty() {
             let cancelled: HashSet<&NotificationKey> = cancel.iter().collect();

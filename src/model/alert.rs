@@ -1,6 +1,6 @@
 //! Alerts: what a door heard, and what is known about one fingerprint.
 //! In: posts and rule results. Out: [`AlertRecord`], the state that is stored, and [`Transition`], the news that travels on.
-//! Never: decides whether two posts are one alert (that is `alerts::book`).
+//! Never: decides whether two posts are one alert (that is `alerts::registry`).
 //! Start at [`AlertRecord`].
 
 use super::ids::{Fingerprint, IncidentId};
@@ -122,7 +122,7 @@ pub enum TransitionKind {
 pub struct Transition {
     pub kind: TransitionKind,
     pub record: Arc<AlertRecord>,
-    /// The door's count of changes of this fingerprint; `alerts::Book::committed` takes it back.
+    /// The door's count of changes of this fingerprint; `alerts::AlertRegistry::committed` takes it back.
     pub version: u64,
 }
 

@@ -228,7 +228,8 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
         .collect();
     drop(engine);
     let rules = context.rules.load();
-    let lost_since = |r: &AlertRecord| rules.source_lost_since(r.fingerprint, |labels| context.book.identity(labels));
+    let lost_since =
+        |r: &AlertRecord| rules.source_lost_since(r.fingerprint, |labels| context.registry.identity(labels));
     let here: Vec<&Member> = members.iter().filter(|m| !m.detached).collect();
     let mut alerts: Vec<(&AlertRecord, &Member)> =
         here.iter().filter_map(|m| Some((*by_fingerprint.get(&m.fingerprint)?, *m))).collect();

@@ -117,7 +117,7 @@ impl Sent {
     fn preview(&self, context: &Context) -> Result<Preview, ApiError> {
         let matchers = self.matchers()?;
         let (mut alerts, mut quiet, mut firing) = (Vec::new(), 0usize, 0usize);
-        context.book.for_each(|record| {
+        context.registry.for_each(|record| {
             if !record.is_firing() {
                 return;
             }

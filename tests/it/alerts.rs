@@ -10,8 +10,8 @@ use watchfire::alerts::group::message_order;
 use watchfire::alerts::matchers::{self, MatcherError};
 use watchfire::alerts::time_interval::{Range, TimeIntervalSpec, parse_location, parse_times};
 use watchfire::alerts::{
-    Book, BookConfig, GroupBy, Groups, InhibitRule, Inhibitor, MuteReason, Muter, Observed, Route, RouteError,
-    RouteSpec, SilenceError, Silences, TimeInterval, TimeIntervals,
+    AlertRegistry, GroupBy, Groups, InhibitRule, Inhibitor, MuteReason, Muter, Observed, RegistryConfig, Route,
+    RouteError, RouteSpec, SilenceError, Silences, TimeInterval, TimeIntervals,
 };
 use watchfire::model::silence::SilenceState;
 use watchfire::model::{
@@ -216,7 +216,7 @@ fn a_message_is_in_alertmanagers_order() {
 #[test]
 fn fingerprints_are_alertmanagers() {
     let data = table("fingerprints.json");
-    let book = Book::new(BookConfig::default());
+    let registry = AlertRegistry::new(RegistryConfig::default());
     assert!(!list(&data, "cases").is_empty());
     for case in list(&data, "cases") {
         // The table hashes empty values too, which no door lets in: hence the raw pairs.
@@ -228,7 +228,7 @@ fn fingerprints_are_alertmanagers() {
         if labels.len() == pairs.len() {
             assert_eq!(Fingerprint::of(&labels).to_string(), text(case, "fingerprint"), "{case}");
         }
-        assert_eq!(book.identity(&labels.with("prometheus_replica", "x")), Fingerprint::of(&labels), "{case}");
+        assert_eq!(registry.identity(&labels.with("prometheus_replica", "x")), Fingerprint::of(&labels), "{case}");
     }
 }
 
@@ -451,25 +451,25 @@ fn every_mute_has_its_reason() {
     let muter = Muter { silences: &silences, inhibitor: &inhibitor, intervals: &intervals };
     let check = |id: &str, node: usize, hour: i64, expect: &[&str]| {
         let why = muter.why(&Labels::from_pairs([("id", id)]), &route.nodes()[node], at(hour * 3600));
-        let told: Vec<String> = why.iter().map(MuteReason::to_string).collect();
-        assert_eq!(told, expect, "{id} on {node} at {hour}");
+        let said: Vec<String> = why.iter().map(MuteReason::to_string).collect();
+        assert_eq!(said, expect, "{id} on {node} at {hour}");
     };
     let source = Fingerprint::of(&Labels::from_pairs([("id", "source")]));
-    let inhibited = format!("inhibited by {source}, host down");
+    let inhibited = format!("inhibited by alert {source} (host down)");
     check("x", 0, 3, &[]);
     check("x", 1, 10, &[]);
-    check("x", 1, 3, &["outside of work"]);
-    check("x", 1, 16, &["muted during night"]);
-    check("s", 1, 3, &[&inhibited, "outside of work", "silenced by one"]);
+    check("x", 1, 3, &["outside of active time interval work"]);
+    check("x", 1, 16, &["muted by time interval night"]);
+    check("s", 1, 3, &[&inhibited, "outside of active time interval work", "silenced by one"]);
     check("s", 0, 3, &[&inhibited, "silenced by one"]);
 }
 
 /// One source's posts: (start, length, firing).
 type Posts = Vec<(i64, i64, bool)>;
 
-fn replay(sources: &[Posts], order: &[usize]) -> (Book, Vec<TransitionKind>) {
+fn replay(sources: &[Posts], order: &[usize]) -> (AlertRegistry, Vec<TransitionKind>) {
     const NOW: i64 = 1000;
-    let book = Book::new(BookConfig::default());
+    let registry = AlertRegistry::new(RegistryConfig::default());
     let mut cursors = vec![0; sources.len()];
     let mut kinds = Vec::new();
     for source in order {
@@ -485,12 +485,12 @@ fn replay(sources: &[Posts], order: &[usize]) -> (Book, Vec<TransitionKind>) {
             ends_by_timeout: false,
             door: Door::AlertmanagerApi,
         };
-        if let Observed::Transition(t) = book.observe(post, at(NOW)).unwrap() {
-            book.committed(t.record.fingerprint, t.version);
+        if let Observed::Transition(t) = registry.observe(post, at(NOW)).unwrap() {
+            registry.committed(t.record.fingerprint, t.version);
             kinds.push(t.kind);
         }
     }
-    (book, kinds)
+    (registry, kinds)
 }
 
 proptest! {
@@ -498,7 +498,7 @@ proptest! {
 
     /// However the posts of several sources interleave, the alert ends up the same, and starts and ends alternate.
     #[test]
-    fn the_book_does_not_mind_the_order_of_sources(
+    fn the_registry_does_not_mind_the_order_of_sources(
         (sources, one, other) in prop::collection::vec(
             prop::collection::vec((1i64..999, 1i64..400, any::<bool>()), 0..5), 3,
         ).prop_flat_map(|sources| {

@@ -81,7 +81,7 @@ impl Disk {
     }
 }
 
-/// The door's part: records by fingerprint, as `alerts::Book` hands them on.
+/// The door's part: records by fingerprint, as `alerts::AlertRegistry` hands them on.
 #[derive(Clone, Default)]
 pub struct DoorBook {
     pub records: BTreeMap<Fingerprint, Arc<AlertRecord>>,

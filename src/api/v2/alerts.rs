@@ -3,7 +3,7 @@
 //! Never: answers 2xx for an alert that is not on disk, or holds the engine's lock while it prints.
 //! Start at [`post`].
 
-use crate::alerts::{BookError, Observed, matchers};
+use crate::alerts::{Observed, RegistryError, matchers};
 use crate::api::context::{Context, Shared};
 use crate::api::dto::{LabelsDto, TimeDto};
 use crate::api::error::{ApiError, V2Error};
@@ -48,12 +48,12 @@ async fn take(context: &Context, decoded: Decoded, door: Door, now: Timestamp) -
     context.metrics.alerts.received(door.as_str(), decoded.alerts.len() as u64);
     context.metrics.alerts.invalid(door.as_str(), errors.len() as u64);
     for alert in decoded.alerts {
-        match context.book.observe(alert, now) {
+        match context.registry.observe(alert, now) {
             Ok(Observed::Refresh) => refreshes += 1,
             Ok(Observed::Transition(transition)) => news.push(transition),
             Ok(Observed::Ignored { reason }) => tracing::debug!(reason = reason.as_str(), "a post changed nothing"),
-            Err(error @ BookError::Full { .. }) => full = Some(error),
-            Err(error @ BookError::NoIdentity) => errors.push(error.to_string()),
+            Err(error @ RegistryError::Full { .. }) => full = Some(error),
+            Err(error @ RegistryError::NoIdentity) => errors.push(error.to_string()),
         }
     }
     context.metrics.alerts.refreshes.inc_by(refreshes);
@@ -198,7 +198,7 @@ pub async fn list(State(context): Shared, uri: Uri) -> Result<Response, V2Error>
     let wanted = Wanted::of(&uri)?;
     let now = context.clock.now();
     let mut records = Vec::new();
-    context.book.for_each(|record| {
+    context.registry.for_each(|record| {
         if record.is_firing() && wanted.wants_labels(record) {
             records.push(record.clone());
         }
@@ -242,7 +242,7 @@ pub async fn groups(State(context): Shared, uri: Uri) -> Result<Response, V2Erro
             .alerts
             .into_iter()
             .filter(|record| record.is_firing() && wanted.wants_labels(record))
-            .map(|record| gettable(&context, &engine, context.book.get(record.fingerprint).unwrap_or(record), now))
+            .map(|record| gettable(&context, &engine, context.registry.get(record.fingerprint).unwrap_or(record), now))
             .filter(|one| wanted.wants_status(&one.status))
             .collect();
         if !alerts.is_empty() {

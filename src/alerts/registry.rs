@@ -1,17 +1,17 @@
-//! The book: all alerts by fingerprint, and the door where repeats end.
-//! In: posts of any door, in parallel. Out: [`Observed`]: absorbed, or a [`Transition`] for the single writer.
-//! Never: holds a lock across calls, or tells a transition as done before it was committed.
-//! Start at [`Book::observe`] and [`Book::expire`].
+//! The registry: all alerts by fingerprint; repeats of what is known are absorbed here.
+//! In: posts of all sources, in parallel. Out: [`Observed`]: absorbed, or a [`Transition`] for the single writer.
+//! Never: holds a lock across calls, or reports a transition as done before it was committed.
+//! Start at [`AlertRegistry::observe`] and [`AlertRegistry::expire`].
 
 mod due;
 mod entry;
 
-use crate::alerts::merge::Span;
+use crate::alerts::lease::Claim;
 use crate::model::{Alert, AlertRecord, Door, Fingerprint, Labels, Lease, Timestamp, Transition, TransitionKind};
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
 use due::DueQueue;
-use entry::{Entry, Heard, Post};
+use entry::{Effect, Entry, SourceUpdate};
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ pub const ALERTS_MAX: usize = 1_000_000;
 /// Alertmanager's webhook says no end while an alert fires; a claim unrepeated for this long is void. Its
 /// `repeat_interval` is rarely more than half of it.
 pub const WEBHOOK_LEASE: Duration = Duration::from_hours(24);
-/// An ended alert is kept this long after it was last heard. Prometheus repeats an end for 15 minutes.
+/// An ended alert is kept this long after it was last heard of. Prometheus repeats an end for 15 minutes.
 pub const ENDED_RETENTION: Duration = Duration::from_mins(15);
 /// The labels that name the sender of an alert rather than the trouble.
 pub const SENDER_LABELS: [&str; 4] = ["__replica__", "prometheus", "prometheus_replica", "replica"];
@@ -33,7 +33,7 @@ pub const SENDER_LABELS: [&str; 4] = ["__replica__", "prometheus", "prometheus_r
 const SHARDS: usize = 64;
 
 #[derive(Clone, Debug)]
-pub struct BookConfig {
+pub struct RegistryConfig {
     /// Labels that name the sender: no part of the identity.
     pub drop_labels: Vec<Arc<str>>,
     /// The longest claim that a webhook post makes.
@@ -42,7 +42,7 @@ pub struct BookConfig {
     pub alerts_max: usize,
 }
 
-impl Default for BookConfig {
+impl Default for RegistryConfig {
     fn default() -> Self {
         Self {
             drop_labels: SENDER_LABELS.into_iter().map(Arc::from).collect(),
@@ -55,7 +55,7 @@ impl Default for BookConfig {
 
 /// Why a post could not be taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum BookError {
+pub enum RegistryError {
     /// Answer 503; known alerts are still refreshed.
     #[error("too many alerts: {max} are held already")]
     Full { max: usize },
@@ -67,7 +67,7 @@ pub enum BookError {
 /// Why a post changed nothing though it was no refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IgnoredReason {
-    /// An end for an alert that this source never said was firing. Alertmanager stores it and tells nobody, ever;
+    /// An end for an alert that this source never reported as firing. Alertmanager stores it and tells nobody, ever;
     /// here it is not stored: it opens nothing and ends nobody else's claim.
     EndOfUnknown,
     /// The alert has [`SOURCES_PER_ALERT_MAX`] live sources; it fires anyway.
@@ -88,7 +88,7 @@ impl IgnoredReason {
 pub enum Observed {
     /// Known, same content: the lease was extended and nothing else need happen.
     Refresh,
-    /// To be decided on and committed before the sender is told "done".
+    /// To be decided on and committed before the sender is answered "done".
     Transition(Transition),
     Ignored {
         reason: IgnoredReason,
@@ -96,8 +96,8 @@ pub enum Observed {
 }
 
 /// The concurrent map. Every method takes and releases its locks inside.
-pub struct Book {
-    config: BookConfig,
+pub struct AlertRegistry {
+    config: RegistryConfig,
     map: DashMap<Fingerprint, Entry, FixedState>,
     held: AtomicUsize,
     versions: AtomicU64,
@@ -106,8 +106,8 @@ pub struct Book {
     no_sender: Arc<str>,
 }
 
-impl Book {
-    pub fn new(config: BookConfig) -> Self {
+impl AlertRegistry {
+    pub fn new(config: RegistryConfig) -> Self {
         Self {
             config,
             map: DashMap::with_hasher_and_shard_amount(FixedState::default(), SHARDS),
@@ -125,31 +125,33 @@ impl Book {
     }
 
     /// Takes one post. A refresh costs a hash, a map look-up and a few comparisons. While the last transition of the
-    /// fingerprint is not [`Book::committed`], a repeat is that transition again, so that "done" always means durable:
+    /// fingerprint is not [`AlertRegistry::committed`], a repeat is that transition again, so that "done" always means durable:
     /// the writer must take the same version twice without harm.
-    pub fn observe(&self, alert: Alert, now: Timestamp) -> Result<Observed, BookError> {
+    pub fn observe(&self, alert: Alert, now: Timestamp) -> Result<Observed, RegistryError> {
         let (fingerprint, sender) = self.identify(&alert.labels)?;
-        let post = Post {
+        let update = SourceUpdate {
             door: alert.door,
             sender: &sender,
-            span: self.span(&alert, now),
+            claim: self.claim(&alert, now),
             annotations: &alert.annotations,
             generator_url: &alert.generator_url,
         };
         match self.map.entry(fingerprint) {
             Slot::Occupied(mut slot) => {
                 let entry = slot.get_mut();
-                let heard = entry.hear(&post, &self.no_sender, now);
-                Ok(self.tell(fingerprint, entry, heard, now))
+                let effect = entry.apply(&update, &self.no_sender, now);
+                Ok(self.publish(fingerprint, entry, effect, now))
             }
-            Slot::Vacant(_) if !post.span.is_live(now) => Ok(Observed::Ignored { reason: IgnoredReason::EndOfUnknown }),
+            Slot::Vacant(_) if !update.claim.is_live(now) => {
+                Ok(Observed::Ignored { reason: IgnoredReason::EndOfUnknown })
+            }
             Slot::Vacant(slot) => {
-                self.take_place()?;
+                self.reserve_room()?;
                 let labels = if sender.is_empty() { alert.labels.clone() } else { self.strip(&alert.labels) };
-                let mut entry = Entry::new(fingerprint, labels, &post, &self.no_sender, now);
-                let told = self.tell(fingerprint, &mut entry, Heard::News(TransitionKind::Started), now);
+                let mut entry = Entry::new(fingerprint, labels, &update, &self.no_sender, now);
+                let observed = self.publish(fingerprint, &mut entry, Effect::Changed(TransitionKind::Started), now);
                 slot.insert(entry);
-                Ok(told)
+                Ok(observed)
             }
         }
     }
@@ -175,19 +177,19 @@ impl Book {
                 continue;
             }
             entry.lease_due = Timestamp::MAX;
-            let heard = entry.expire(now);
-            if heard == Heard::Same {
+            let effect = entry.expire(now);
+            if effect == Effect::Refreshed {
                 self.arm(fingerprint, &mut entry, now);
                 continue;
             }
-            if let Observed::Transition(t) = self.tell(fingerprint, &mut entry, heard, now) {
+            if let Observed::Transition(t) = self.publish(fingerprint, &mut entry, effect, now) {
                 transitions.push(t);
             }
         }
         transitions
     }
 
-    /// When [`Book::expire`] may have work; at times early, never late.
+    /// When [`AlertRegistry::expire`] may have work; at times early, never late.
     pub fn next_expiry(&self) -> Option<Timestamp> {
         self.leases.next()
     }
@@ -213,7 +215,7 @@ impl Book {
         dropped
     }
 
-    /// When [`Book::gc`] may have work.
+    /// When [`AlertRegistry::gc`] may have work.
     pub fn next_gc(&self) -> Option<Timestamp> {
         self.ended.next()
     }
@@ -227,7 +229,7 @@ impl Book {
         gone.is_some()
     }
 
-    /// Fills the book after a restart. A lease that was granted until a time gets its length again, counted from
+    /// Fills the registry after a restart. A lease that was granted until a time gets its length again, counted from
     /// `now`: its source could not be heard while we were down. Open leases and ended alerts stay as they were.
     pub fn restore(&self, records: impl IntoIterator<Item = AlertRecord>, now: Timestamp) {
         for mut record in records {
@@ -250,7 +252,7 @@ impl Book {
         self.map.get(&fingerprint).map(|entry| Arc::clone(&entry.record))
     }
 
-    /// Visits every record, shard by shard; not a snapshot of one moment. `visit` must not call the book: it would wait
+    /// Visits every record, shard by shard; not a snapshot of one moment. `visit` must not call the registry: it would wait
     /// for the shard that is being visited.
     pub fn for_each(&self, mut visit: impl FnMut(&Arc<AlertRecord>)) {
         for entry in &self.map {
@@ -276,7 +278,7 @@ impl Book {
     }
 
     /// The fingerprint, and the sender as text: the dropped labels printed, empty without any.
-    fn identify(&self, labels: &Labels) -> Result<(Fingerprint, SenderText), BookError> {
+    fn identify(&self, labels: &Labels) -> Result<(Fingerprint, SenderText), RegistryError> {
         let mut sender = SenderText::new();
         let mut kept = 0;
         let fingerprint = Fingerprint::of_pairs(labels.iter().filter(|(name, value)| {
@@ -292,42 +294,42 @@ impl Book {
             sender.extend_from_slice(value.as_bytes());
             false
         }));
-        if kept == 0 { Err(BookError::NoIdentity) } else { Ok((fingerprint, sender)) }
+        if kept == 0 { Err(RegistryError::NoIdentity) } else { Ok((fingerprint, sender)) }
     }
 
-    fn span(&self, alert: &Alert, now: Timestamp) -> Span {
-        let mut span =
-            Span { starts_at: alert.starts_at, ends_at: alert.ends_at, ends_by_timeout: alert.ends_by_timeout };
+    fn claim(&self, alert: &Alert, now: Timestamp) -> Claim {
+        let mut claim =
+            Claim { starts_at: alert.starts_at, ends_at: alert.ends_at, ends_by_timeout: alert.ends_by_timeout };
         if alert.door == Door::AlertmanagerWebhook {
             let cap = now + self.config.webhook_lease;
-            if span.ends_at.is_none_or(|end| end > cap) {
-                span.ends_at = Some(cap);
-                span.ends_by_timeout = true;
+            if claim.ends_at.is_none_or(|end| end > cap) {
+                claim.ends_at = Some(cap);
+                claim.ends_by_timeout = true;
             }
         }
-        span
+        claim
     }
 
-    fn take_place(&self) -> Result<(), BookError> {
+    fn reserve_room(&self) -> Result<(), RegistryError> {
         let max = self.config.alerts_max;
         let taken = self.held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < max).then_some(n + 1));
-        taken.map(|_| ()).map_err(|_| BookError::Full { max })
+        taken.map(|_| ()).map_err(|_| RegistryError::Full { max })
     }
 
-    /// Numbers the news, arms the queues, and repeats what is not committed yet.
-    fn tell(&self, fingerprint: Fingerprint, entry: &mut Entry, heard: Heard, now: Timestamp) -> Observed {
-        match heard {
-            Heard::Ignored(reason) => return Observed::Ignored { reason },
-            Heard::News(kind) => {
+    /// Numbers the change, arms the queues, and repeats what is not committed yet.
+    fn publish(&self, fingerprint: Fingerprint, entry: &mut Entry, effect: Effect, now: Timestamp) -> Observed {
+        match effect {
+            Effect::Ignored(reason) => return Observed::Ignored { reason },
+            Effect::Changed(kind) => {
                 entry.version = self.versions.fetch_add(1, Ordering::Relaxed) + 1;
-                // A change on top of news that is not committed is part of that news.
+                // A change on top of a transition that is not committed is part of that transition.
                 entry.pending = match (kind, entry.pending) {
                     (TransitionKind::Changed, Some(pending)) => Some(pending),
                     (kind, _) => Some(kind),
                 };
                 self.arm(fingerprint, entry, now);
             }
-            Heard::Same => self.arm(fingerprint, entry, now),
+            Effect::Refreshed => self.arm(fingerprint, entry, now),
         }
         match entry.pending {
             Some(kind) => {

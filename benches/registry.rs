@@ -6,7 +6,7 @@
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::Arc;
-use watchfire::alerts::{Book, BookConfig, Observed};
+use watchfire::alerts::{AlertRegistry, Observed, RegistryConfig};
 use watchfire::model::{Alert, Door, Labels, Timestamp};
 
 const ALERTS: usize = 10_000;
@@ -28,33 +28,33 @@ fn alerts() -> Vec<Alert> {
     (0..ALERTS).map(one).collect()
 }
 
-fn take(book: &Book, alerts: Vec<Alert>) {
+fn take(registry: &AlertRegistry, alerts: Vec<Alert>) {
     for alert in alerts {
-        if let Ok(Observed::Transition(t)) = book.observe(black_box(alert), Timestamp::from_millis(2)) {
-            book.committed(t.record.fingerprint, t.version);
+        if let Ok(Observed::Transition(t)) = registry.observe(black_box(alert), Timestamp::from_millis(2)) {
+            registry.committed(t.record.fingerprint, t.version);
         }
     }
 }
 
 fn observe(c: &mut Criterion) {
     let alerts = alerts();
-    let mut group = c.benchmark_group("book");
+    let mut group = c.benchmark_group("registry");
     group.throughput(Throughput::Elements(ALERTS as u64));
     group.bench_function("new", |b| {
-        let fresh = || (Book::new(BookConfig::default()), alerts.clone());
+        let fresh = || (AlertRegistry::new(RegistryConfig::default()), alerts.clone());
         b.iter_batched(
             fresh,
-            |(book, alerts)| {
-                take(&book, alerts);
-                book
+            |(registry, alerts)| {
+                take(&registry, alerts);
+                registry
             },
             BatchSize::LargeInput,
         );
     });
     group.bench_function("refresh", |b| {
-        let book = Book::new(BookConfig::default());
-        take(&book, alerts.clone());
-        b.iter_batched(|| alerts.clone(), |alerts| take(&book, alerts), BatchSize::LargeInput);
+        let registry = AlertRegistry::new(RegistryConfig::default());
+        take(&registry, alerts.clone());
+        b.iter_batched(|| alerts.clone(), |alerts| take(&registry, alerts), BatchSize::LargeInput);
     });
     group.finish();
 }

@@ -44,13 +44,13 @@ fn show(observed: &Observed) -> String {
 }
 
 fn check(name: &str, steps: &[Step<'_>]) {
-    let book = Book::new(BookConfig::default());
+    let registry = AlertRegistry::new(RegistryConfig::default());
     for (i, ((door, replica, starts, ends, note, now), expect)) in steps.iter().enumerate() {
         let post = alert(*door, &[("alertname", "A"), ("replica", replica)], *starts, *ends, note);
-        let observed = book.observe(post, at(*now)).unwrap();
+        let observed = registry.observe(post, at(*now)).unwrap();
         assert_eq!(show(&observed), *expect, "{name}, step {i}");
         if let Observed::Transition(t) = observed {
-            book.committed(t.record.fingerprint, t.version);
+            registry.committed(t.record.fingerprint, t.version);
         }
     }
 }
@@ -119,89 +119,89 @@ fn several_sources_are_one_alert() {
 
 #[test]
 fn the_identity_has_no_sender() {
-    let book = Book::new(BookConfig::default());
+    let registry = AlertRegistry::new(RegistryConfig::default());
     let with =
         alert(PROM, &[("alertname", "A"), ("prometheus", "m/k8s"), ("prometheus_replica", "k8s-0")], 1, None, "");
     let bare = Labels::from_pairs([("alertname", "A")]);
-    assert_eq!(book.identity(&with.labels), Fingerprint::of(&bare));
-    let Ok(Observed::Transition(t)) = book.observe(with, at(1)) else { panic!("not started") };
+    assert_eq!(registry.identity(&with.labels), Fingerprint::of(&bare));
+    let Ok(Observed::Transition(t)) = registry.observe(with, at(1)) else { panic!("not started") };
     assert_eq!(t.record.labels, bare);
     let sender = Arc::from("prometheus=m/k8s,prometheus_replica=k8s-0");
     assert_eq!(t.record.leases[0].source, SourceKey { door: PROM, sender });
     let only = alert(PROM, &[("replica", "a")], 1, None, "");
-    assert_eq!(book.observe(only, at(1)).unwrap_err(), BookError::NoIdentity);
+    assert_eq!(registry.observe(only, at(1)).unwrap_err(), RegistryError::NoIdentity);
 }
 
 #[test]
 fn repeats_are_told_until_committed() {
-    let book = Book::new(BookConfig::default());
+    let registry = AlertRegistry::new(RegistryConfig::default());
     let post = |ends, note| alert(PROM, &[("alertname", "A")], 10, Some(ends), note);
-    let told = |observed: Result<Observed, BookError>| match observed {
+    let told = |observed: Result<Observed, RegistryError>| match observed {
         Ok(Observed::Transition(t)) => Some((t.kind, t.version)),
         _ => None,
     };
-    let first = told(book.observe(post(300, ""), at(10)));
+    let first = told(registry.observe(post(300, ""), at(10)));
     assert_eq!(first, Some((TransitionKind::Started, 1)));
-    assert_eq!(told(book.observe(post(310, ""), at(11))), first);
-    assert_eq!(told(book.observe(post(310, "x"), at(12))), Some((TransitionKind::Started, 2)));
-    let fp = book.identity(&post(0, "").labels);
-    book.committed(fp, 1);
-    assert_eq!(told(book.observe(post(320, "x"), at(13))), Some((TransitionKind::Started, 2)));
-    book.committed(fp, 2);
-    assert_eq!(told(book.observe(post(330, "x"), at(14))), None);
-    assert_eq!(told(book.observe(post(20, "x"), at(20))), Some((TransitionKind::Ended, 3)));
-    assert_eq!(told(book.observe(post(20, "x"), at(21))), Some((TransitionKind::Ended, 3)));
-    assert!(!book.drop_ended(fp));
-    book.committed(fp, 3);
-    assert!(book.drop_ended(fp));
-    assert!(book.is_empty());
+    assert_eq!(told(registry.observe(post(310, ""), at(11))), first);
+    assert_eq!(told(registry.observe(post(310, "x"), at(12))), Some((TransitionKind::Started, 2)));
+    let fp = registry.identity(&post(0, "").labels);
+    registry.committed(fp, 1);
+    assert_eq!(told(registry.observe(post(320, "x"), at(13))), Some((TransitionKind::Started, 2)));
+    registry.committed(fp, 2);
+    assert_eq!(told(registry.observe(post(330, "x"), at(14))), None);
+    assert_eq!(told(registry.observe(post(20, "x"), at(20))), Some((TransitionKind::Ended, 3)));
+    assert_eq!(told(registry.observe(post(20, "x"), at(21))), Some((TransitionKind::Ended, 3)));
+    assert!(!registry.drop_ended(fp));
+    registry.committed(fp, 3);
+    assert!(registry.drop_ended(fp));
+    assert!(registry.is_empty());
 }
 
 #[test]
 fn leases_run_out() {
-    let book = Book::new(BookConfig::default());
+    let registry = AlertRegistry::new(RegistryConfig::default());
     for i in 0..10 {
         let id = i.to_string();
-        let t = book.observe(alert(PROM, &[("id", &id)], 1, Some(100 + i), ""), at(1)).unwrap();
+        let t = registry.observe(alert(PROM, &[("id", &id)], 1, Some(100 + i), ""), at(1)).unwrap();
         let Observed::Transition(t) = t else { panic!("not started") };
-        book.committed(t.record.fingerprint, t.version);
+        registry.committed(t.record.fingerprint, t.version);
     }
-    assert_eq!(book.next_expiry(), Some(at(100)));
+    assert_eq!(registry.next_expiry(), Some(at(100)));
     let refreshed = alert(PROM, &[("id", "0")], 1, Some(500), "");
-    assert!(matches!(book.observe(refreshed.clone(), at(50)), Ok(Observed::Refresh)));
-    assert_eq!(book.get(book.identity(&refreshed.labels)).and_then(|r| r.lease_end()), Some(at(500)));
-    assert!(book.expire(at(99), 100).is_empty());
-    assert_eq!(book.expire(at(200), 3).len(), 3);
-    let rest = book.expire(at(200), 100);
+    assert!(matches!(registry.observe(refreshed.clone(), at(50)), Ok(Observed::Refresh)));
+    assert_eq!(registry.get(registry.identity(&refreshed.labels)).and_then(|r| r.lease_end()), Some(at(500)));
+    assert!(registry.expire(at(99), 100).is_empty());
+    assert_eq!(registry.expire(at(200), 3).len(), 3);
+    let rest = registry.expire(at(200), 100);
     assert_eq!(rest.len(), 6);
     for t in &rest {
         assert_eq!(t.kind, TransitionKind::Ended);
         let end = t.record.ended_at.unwrap();
         assert!(end >= at(104) && end <= at(109), "{end}");
-        book.committed(t.record.fingerprint, t.version);
+        registry.committed(t.record.fingerprint, t.version);
     }
-    assert_eq!(book.next_expiry(), Some(at(500)));
+    assert_eq!(registry.next_expiry(), Some(at(500)));
     // Ended ones are forgotten after the retention, the three that were not committed only when they are.
-    assert!(book.gc(at(300), 100).is_empty());
-    assert_eq!(book.gc(at(200 + 15 * 60), 100).len(), 6);
-    assert_eq!(book.len(), 4);
+    assert!(registry.gc(at(300), 100).is_empty());
+    assert_eq!(registry.gc(at(200 + 15 * 60), 100).len(), 6);
+    assert_eq!(registry.len(), 4);
 }
 
 #[test]
 fn a_restart_grants_leases_again() {
-    let book = Book::new(BookConfig::default());
+    let registry = AlertRegistry::new(RegistryConfig::default());
     let api = alert(PROM, &[("id", "api")], 1, Some(241), "");
     let hook = alert(HOOK, &[("id", "hook")], 1, None, "");
     let rule = alert(RULE, &[("id", "rule")], 1, None, "");
     let over = alert(PROM, &[("id", "over")], 1, Some(30), "");
     for post in [&api, &hook, &rule, &over] {
-        book.observe(post.clone(), at(1)).unwrap();
+        registry.observe(post.clone(), at(1)).unwrap();
     }
-    book.expire(at(30), 10);
+    registry.expire(at(30), 10);
     let mut rows = Vec::new();
-    book.for_each(|r| rows.push(AlertRecord::clone(r)));
+    registry.for_each(|r| rows.push(AlertRecord::clone(r)));
 
-    let after = Book::new(BookConfig::default());
+    let after = AlertRegistry::new(RegistryConfig::default());
     after.restore(rows, at(100_000));
     let end = |post: &Alert| after.get(after.identity(&post.labels)).unwrap().lease_end();
     assert_eq!(end(&api), Some(at(100_240)));
@@ -214,18 +214,18 @@ fn a_restart_grants_leases_again() {
 
 #[test]
 fn limits_hold() {
-    let book = Book::new(BookConfig { alerts_max: 2, ..BookConfig::default() });
+    let registry = AlertRegistry::new(RegistryConfig { alerts_max: 2, ..RegistryConfig::default() });
     let post = |id: &str| alert(PROM, &[("id", id)], 1, Some(300), "");
-    assert!(book.observe(post("1"), at(1)).is_ok());
-    assert!(book.observe(post("2"), at(1)).is_ok());
-    assert_eq!(book.observe(post("3"), at(1)).unwrap_err(), BookError::Full { max: 2 });
-    assert!(book.observe(post("2"), at(2)).is_ok());
+    assert!(registry.observe(post("1"), at(1)).is_ok());
+    assert!(registry.observe(post("2"), at(1)).is_ok());
+    assert_eq!(registry.observe(post("3"), at(1)).unwrap_err(), RegistryError::Full { max: 2 });
+    assert!(registry.observe(post("2"), at(2)).is_ok());
 
-    let book = Book::new(BookConfig::default());
+    let registry = AlertRegistry::new(RegistryConfig::default());
     for i in 0..=SOURCES_PER_ALERT_MAX {
         let replica = i.to_string();
         let observed =
-            book.observe(alert(PROM, &[("id", "1"), ("replica", &replica)], 1, Some(300), ""), at(1)).unwrap();
+            registry.observe(alert(PROM, &[("id", "1"), ("replica", &replica)], 1, Some(300), ""), at(1)).unwrap();
         let full = matches!(observed, Observed::Ignored { reason: IgnoredReason::TooManySources });
         assert_eq!(full, i == SOURCES_PER_ALERT_MAX, "{i}");
     }
@@ -235,11 +235,11 @@ fn limits_hold() {
 fn many_posters_open_an_alert_once() {
     const POSTERS: usize = 4;
     const ALERTS: usize = 500;
-    let book = Book::new(BookConfig::default());
+    let registry = AlertRegistry::new(RegistryConfig::default());
     let versions = std::thread::scope(|scope| {
         let post = || {
             let ids = (0..ALERTS).map(|i| i.to_string());
-            let observe = |id: String| book.observe(alert(PROM, &[("id", &id)], 1, Some(300), ""), at(1)).unwrap();
+            let observe = |id: String| registry.observe(alert(PROM, &[("id", &id)], 1, Some(300), ""), at(1)).unwrap();
             let told = ids.map(|id| match observe(id) {
                 Observed::Transition(t) => (t.record.fingerprint, t.version),
                 other => panic!("not told though nothing is committed: {other:?}"),
@@ -249,5 +249,5 @@ fn many_posters_open_an_alert_once() {
         let posters: Vec<_> = (0..POSTERS).map(|_| scope.spawn(post)).collect();
         posters.into_iter().flat_map(|p| p.join().unwrap()).collect::<std::collections::BTreeSet<_>>()
     });
-    assert_eq!((versions.len(), book.len()), (ALERTS, ALERTS));
+    assert_eq!((versions.len(), registry.len()), (ALERTS, ALERTS));
 }
