@@ -44,7 +44,8 @@ impl Work {
         match self {
             Self::Input(Input::Transitions(transitions)) => transitions.len().max(1),
             Self::Input(Input::RuleAlerts(changes)) => changes.len().max(1),
-            Self::Input(Input::Command(_) | Input::Receipt(_) | Input::Tick) | Self::Reload(_) => 1,
+            Self::Input(Input::Command(_) | Input::Receipt(_) | Input::ClockJumped { .. } | Input::Tick)
+            | Self::Reload(_) => 1,
         }
     }
 }

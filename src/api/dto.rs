@@ -3,7 +3,11 @@
 //! Never: computes anything but text forms; times are RFC 3339 UTC.
 //! Start at [`IncidentDto`].
 
-use crate::model::{AlertRecord, Incident, Labels, Member, Notification, NotificationKind, TimelineEntry, Timestamp};
+use crate::incidents::words;
+use crate::model::{
+    AlertRecord, EscalationRun, Incident, Labels, Member, Notification, NotificationKind, TimelineEntry, TimelineEvent,
+    Timestamp,
+};
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
@@ -53,10 +57,44 @@ pub struct EscalationDto<'a> {
     exhausted: bool,
 }
 
+/// One policy at work for an incident.
+#[derive(Serialize)]
+pub struct RunDto<'a> {
+    policy: &'a str,
+    run: u32,
+    round: u32,
+    step: u32,
+    next_at: Option<TimeDto>,
+    state: &'static str,
+    /// The fingerprint of the alert whose route asked for it.
+    because: Option<String>,
+}
+
+impl<'a> RunDto<'a> {
+    fn new(run: &'a EscalationRun) -> Self {
+        Self {
+            policy: &run.policy,
+            run: run.run,
+            round: run.round,
+            step: run.step,
+            next_at: time(run.next_at()),
+            state: run.state.as_str(),
+            because: run.because.map(|alert| alert.to_string()),
+        }
+    }
+}
+
+/// A name and a service that an acknowledgement covers.
+#[derive(Serialize)]
+pub struct CoveredDto<'a> {
+    alertname: &'a str,
+    service: &'a str,
+}
+
 #[derive(Serialize)]
 pub struct IncidentDto<'a> {
     id: String,
-    title: &'a str,
+    title: String,
     status: &'static str,
     severity: &'static str,
     opened_at: TimeDto,
@@ -69,7 +107,14 @@ pub struct IncidentDto<'a> {
     alert_count: u32,
     firing_count: u32,
     sources: Vec<&'static str>,
+    /// The run nearest to its next page.
     escalation: EscalationDto<'a>,
+    escalations: Vec<RunDto<'a>>,
+    /// How many of its alerts fire although a person resolved it; null while it is open or when it ended by itself.
+    still_firing: Option<u32>,
+    predecessor: Option<String>,
+    /// What the acknowledgement or the snooze covers; null when there is none.
+    covers: Option<Vec<CoveredDto<'a>>>,
     merged_into: Option<String>,
     url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -83,29 +128,35 @@ pub struct IncidentDto<'a> {
 impl<'a> IncidentDto<'a> {
     pub fn new(incident: &'a Incident, external_url: &str) -> Self {
         let escalation = &incident.escalation;
+        let nearest = escalation.nearest();
+        let covered = |pair: &'a crate::model::Covered| CoveredDto { alertname: &pair.alertname, service: &pair.service };
         Self {
             id: incident.id.to_string(),
-            title: &incident.title,
-            status: incident.status.as_str(),
+            title: incident.headline(),
+            status: incident.status().as_str(),
             severity: incident.severity.as_str(),
             opened_at: TimeDto(incident.opened_at),
-            acknowledged_at: time(incident.acknowledged_at),
-            acknowledged_by: incident.acknowledged_by.as_deref(),
-            resolved_at: time(incident.resolved_at),
-            resolved_by: incident.resolved_by.as_deref(),
-            snoozed_until: time(incident.snoozed_until),
+            acknowledged_at: time(incident.acknowledged_at()),
+            acknowledged_by: incident.acknowledged_by().map(|by| &**by),
+            resolved_at: time(incident.resolved_at()),
+            resolved_by: incident.resolved_by().map(|by| &**by),
+            snoozed_until: time(incident.snoozed_until()),
             labels: LabelsDto(&incident.labels),
             alert_count: incident.alert_count,
             firing_count: incident.firing_count,
             sources: incident.doors.iter().map(|d| d.as_str()).collect(),
             escalation: EscalationDto {
-                policy: escalation.policy.as_deref(),
-                step: escalation.step,
-                round: escalation.round,
-                next_at: time(escalation.next_at),
-                exhausted: escalation.exhausted,
+                policy: nearest.map(|run| &*run.policy),
+                step: nearest.map_or(0, |run| run.step),
+                round: nearest.map_or(0, |run| run.round),
+                next_at: time(nearest.and_then(EscalationRun::next_at)),
+                exhausted: escalation.is_exhausted(),
             },
-            merged_into: incident.merged_into.map(|id| id.to_string()),
+            escalations: escalation.runs.iter().map(RunDto::new).collect(),
+            still_firing: incident.still_firing(),
+            predecessor: incident.predecessor.map(|id| id.to_string()),
+            covers: incident.covers().map(|covers| covers.iter().map(covered).collect()),
+            merged_into: incident.merged_into().map(|id| id.to_string()),
             url: format!("{}/incidents/{}", external_url.trim_end_matches('/'), incident.id),
             alerts: None,
             timeline: None,
@@ -144,8 +195,10 @@ pub struct AlertDto<'a> {
     ends_at: Option<TimeDto>,
     sources: Vec<&'static str>,
     attached_at: TimeDto,
-    reason: &'a str,
-    runner_up: &'a str,
+    /// When it left for another incident.
+    left_at: Option<TimeDto>,
+    reason: String,
+    runner_up: String,
 }
 
 impl<'a> AlertDto<'a> {
@@ -160,20 +213,23 @@ impl<'a> AlertDto<'a> {
             ends_at: time(record.ended_at),
             sources: record.doors().into_iter().map(super::super::model::alert::Door::as_str).collect(),
             attached_at: TimeDto(member.attached_at),
-            reason: &member.reason,
-            runner_up: &member.runner_up,
+            left_at: time(member.left_at),
+            reason: words::evidence_text(&member.evidence),
+            runner_up: words::runner_up(&member.evidence),
         }
     }
 }
 
+/// A line of the story: the data of the event, and what it says in words.
 #[derive(Serialize)]
 pub struct TimelineDto<'a> {
     seq: u64,
     at: TimeDto,
     kind: &'static str,
-    text: &'a str,
+    text: String,
     actor: Option<&'a str>,
-    reason: &'a str,
+    reason: String,
+    data: &'a TimelineEvent,
 }
 
 impl<'a> TimelineDto<'a> {
@@ -181,10 +237,11 @@ impl<'a> TimelineDto<'a> {
         Self {
             seq: entry.seq,
             at: TimeDto(entry.at),
-            kind: entry.kind.as_str(),
-            text: &entry.text,
+            kind: entry.event.kind().as_str(),
+            text: words::text(entry),
             actor: entry.actor.as_deref(),
-            reason: &entry.reason,
+            reason: words::reason(entry),
+            data: &entry.event,
         }
     }
 }

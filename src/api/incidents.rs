@@ -9,7 +9,7 @@ use super::error::ApiError;
 use super::params::Params;
 use crate::alerts::matchers;
 use crate::engine::{Command, CommandKind, Input, Reply};
-use crate::model::incident::EscalationTarget;
+use crate::model::EscalationTarget;
 use crate::model::{Fingerprint, IncidentId, IncidentStatus, Labels, Matcher, Severity, Timestamp, duration};
 use crate::store::IncidentQuery;
 use axum::body::Bytes;
@@ -140,6 +140,8 @@ struct Body {
     alerts: Vec<String>,
     /// detach: one fingerprint
     alert: Option<String>,
+    /// resolve: alerts that still fire after it open a new incident; `0`: never
+    hold: Option<String>,
 }
 
 /// Whom an incident is given to.
@@ -172,6 +174,14 @@ impl Body {
         Ok(length)
     }
 
+    fn hold(&self) -> Result<Option<Duration>, ApiError> {
+        let read = |text: &String| {
+            duration::parse(text)
+                .ok_or_else(|| ApiError::Invalid(format!("hold {text:?} is not a duration: write 1h, or 0 for ever")))
+        };
+        self.hold.as_ref().map(read).transpose()
+    }
+
     fn target(&self) -> Result<EscalationTarget, ApiError> {
         let to = self.to.as_ref();
         let user = self.user.as_ref().or_else(|| to?.user.as_ref());
@@ -187,9 +197,10 @@ impl Body {
 
     fn kind(&self, verb: &str, incident: IncidentId, now: Timestamp) -> Result<CommandKind, ApiError> {
         Ok(match verb {
-            "acknowledge" => CommandKind::Acknowledge(incident),
-            "unacknowledge" => CommandKind::Unacknowledge(incident),
-            "resolve" => CommandKind::Resolve(incident),
+            "acknowledge" | "ack" => CommandKind::Acknowledge(incident),
+            "unacknowledge" | "unack" => CommandKind::Unacknowledge(incident),
+            "resolve" => CommandKind::Resolve { incident, hold: self.hold()? },
+            "reopen" => CommandKind::Reopen(incident),
             "snooze" => CommandKind::Snooze { incident, duration: self.snooze(now)? },
             "reassign" => CommandKind::Reassign { incident, to: self.target()? },
             "escalate" => CommandKind::Escalate(incident),
@@ -266,10 +277,11 @@ fn incidents_of(kind: &CommandKind) -> Vec<IncidentId> {
     match kind {
         CommandKind::Acknowledge(id)
         | CommandKind::Unacknowledge(id)
-        | CommandKind::Resolve(id)
+        | CommandKind::Reopen(id)
         | CommandKind::Escalate(id)
         | CommandKind::Note(id) => vec![*id],
         CommandKind::Snooze { incident, .. }
+        | CommandKind::Resolve { incident, .. }
         | CommandKind::Reassign { incident, .. }
         | CommandKind::Split { incident, .. }
         | CommandKind::Detach { incident, .. } => vec![*incident],
@@ -285,10 +297,10 @@ async fn closed_long_ago(
 ) -> Result<Option<ApiError>, ApiError> {
     for id in named {
         let Some(incident) = context.store.incident(*id).await? else { continue };
-        let text = match (incident.merged_into, incident.resolved_at) {
+        let text = match (incident.merged_into(), incident.resolved_at()) {
             (Some(into), _) => format!("{id} was merged into {into}; act on that one"),
             (None, Some(at)) => {
-                let by = incident.resolved_by.as_deref().map(|by| format!(" by {by}")).unwrap_or_default();
+                let by = incident.resolved_by().map(|by| format!(" by {by}")).unwrap_or_default();
                 format!("{id} was resolved{by} at {at} and is closed: nothing can be done to it any more")
             }
             (None, None) => continue,

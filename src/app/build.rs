@@ -13,7 +13,7 @@ use crate::api::context::{Context, ReloadOrder, Settings};
 use crate::api::write::{DoorLimits, WriteDoor, replay};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
-use crate::engine::{Engine, Outcome, Restored};
+use crate::engine::Restart;
 use crate::inbox::inbox;
 use crate::loops::decide::ROUND_ALERTS_MAX;
 use crate::loops::deliver::{Deliver, into_inbox};
@@ -24,7 +24,7 @@ use crate::notify::{self, Notifiers, Renderer, Templates};
 use crate::rules::RuleSet;
 use crate::series::Head;
 use crate::series::ha::HaTracker;
-use crate::store::{SharedStore, Snapshot, SqliteStore, Store};
+use crate::store::{SharedStore, SqliteStore, Store};
 use crate::telemetry::{Health, Metrics};
 use crate::wal::{Wal, WalConfig};
 use arc_swap::ArcSwap;
@@ -56,14 +56,8 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
         outbox = snapshot.outbox.len(),
         "state loaded"
     );
-    let registry = Arc::new(AlertRegistry::new(config.ingest.registry()));
-    let rule_alerts = snapshot.rule_alerts.clone();
-    let mut sent = snapshot.sent.clone();
-    let receivers = config.engine_settings();
-    for row in &mut sent {
-        row.integration = receivers.integration(&row.receiver, &row.integration);
-    }
-    let (engine, first) = restore(config, &registry, snapshot, now);
+    let restart = Restart::new(Arc::new(config.engine_settings()), config.ingest.registry(), snapshot, now);
+    let registry = Arc::new(restart.registry);
     let is_first_start = !config.storage.path.join(WAL_DIR).exists();
     let files = rules::files(config).map_err(|m| AppError::Start(m.to_string()))?;
     let head = Arc::new(Head::new(config.ingest.head()));
@@ -72,17 +66,18 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     let (write, arrivals) = samples(config, &clock, &head)?;
     let mut rule_set = RuleSet::new(rules::settings(config, now), &files, &head, now);
     drop(selected);
-    rule_set.restore(rule_alerts);
+    rule_set.restore(restart.rule_alerts);
     let rules = Arc::new(RuleEngine { arrivals, ..RuleEngine::new(rule_set, head.clone()) });
 
     let (inbox, receiver) = inbox();
     let observer = super::gauges::attempt_observer(&metrics);
     let deliver = Arc::new(Deliver::new(notifiers, clock.clone(), into_inbox(inbox.clone()), Some(observer)));
-    deliver.remember(&sent);
-    // What was decided before the last stop and not delivered goes out again, with the same keys.
-    deliver.dispatch(engine.pending().cloned().collect::<Vec<_>>());
+    deliver.remember(&restart.sent);
+    // What earlier processes committed and nobody settled goes out again at once, with the same keys. What came due meanwhile
+    // goes out after its commit, by the single writer.
+    deliver.dispatch(restart.resend);
     let context = Arc::new(Context {
-        engine: Arc::new(RwLock::new(engine)),
+        engine: Arc::new(RwLock::new(restart.engine)),
         registry: registry.clone(),
         store: store.clone() as SharedStore,
         inbox: inbox.clone(),
@@ -98,25 +93,8 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
         started_at: now,
     });
     let rule_sink = Arc::new(RuleDoor { registry, inbox, clock, metrics });
-    let start = Mutex::new(Some((receiver, first)));
+    let start = Mutex::new(Some((receiver, restart.first)));
     Ok(Parts { context, deliver, rules, rule_sink, is_first_start, store, start })
-}
-
-/// The engine and the door's map as they were when the last commit returned.
-fn restore(config: &Config, registry: &AlertRegistry, snapshot: Snapshot, now: Timestamp) -> (Engine, Outcome) {
-    registry.restore(snapshot.alerts.iter().cloned(), now);
-    let restored = Restored {
-        alerts: snapshot.alerts,
-        incidents: snapshot.incidents,
-        members: snapshot.members,
-        silences: snapshot.silences,
-        nflog: snapshot.nflog,
-        outbox: snapshot.outbox,
-        recent_pages: Vec::new(),
-        last_incident: snapshot.last_incident,
-        last_timeline_seq: snapshot.last_timeline_seq,
-    };
-    Engine::restore(Arc::new(config.engine_settings()), restored, now)
 }
 
 /// The window, filled from the log, and the door in front of it.
@@ -188,7 +166,8 @@ pub fn settings(config: &Config) -> Settings {
 }
 
 /// The door's hooks for the single writer.
-pub fn door_hooks(registry: &Arc<AlertRegistry>) -> DoorHooks {
+pub fn door_hooks(registry: &Arc<AlertRegistry>, rules: &Arc<RuleEngine>) -> DoorHooks {
+    let rules = rules.clone();
     let (expire, next, committed) = (registry.clone(), registry.clone(), registry.clone());
     DoorHooks {
         expire: Box::new(move |now| expire.expire(now, ROUND_ALERTS_MAX)),
@@ -198,5 +177,6 @@ pub fn door_hooks(registry: &Arc<AlertRegistry>) -> DoorHooks {
                 committed.committed(*fingerprint, *version);
             }
         }),
+        clock_jumped: Box::new(move |_by_ms, _now| drop(&rules)),
     }
 }

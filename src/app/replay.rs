@@ -8,12 +8,13 @@ use crate::config::Config;
 use crate::engine::{Command, CommandKind, Engine, Input, Outcome};
 use crate::model::{
     AlertRecord, Fingerprint, IncidentId, Notification, NotificationKind, Receipt, ReceiptOutcome, Silence,
-    TimelineEntry, TimelineKind, Timestamp, Transition, TransitionKind, duration,
+    TimelineEntry, TimelineEvent, TimelineKind, Timestamp, Transition, TransitionKind,
 };
 use crate::store::{INCIDENTS_PAGE_MAX, IncidentQuery, SqliteStore, Store, StoreError, TIMELINE_MAX};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Incidents that are looked at, the newest.
 const INCIDENTS_MAX: usize = 10_000;
@@ -94,35 +95,39 @@ fn told(notification: &Notification, at: Timestamp) -> Option<Told> {
 /// What a person did, and to which alerts: the incident's number is another one in the replay.
 struct Answer {
     by: Arc<str>,
-    kind: TimelineKind,
-    text: String,
+    event: TimelineEvent,
     alerts: Arc<[Fingerprint]>,
 }
 
 impl Answer {
     /// The lines of a timeline that people wrote and that the engine can be told again.
     fn of(line: &TimelineEntry, alerts: &Arc<[Fingerprint]>) -> Option<Self> {
-        let known = matches!(
-            line.kind,
-            TimelineKind::Acknowledged | TimelineKind::Unacknowledged | TimelineKind::Resolved | TimelineKind::Snoozed
-        );
-        let by = line.actor.clone().filter(|_| known)?;
-        Some(Self { by, kind: line.kind, text: line.text.clone(), alerts: alerts.clone() })
+        let by = line.actor.clone()?;
+        let answer = Self { by, event: line.event.clone(), alerts: alerts.clone() };
+        answer.kind(IncidentId(0)).is_some().then_some(answer)
+    }
+
+    fn kind(&self, incident: IncidentId) -> Option<CommandKind> {
+        Some(match &self.event {
+            TimelineEvent::Acknowledged => CommandKind::Acknowledge(incident),
+            TimelineEvent::Unacknowledged => CommandKind::Unacknowledge(incident),
+            TimelineEvent::Resolved { merged_into: None, .. } => CommandKind::Resolve { incident, hold: None },
+            TimelineEvent::Snoozed { for_ms, .. } => {
+                CommandKind::Snooze { incident, duration: Duration::from_millis(*for_ms) }
+            }
+            // Sentences of version 0.1: how long a snooze was is not read back from them.
+            TimelineEvent::Recorded { kind, .. } => match kind {
+                TimelineKind::Acknowledged => CommandKind::Acknowledge(incident),
+                TimelineKind::Unacknowledged => CommandKind::Unacknowledge(incident),
+                TimelineKind::Resolved => CommandKind::Resolve { incident, hold: None },
+                _ => return None,
+            },
+            _ => return None,
+        })
     }
 
     fn command(&self, incident: IncidentId) -> Option<Command> {
-        let kind = match self.kind {
-            TimelineKind::Acknowledged => CommandKind::Acknowledge(incident),
-            TimelineKind::Unacknowledged => CommandKind::Unacknowledge(incident),
-            TimelineKind::Resolved => CommandKind::Resolve(incident),
-            // "snoozed by ana for 1h, until …"
-            TimelineKind::Snoozed => {
-                let words = self.text.rsplit_once(" for ")?.1.split_once(',')?.0;
-                CommandKind::Snooze { incident, duration: duration::parse(words)? }
-            }
-            _ => return None,
-        };
-        Some(Command { by: self.by.clone(), note: None, kind })
+        Some(Command { by: self.by.clone(), note: None, kind: self.kind(incident)? })
     }
 }
 
@@ -266,7 +271,7 @@ impl Life {
             Event::Answer(answer) => {
                 let incident = answer.alerts.iter().find_map(|alert| {
                     let id = self.engine.incident_of(*alert)?;
-                    self.engine.incident(id).filter(|i| i.resolved_at.is_none()).map(|i| i.id)
+                    self.engine.incident(id).filter(|i| i.is_open()).map(|i| i.id)
                 });
                 if let Some(command) = incident.and_then(|id| answer.command(id)) {
                     self.seen.answers += 1;

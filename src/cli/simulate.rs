@@ -9,7 +9,6 @@ use super::table::Table;
 use crate::clock::{Clock, SystemClock};
 use crate::config;
 use crate::engine::{Engine, SimulatedPage, Simulation};
-use crate::model::incident::EscalationTarget;
 use crate::model::{Labels, MatchOp};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -45,12 +44,9 @@ fn labels(texts: &[String]) -> Result<Labels, String> {
     Ok(labels)
 }
 
-fn target(target: &EscalationTarget) -> String {
-    match target {
-        EscalationTarget::User(name) => format!("user {name}"),
-        EscalationTarget::Schedule(name) => format!("schedule {name}"),
-        EscalationTarget::Receiver(name) => format!("receiver {name}"),
-    }
+/// "schedule primary: ana": the target, and who that is then.
+fn who(page: &SimulatedPage) -> String {
+    page.person.as_ref().map_or_else(|| page.target.to_string(), |person| format!("{}: {person}", page.target))
 }
 
 fn names(list: &[Arc<str>]) -> String {
@@ -59,48 +55,56 @@ fn names(list: &[Arc<str>]) -> String {
 
 fn print(s: &Simulation) {
     out::line("Announced by groups:");
-    let mut table = Table::new(&["AT", "RECEIVER", "GROUP"]);
-    for (receiver, group, at) in &s.announcements {
-        table.row([at.to_rfc3339(), receiver.to_string(), group.to_string()]);
+    let mut table = Table::new(&["AT", "RECEIVER", "GROUP", "MUTED"]);
+    for announced in &s.announced {
+        let muted = announced.muted.as_ref().map(ToString::to_string).unwrap_or_default();
+        table.row([announced.at.to_rfc3339(), announced.receiver.to_string(), announced.group_key.to_string(), muted]);
     }
     table.print();
-    if !s.status.muted_by.is_empty() {
-        out::line(format!("muted by time intervals: {}", names(&s.status.muted_by)));
-    }
-    out::line(format!("\nPaged by policy {}: {}", s.policy.as_deref().unwrap_or("(none)"), s.reason));
-    let mut table = Table::new(&["AT", "ROUND", "STEP", "WHO", "RECEIVERS", "WHY"]);
+    let policies = if s.policies.is_empty() { "(none)".to_owned() } else { names(&s.policies) };
+    out::line(format!("\nPaged by policy {policies}: {}", s.reason));
+    let mut table = Table::new(&["AT", "POLICY", "ROUND", "STEP", "WHO", "RECEIVERS", "WHY"]);
     for page in &s.pages {
         table.row([
             page.at.to_rfc3339(),
+            page.policy.to_string(),
             page.round.to_string(),
             page.step.to_string(),
-            target(&page.target),
+            who(page),
             names(&page.receivers),
             page.reason.clone(),
         ]);
     }
     table.print();
+    if s.truncated {
+        out::line(format!("… and more: only the first {} pages are listed", s.pages.len()));
+    }
 }
 
 fn to_json(s: &Simulation) -> Value {
     let page = |p: &SimulatedPage| {
         json!({
             "at": p.at.to_rfc3339(),
+            "policy": p.policy,
             "round": p.round,
             "step": p.step,
-            "target": target(&p.target),
+            "target": p.target.to_string(),
+            "person": p.person,
             "receivers": p.receivers,
             "reason": p.reason,
         })
     };
     json!({
-        "announcements": s.announcements.iter().map(|(receiver, group, at)| json!({
-            "receiver": receiver, "group": group, "at": at.to_rfc3339(),
+        "announcements": s.announced.iter().map(|a| json!({
+            "receiver": a.receiver, "group": a.group_key, "at": a.at.to_rfc3339(),
+            "muted": a.muted.as_ref().map(ToString::to_string),
         })).collect::<Vec<_>>(),
         "muted_by": s.status.muted_by,
-        "policy": s.policy,
+        "policy": s.policies.first(),
+        "policies": s.policies,
         "reason": s.reason,
         "pages": s.pages.iter().map(page).collect::<Vec<_>>(),
+        "truncated": s.truncated,
     })
 }
 

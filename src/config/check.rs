@@ -10,7 +10,7 @@ use super::people::References;
 use super::receivers::Receiver;
 use super::routing::RouteConfig;
 use crate::escalation::{EscalationPolicy, Schedule, User};
-use crate::model::incident::EscalationTarget;
+use crate::model::EscalationTarget;
 use std::collections::BTreeSet;
 
 /// Everything that has a name.

@@ -70,6 +70,8 @@ pub struct Config {
     pub schedules: Vec<Schedule>,
     pub users: Vec<User>,
     pub correlation: CorrelationConfig,
+    /// Alerts that still fire so long after a resolve by hand open a new incident; zero: never.
+    pub resolve_hold: Duration,
     /// Files that exist, in the order of the patterns and then of their names, each once.
     pub rule_files: Vec<PathBuf>,
     /// Those files, read; in the same order.
@@ -264,6 +266,7 @@ fn read(tree: &Node, notes: &Notes, files: Files, reading: Reading) -> Option<Co
     root.unused(&["tracing"]);
     let inhibit_rules = inhibit_rules(&root);
     let correlation = people::correlation(&root);
+    let resolve_hold = people::resolve_hold(&root);
     let templates = named_files(&root, "templates", files).into_iter().map(|f| f.value.path).collect();
     let (rule_files, rules) = read_rules(&root, files, reading);
     let evaluation = server::evaluation(&root);
@@ -296,6 +299,7 @@ fn read(tree: &Node, notes: &Notes, files: Files, reading: Reading) -> Option<Co
         schedules,
         users,
         correlation,
+        resolve_hold,
         rule_files,
         rules,
         built_in_rules: false,
@@ -406,6 +410,7 @@ impl Config {
             users: self.users.clone(),
             external_url: self.external_url(),
             max_pages_per_minute: (pages > 0).then_some(pages),
+            resolve_hold: self.resolve_hold,
             ..engine::Settings::new(self.route.clone(), receivers)
         }
     }

@@ -6,10 +6,11 @@
 use super::fields::{At, Fields, nearest};
 use super::matchers;
 use super::mistakes::Notes;
+use crate::engine::limits;
 use crate::escalation::{EscalationPolicy, EscalationStep, Rotation, Schedule, User};
 use crate::incidents::{CorrelationConfig, CorrelationRule};
 use crate::model::Severity;
-use crate::model::incident::EscalationTarget;
+use crate::model::EscalationTarget;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,7 +72,7 @@ pub fn policies(root: &Fields<'_>, references: &mut References) -> Vec<Escalatio
                 repeat: f.count("repeat", REPEAT_MAX).map_or(0, |n| n.value as u32),
                 repeat_after: f.positive_duration("repeat_after").map_or(REPEAT_AFTER, |d| d.value),
                 ack_timeout: f.positive_duration("ack_timeout").map(|d| d.value),
-                page_again_at: severity(&f, "page_again_at"),
+                page_again_at: page_again_at(&f),
                 fallback: targets(&f, "fallback", references),
             };
             f.finish();
@@ -80,18 +81,36 @@ pub fn policies(root: &Fields<'_>, references: &mut References) -> Vec<Escalatio
         .collect()
 }
 
-fn severity(f: &Fields<'_>, key: &'static str) -> Option<Severity> {
-    let word = f.filled(key)?;
+/// `never`, or the severity from which an acknowledged incident pages again; critical unless written.
+fn page_again_at(f: &Fields<'_>) -> Option<Severity> {
+    let Some(word) = f.filled("page_again_at") else { return Some(Severity::Critical) };
+    if word.value == "never" {
+        return None;
+    }
     let known = Severity::named(word.value);
     if known.is_none() {
         let words = Severity::ALL.map(Severity::as_str).join(", ");
         f.notes().mistake_with(
             word.at,
-            format!("{key}: unknown severity {:?}", word.value),
-            format!("write one of {words}"),
+            format!("page_again_at: unknown severity {:?}", word.value),
+            format!("write one of {words}, or never"),
         );
     }
     known
+}
+
+/// Reads `incidents`: how long a resolve by hand holds while alerts still fire.
+pub fn resolve_hold(root: &Fields<'_>) -> Duration {
+    let Some(f) = root.fields("incidents") else { return limits::RESOLVE_HOLD };
+    let hold = f.duration("resolve_hold").map_or(limits::RESOLVE_HOLD, |hold| {
+        if hold.value > limits::RESOLVE_HOLD_MAX {
+            let most = crate::model::duration::format(limits::RESOLVE_HOLD_MAX);
+            f.notes().mistake_with(hold.at, format!("resolve_hold is at most {most}"), "write 0 for never");
+        }
+        hold.value
+    });
+    f.finish();
+    hold
 }
 
 fn step(f: Fields<'_>, references: &mut References) -> EscalationStep {

@@ -23,6 +23,8 @@ pub const PAGE_WINDOW: Duration = Duration::from_mins(1);
 pub const DELIVERY_TIMEOUT: Duration = Duration::from_mins(2);
 /// How long a resolve by hand holds while alerts still fire, when the configuration does not say.
 pub const RESOLVE_HOLD: Duration = Duration::from_hours(1);
+/// The longest hold that can be asked for: longer ones are silences.
+pub const RESOLVE_HOLD_MAX: Duration = Duration::from_hours(720);
 /// Ended alerts and resolved incidents stay in memory this long for readers (Alertmanager's alert GC interval).
 pub const KEEP_ENDED: Duration = Duration::from_mins(30);
 /// How often memory is swept.

@@ -4,22 +4,29 @@
 //! Start at [`Engine::apply`], then [`Input`].
 
 mod announce;
-mod case;
+mod changes;
+mod clock;
 mod commands;
 mod core;
-mod held;
+mod entry;
+mod former_groups;
 mod input;
 pub mod invariants;
-mod journal;
 pub mod limits;
+mod membership;
 mod message;
+mod moves;
 mod mute;
+mod outbox;
 mod page;
-mod place;
+mod page_limit;
 mod read;
+mod rebuild;
 mod receipts;
-mod restore;
+mod restart;
+mod runs;
 mod settings;
+mod simulate;
 mod tell;
 mod timers;
 mod view;
@@ -28,6 +35,6 @@ mod why;
 
 pub use core::Engine;
 pub use input::{Command, CommandError, CommandKind, Input, Outcome, Reply, RuleAlertChange};
-pub use restore::Restored;
+pub use restart::{Restart, Snapshot};
 pub use settings::Settings;
-pub use view::{AlertStatus, Counts, GroupView, OnCallView, SimulatedPage, Simulation, WhyLine};
+pub use view::{AlertStatus, Announced, Counts, GroupView, OnCallView, SimulatedPage, Simulation, WhyLine};

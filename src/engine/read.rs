@@ -16,22 +16,22 @@ use std::sync::Arc;
 impl Engine {
     /// An open incident, or one resolved within the last half hour; older ones are in the store.
     pub fn incident(&self, id: IncidentId) -> Option<&Arc<Incident>> {
-        self.cases.get(&id).map(|case| &case.incident)
+        self.incidents.get(&id).map(|entry| &entry.incident)
     }
 
     /// Newest first.
     pub fn open_incidents(&self) -> Vec<Arc<Incident>> {
-        self.cases.values().rev().filter(|case| case.is_open()).map(|case| case.incident.clone()).collect()
+        self.incidents.values().rev().filter(|entry| entry.is_open()).map(|entry| entry.incident.clone()).collect()
     }
 
     /// Open ones and those still in memory, newest first.
     pub fn incidents(&self) -> impl Iterator<Item = &Arc<Incident>> {
-        self.cases.values().rev().map(|case| &case.incident)
+        self.incidents.values().rev().map(|entry| &entry.incident)
     }
 
     /// The alerts whose place is in an incident, by fingerprint; empty when the incident is not in memory.
     pub fn members(&self, id: IncidentId) -> Vec<Arc<Member>> {
-        self.cases.get(&id).map(|case| case.members.values().cloned().collect()).unwrap_or_default()
+        self.incidents.get(&id).map(|entry| entry.members.values().cloned().collect()).unwrap_or_default()
     }
 
     /// The open incident an alert belongs to, or the last one it did.
@@ -106,14 +106,14 @@ impl Engine {
 
     /// Rows of the outbox that are neither delivered nor given up, by key.
     pub fn pending(&self) -> impl Iterator<Item = &Arc<Notification>> {
-        self.outbox.values().map(|pending| &pending.notification)
+        self.outbox.iter().map(|(_, pending)| &pending.notification)
     }
 
     /// For gauges; walks what it counts.
     pub fn counts(&self, now: Timestamp) -> Counts {
-        let incidents = |status| self.cases.values().filter(|case| case.incident.status == status).count();
-        let asks_nobody = |case: &&super::case::Case| {
-            case.incident.status == IncidentStatus::Triggered && case.incident.escalation.policy.is_none()
+        let incidents = |status| self.incidents.values().filter(|entry| entry.incident.status() == status).count();
+        let asks_nobody = |entry: &&super::entry::IncidentEntry| {
+            entry.incident.status() == IncidentStatus::Triggered && entry.incident.escalation.runs.is_empty()
         };
         let silences = |state| self.mutes.silences.iter().filter(|silence| silence.state(now) == state).count();
         let alerts_firing = self.alerts.values().filter(|entry| entry.record.is_firing()).count();
@@ -123,20 +123,20 @@ impl Engine {
             alerts_waiting: self.waiting.len(),
             groups: self.groups.table.len(),
             incidents_triggered: incidents(IncidentStatus::Triggered),
-            incidents_asking_nobody: self.cases.values().filter(asks_nobody).count(),
+            incidents_asking_nobody: self.incidents.values().filter(asks_nobody).count(),
             incidents_acknowledged: incidents(IncidentStatus::Acknowledged),
             incidents_resolved: incidents(IncidentStatus::Resolved),
             silences_active: silences(SilenceState::Active),
             silences_pending: silences(SilenceState::Pending),
             silences_expired: silences(SilenceState::Expired),
             outbox_pending: self.outbox.len(),
-            pages_held_back: self.held.values().map(std::collections::BTreeSet::len).sum(),
+            pages_held_back: self.page_limit.held_total(),
             nflog_entries: self.groups.log.len(),
         }
     }
 
     /// Open incidents of one severity, for gauges.
     pub fn open_by_severity(&self, severity: Severity) -> usize {
-        self.cases.values().filter(|case| case.is_open() && case.incident.severity == severity).count()
+        self.incidents.values().filter(|entry| entry.is_open() && entry.incident.severity == severity).count()
     }
 }

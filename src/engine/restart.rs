@@ -9,9 +9,9 @@ use super::{Outcome, Settings};
 use crate::alerts::{AlertRegistry, RegistryConfig, Silences};
 use crate::model::{
     AlertRecord, Fingerprint, Incident, IncidentId, IntegrationId, Member, NflogEntry, NflogKey, Notification,
-    NotificationKey, NotificationKind, RuleAlertRecord, RunState, Silence, Timestamp, Write,
+    NotificationKey, NotificationKind, RuleAlertRecord, Silence, Timestamp, Write,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// Everything that must be in memory again after a restart, as the store hands it over.
@@ -63,7 +63,10 @@ impl Restart {
         let last_moment = snapshot.last_moment.unwrap_or(now);
         let behind_ms = now.as_millis() - last_moment.as_millis();
         let was = if behind_ms < -CLOCK_BEHIND_MS { last_moment } else { now };
-        let sent = std::mem::take(&mut snapshot.sent);
+        let mut sent = std::mem::take(&mut snapshot.sent);
+        for row in &mut sent {
+            row.integration = settings.integration(&row.receiver, &row.integration);
+        }
         let rule_alerts = std::mem::take(&mut snapshot.rule_alerts);
         let registry = AlertRegistry::new(registry);
         registry.restore(snapshot.alerts.iter().cloned(), now);

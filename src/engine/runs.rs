@@ -160,7 +160,7 @@ impl Engine {
     /// Every policy that is asked for starts at its first step, now. Pages of earlier runs are taken back.
     pub(super) fn start_runs(&mut self, id: IncidentId, reason: &StepReason) {
         self.cancel_pages(id, TakenBack::PolicyStartedAgain);
-        let asked = self.asked_policies(id);
+        let (asked, now) = (self.asked_policies(id), self.now);
         let Some(incident) = self.edit(id) else {
             return self.breach(|| format!("the policies of {id} start and it is not known"));
         };
@@ -168,8 +168,10 @@ impl Engine {
         incident.escalation.last_run += u32::from(asked.is_empty());
         for run in &mut incident.escalation.runs {
             if !asked.iter().any(|(policy, _)| *policy == run.policy) {
-                (run.round, run.step, run.state) = (0, 0, RunState::Resting);
-                run.round_started_at = self.now;
+                run.round = 0;
+                run.step = 0;
+                run.round_started_at = now;
+                run.state = RunState::Resting;
             }
         }
         let has_runs = !incident.escalation.runs.is_empty();

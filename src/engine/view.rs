@@ -3,8 +3,7 @@
 //! Never: changes anything.
 //! Start at [`GroupView`].
 
-use crate::model::incident::EscalationTarget;
-use crate::model::{AlertRecord, Fingerprint, IncidentId, Labels, Timestamp};
+use crate::model::{AlertRecord, EscalationTarget, Fingerprint, IncidentId, Labels, MuteReason, Timestamp};
 use std::sync::Arc;
 
 /// Why an alert is quiet; all empty means active.
@@ -58,25 +57,42 @@ pub struct WhyLine {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SimulatedPage {
     pub at: Timestamp,
+    pub policy: Arc<str>,
     pub round: u32,
     pub step: u32,
     pub target: EscalationTarget,
-    /// The receivers that would be told.
+    /// Who is on call then, where the target is a schedule.
+    pub person: Option<Arc<str>>,
+    /// The receivers that would be paged, each once a moment.
     pub receivers: Vec<Arc<str>>,
+    /// The target leads to no receiver.
+    pub unreachable: bool,
     pub reason: String,
+}
+
+/// One announcement of [`Simulation`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Announced {
+    pub receiver: Arc<str>,
+    pub group_key: Arc<str>,
+    pub at: Timestamp,
+    /// Why nobody is told at that moment.
+    pub muted: Option<MuteReason>,
 }
 
 /// What would happen to an alert with these labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Simulation {
     pub status: AlertStatus,
-    /// (receiver, group key, when it would be announced).
-    pub announcements: Vec<(Arc<str>, Arc<str>, Timestamp)>,
-    pub policy: Option<Arc<str>>,
+    pub announced: Vec<Announced>,
+    /// The escalation policies that its routes name.
+    pub policies: Vec<Arc<str>>,
     /// The open incident it would join; `None`: it would open one.
     pub incident: Option<IncidentId>,
     pub reason: String,
     pub pages: Vec<SimulatedPage>,
+    /// There are more pages than are listed.
+    pub truncated: bool,
 }
 
 /// For gauges.

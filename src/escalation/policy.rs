@@ -4,7 +4,7 @@
 //! Start at [`EscalationPolicy`].
 
 use crate::model::Severity;
-use crate::model::incident::EscalationTarget;
+use crate::model::EscalationTarget;
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -163,6 +163,27 @@ impl Index {
     }
 }
 
+impl Index {
+    /// Whether an alert may come back into the incident that people had put it into: by the gap and age of its own rule.
+    pub fn stay(
+        &self,
+        config: &CorrelationConfig,
+        labels: &Labels,
+        now: Timestamp,
+        alerts_max: usize,
+        incident: &Incident,
+    ) -> Option<Placing> {
+        let rule = deciding(config, labels);
+        // It is there already, so a full incident has room for it.
+        let gap_ms = fits(incident, &rule, now, alerts_max.saturating_add(1)).ok()?;
+        let (name, key) = (rule.rule.clone(), rule.key.clone());
+        let window_ms = rule.gap.as_millis() as u64;
+        let evidence = Evidence::Joined { rule: name, key, gap_ms, window_ms, runner_up: None };
+        let domain = Domain::of_incident(incident);
+        Some(Placing { incident: Some(incident.id), rule: rule.rule, key: rule.key, domain, evidence })
+    }
+}
+
 /// How long ago its last alert came when it may be joined, else what forbids it.
 fn fits(incident: &Incident, rule: &Deciding, now: Timestamp, alerts_max: usize) -> Result<u64, RunnerUpReason> {
     let gap_ms = ms_since(now, incident.last_attached_at);

@@ -74,6 +74,11 @@ pub fn change(incident: &mut Incident, change: Change) -> Result<(), Refused> {
     Ok(())
 }
 
+/// What is split off an incident is in the same state: whoever has the one in hand has the other.
+pub fn split(new: &mut Incident, old: &Incident) {
+    new.state = old.state.clone();
+}
+
 /// Whether anything but a note can be done to it.
 pub fn must_be_open(incident: &Incident) -> Result<(), Refused> {
     incident.resolution().map_or(Ok(()), |over| Err(over_by(over)))

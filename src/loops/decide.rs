@@ -4,12 +4,13 @@
 //! written, the process ends, and a restart begins from the last commit.
 //! Start at [`Decide::run`].
 
+use super::clock_watch::ClockWatch;
 use super::commit::commit;
 use super::ports::{Decisions, Dispatch, DoorHooks};
 use crate::clock::Clock;
 use crate::engine::{Input, Outcome};
 use crate::inbox::{Answer, Envelope, InboxReceiver, Waiting, Work};
-use crate::model::{NotificationKey, TimelineKind, Timestamp, Write};
+use crate::model::{NflogKey, NotificationKey, TimelineKind, Timestamp, Write};
 use crate::store::{SharedStore, StoreError};
 use crate::telemetry::{Health, Metrics};
 use std::collections::HashSet;
@@ -45,11 +46,13 @@ struct Round {
 
 impl Round {
     fn add(&mut self, outcome: Outcome, waiting: Option<Waiting>) {
-        let Outcome { writes, send, cancel, reply, committed } = outcome;
+        let Outcome { writes, send, cancel, reply, committed, breaches, untold } = outcome;
         self.outcome.writes.extend(writes);
         self.outcome.send.extend(send);
         self.outcome.cancel.extend(cancel);
         self.outcome.committed.extend(committed);
+        self.outcome.breaches.extend(breaches);
+        self.outcome.untold.extend(untold);
         self.answers.extend(waiting.map(|waiting| (waiting, reply)));
     }
 }
@@ -64,6 +67,7 @@ impl Decide {
         stop: CancellationToken,
     ) -> Result<(), StoreError> {
         self.settle(Round { outcome: first, answers: Vec::new() }, &inbox, &stop).await?;
+        let mut watch = ClockWatch::new(&self);
         let mut stopping = false;
         loop {
             let envelope = tokio::select! {
@@ -79,7 +83,7 @@ impl Decide {
                 },
                 () = tokio::time::sleep(self.nap()) => None,
             };
-            let round = self.decide(envelope, &mut inbox);
+            let round = self.decide(envelope, &mut inbox, &mut watch);
             self.settle(round, &inbox, &stop).await?;
         }
     }
@@ -90,10 +94,13 @@ impl Decide {
     }
 
     /// One moment for all of it: first what ran out, then what came in, last what is due.
-    fn decide(&self, mut next: Option<Envelope>, inbox: &mut InboxReceiver) -> Round {
+    fn decide(&self, mut next: Option<Envelope>, inbox: &mut InboxReceiver, watch: &mut ClockWatch) -> Round {
         let (now, started) = (self.clock.now(), Instant::now());
         let is_due = |due: Option<Timestamp>| due.is_some_and(|due| due <= now);
         let (mut round, mut inputs, mut alerts) = (Round::default(), 0, 0);
+        if let Some(by_ms) = watch.look(self, now) {
+            round.add(self.engine.apply(now, Input::ClockJumped { by_ms }), None);
+        }
         if is_due((self.door.next_expiry)()) {
             round.add(self.engine.apply(now, Input::Transitions((self.door.expire)(now))), None);
         }
@@ -119,7 +126,9 @@ impl Decide {
 
     /// Commits, then tells: the door first, so that whoever gets a 2xx and repeats himself is a refresh.
     async fn settle(&self, round: Round, inbox: &InboxReceiver, stop: &CancellationToken) -> Result<(), StoreError> {
-        let Round { outcome: Outcome { writes, mut send, cancel, committed, reply: _ }, answers } = round;
+        let Round { outcome, answers } = round;
+        let Outcome { writes, mut send, cancel, committed, reply: _, breaches, untold } = outcome;
+        self.log(&breaches, &untold);
         if !writes.is_empty() {
             let stories = stories(&writes);
             commit(self, writes, inbox, stop).await?;
@@ -140,6 +149,21 @@ impl Decide {
             self.dispatch.send(send);
         }
         Ok(())
+    }
+
+    /// What cannot be, and ends that nobody is left to be told.
+    fn log(&self, breaches: &[String], untold: &[NflogKey]) {
+        for breach in breaches {
+            self.metrics.incidents.breaches.inc();
+            tracing::error!(breach, "an invariant is broken; the decision went on without it");
+        }
+        for key in untold {
+            let (receiver, integration) = (&key.receiver, &key.integration);
+            tracing::warn!(
+                %receiver, %integration, group = %key.group_key,
+                "alerts that it heard of have ended, and it is not configured any more: nobody tells it"
+            );
+        }
     }
 
     fn tell(&self, story: &Story) {
@@ -170,9 +194,10 @@ fn stories(writes: &[Write]) -> Vec<Story> {
     };
     let story = |write: &Write| match write {
         Write::Timeline(entry) => {
-            let ends = matches!(entry.kind, TimelineKind::Acknowledged | TimelineKind::Resolved);
+            let kind = entry.event.kind();
+            let ends = matches!(kind, TimelineKind::Acknowledged | TimelineKind::Resolved);
             let after = if ends { opened(entry.incident) } else { None }.map(|opened| entry.at.since(opened));
-            Some(Story { kind: entry.kind, after })
+            Some(Story { kind, after })
         }
         _ => None,
     };

@@ -3,6 +3,7 @@
 //! Never: decides by itself (decisions live on floors 0 to 3), or knows HTTP.
 //! Start at [`decide::Decide`].
 
+mod clock_watch;
 mod commit;
 pub mod decide;
 pub mod deliver;

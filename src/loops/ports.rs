@@ -45,4 +45,6 @@ pub struct DoorHooks {
     pub next_expiry: Box<dyn Fn() -> Option<Timestamp> + Send + Sync>,
     /// These versions are on the disk: a repeat of them is a refresh from now on.
     pub committed: CommittedHook,
+    /// The wall clock was set by so many milliseconds: leases, and the rules' waits, move with it.
+    pub clock_jumped: Box<dyn Fn(i64, Timestamp) + Send + Sync>,
 }

@@ -132,3 +132,13 @@ pub struct Placement {
     pub incident: IncidentId,
     pub fingerprint: Fingerprint,
 }
+
+/// The label by which a rule says what its alert is for.
+pub const ROLE_LABEL: &str = "watchfire_role";
+/// An alert that is meant to fire for ever: its absence is the news.
+pub const ROLE_HEARTBEAT: &str = "heartbeat";
+
+/// Whether an alert only says that its sender lives. Such alerts are announced by their routes and never open an incident.
+pub fn is_heartbeat(labels: &Labels) -> bool {
+    labels.value(ROLE_LABEL) == ROLE_HEARTBEAT
+}

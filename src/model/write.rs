@@ -5,12 +5,13 @@
 
 use super::alert::AlertRecord;
 use super::ids::{Fingerprint, NotificationKey};
-use super::incident::{Incident, Member, TimelineEntry};
+use super::incident::{Incident, Member};
 use super::labels::Labels;
 use super::notification::{Notification, NotificationState};
 use super::receiver::IntegrationId;
 use super::silence::Silence;
 use super::time::Timestamp;
+use super::timeline::TimelineEntry;
 use std::sync::Arc;
 
 /// One row to put or drop. Order within an outcome matters and is kept.

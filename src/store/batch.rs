@@ -60,6 +60,8 @@ pub(super) struct Batch {
     pub notifications: Table<NotificationKey, NotificationOp>,
     pub nflog: Table<NflogKey, Option<Arc<NflogEntry>>>,
     pub rule_alerts: Table<(Arc<str>, Fingerprint), Option<Arc<RuleAlertRecord>>>,
+    /// When the last of these was decided.
+    pub moment: Option<Timestamp>,
 }
 
 impl Batch {
@@ -73,7 +75,7 @@ impl Batch {
 
     /// How many rows will be touched.
     pub(super) fn len(&self) -> usize {
-        let Self { alerts, incidents, members, timeline, silences, notifications, nflog, rule_alerts } = self;
+        let Self { alerts, incidents, members, timeline, silences, notifications, nflog, rule_alerts, moment } = self;
         alerts.len()
             + incidents.len()
             + members.len()
@@ -82,6 +84,7 @@ impl Batch {
             + notifications.len()
             + nflog.len()
             + rule_alerts.len()
+            + usize::from(moment.is_some())
     }
 
     fn add(&mut self, write: Write) {
@@ -108,6 +111,7 @@ impl Batch {
                 put(&mut self.rule_alerts, (Arc::clone(&record.rule), record.fingerprint), Some(record));
             }
             Write::RuleAlertDropped { rule, fingerprint } => put(&mut self.rule_alerts, (rule, fingerprint), None),
+            Write::Moment(at) => self.moment = Some(at),
         }
     }
 

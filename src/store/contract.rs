@@ -3,10 +3,10 @@
 //! Never: names a driver's type.
 //! Start at [`Store`].
 
-use crate::model::{
-    AlertRecord, Incident, IncidentId, Member, NflogEntry, Notification, RuleAlertRecord, Silence, TimelineEntry,
-    Timestamp, Write,
-};
+use crate::model::{AlertRecord, Incident, IncidentId, Member, Notification, TimelineEntry, Timestamp, Write};
+use crate::engine::Snapshot;
+use crate::engine::limits::PAGE_WINDOW;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -35,27 +35,18 @@ pub enum StoreError {
     Fatal(String),
 }
 
-/// Everything that must be in memory again after a restart.
-#[derive(Debug, Default)]
-pub struct Snapshot {
-    /// Firing ones, those that ended within [`RESOLVED_KEPT_IN_MEMORY`] of the newest end, and members of these incidents.
-    pub alerts: Vec<AlertRecord>,
-    /// Open incidents, those resolved within [`RESOLVED_KEPT_IN_MEMORY`] of the newest resolution, and resolved ones that a
-    /// firing alert still belongs to.
-    pub incidents: Vec<Incident>,
-    /// Members of those incidents.
-    pub members: Vec<Member>,
-    pub silences: Vec<Silence>,
-    pub nflog: Vec<NflogEntry>,
-    /// Outbox rows still pending.
-    pub outbox: Vec<Notification>,
-    /// Delivered rows whose destination gave them a name (`external_ref`), oldest first: those of these incidents, and all
-    /// announcements. Later messages update them.
-    pub sent: Vec<Notification>,
-    pub rule_alerts: Vec<RuleAlertRecord>,
-    /// The highest ids ever given, resolved incidents and dropped rows included.
-    pub last_incident: u64,
-    pub last_timeline_seq: u64,
+/// The pages that count against the page limit of a process that starts: those of the last window before the last commit,
+/// each once per receiver, incident and moment, whatever the number of its integrations.
+pub(super) fn recent_pages<'a>(
+    pages: impl Iterator<Item = &'a Notification>,
+    last_moment: Option<Timestamp>,
+) -> Vec<(Arc<str>, Timestamp)> {
+    let rows: Vec<&Notification> = pages.collect();
+    let Some(last) = last_moment.or_else(|| rows.iter().map(|row| row.created_at).max()) else { return Vec::new() };
+    let recent = rows.into_iter().filter(|row| row.created_at + PAGE_WINDOW > last);
+    let once: BTreeSet<(Timestamp, Arc<str>, Option<IncidentId>)> =
+        recent.map(|row| (row.created_at, row.receiver.clone(), row.incident())).collect();
+    once.into_iter().map(|(at, receiver, _)| (receiver, at)).collect()
 }
 
 /// Which incidents a reader wants, newest first.

@@ -5,12 +5,13 @@
 
 use super::batch::Moved;
 use super::contract::{
-    INCIDENTS_PAGE_MAX, IncidentQuery, RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, Snapshot, Store,
-    StoreError, StoreFuture, TIMELINE_MAX,
+    INCIDENTS_PAGE_MAX, IncidentQuery, RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, Store, StoreError,
+    StoreFuture, TIMELINE_MAX, recent_pages,
 };
+use crate::engine::Snapshot;
 use crate::model::{
-    AlertRecord, Fingerprint, Incident, IncidentId, IncidentStatus, Member, NflogEntry, NflogKey, Notification,
-    NotificationKey, NotificationState, RuleAlertRecord, Silence, TimelineEntry, Write,
+    AlertRecord, Fingerprint, Incident, IncidentId, Member, NflogEntry, NflogKey, Notification, NotificationKey,
+    NotificationKind, NotificationState, RuleAlertRecord, Silence, TimelineEntry, Timestamp, Write,
 };
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,7 @@ struct Tables {
     rule_alerts: BTreeMap<(Arc<str>, Fingerprint), Arc<RuleAlertRecord>>,
     last_incident: u64,
     last_timeline_seq: u64,
+    last_moment: Option<Timestamp>,
 }
 
 impl MemoryStore {
@@ -99,16 +101,17 @@ impl Tables {
             Write::RuleAlertDropped { rule, fingerprint } => {
                 self.rule_alerts.remove(&(rule, fingerprint));
             }
+            Write::Moment(at) => self.last_moment = Some(at),
         }
     }
 
     fn snapshot(&self) -> Snapshot {
-        let newest = self.incidents.values().filter_map(|i| i.resolved_at).max();
+        let newest = self.incidents.values().filter_map(|i| i.resolved_at()).max();
         let floor = newest.map(|at| at - RESOLVED_KEPT_IN_MEMORY);
         let incidents: Vec<Incident> = self
             .incidents
             .values()
-            .filter(|i| i.status != IncidentStatus::Resolved || i.resolved_at >= floor || self.burns(i.id))
+            .filter(|i| i.is_open() || i.resolved_at() >= floor || self.has_firing(i.id))
             .map(|i| Incident::clone(i))
             .collect();
         let kept: BTreeSet<IncidentId> = incidents.iter().map(|i| i.id).collect();
@@ -129,9 +132,17 @@ impl Tables {
             outbox: owned(self.notifications.values().filter(|n| n.state == NotificationState::Pending)),
             sent: self.sent(&kept),
             rule_alerts: owned(self.rule_alerts.values()),
+            recent_pages: self.recent_pages(),
             last_incident: self.last_incident,
             last_timeline_seq: self.last_timeline_seq,
+            last_moment: self.last_moment,
         }
+    }
+
+    /// Each page of the last window, once per receiver, incident and moment.
+    fn recent_pages(&self) -> Vec<(Arc<str>, Timestamp)> {
+        let pages = self.notifications.values().filter(|n| matches!(n.kind, NotificationKind::Page { .. }));
+        recent_pages(pages.map(|n| &**n), self.last_moment)
     }
 
     /// Delivered rows with a name of their destination's, oldest first.
@@ -148,7 +159,7 @@ impl Tables {
     }
 
     /// Whether an alert that fires still belongs to it.
-    fn burns(&self, id: IncidentId) -> bool {
+    fn has_firing(&self, id: IncidentId) -> bool {
         let fires = |row: &AlertRow| !row.dropped && row.record.is_firing();
         self.members_of(id)
             .any(|m| !m.detached && m.left_at.is_none() && self.alerts.get(&m.fingerprint).is_some_and(fires))
@@ -158,8 +169,8 @@ impl Tables {
         let old: BTreeSet<IncidentId> = self
             .incidents
             .values()
-            .filter(|i| i.status == IncidentStatus::Resolved && !self.burns(i.id))
-            .filter(|i| i.resolved_at.is_some_and(|at| at < keep.incidents_before))
+            .filter(|i| !i.is_open() && !self.has_firing(i.id))
+            .filter(|i| i.resolved_at().is_some_and(|at| at < keep.incidents_before))
             .map(|i| i.id)
             .take(RETAIN_ROWS_MAX)
             .collect();
@@ -206,7 +217,7 @@ impl Store for MemoryStore {
         self.answer(|tables| {
             let before = query.before.unwrap_or(IncidentId(u64::MAX));
             let wanted = |i: &&Arc<Incident>| {
-                (query.statuses.is_empty() || query.statuses.contains(&i.status))
+                (query.statuses.is_empty() || query.statuses.contains(&i.status()))
                     && (query.severities.is_empty() || query.severities.contains(&i.severity))
             };
             let page = tables.incidents.range(..before).rev().map(|(_, incident)| incident);

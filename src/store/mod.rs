@@ -6,13 +6,15 @@
 mod batch;
 mod contract;
 mod memory;
+mod event_rows;
+mod incident_rows;
 mod outbox_rows;
 mod rows;
 mod sqlite;
 
 pub use contract::{
-    INCIDENTS_PAGE_MAX, IncidentQuery, RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, SharedStore, Snapshot,
-    Store, StoreError, StoreFuture, TIMELINE_MAX,
+    INCIDENTS_PAGE_MAX, IncidentQuery, RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, SharedStore, Store, StoreError, StoreFuture, TIMELINE_MAX,
 };
+pub use crate::engine::Snapshot;
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;

@@ -32,7 +32,13 @@ pub(super) struct NotificationBody {
 #[serde(rename_all = "snake_case")]
 enum KindBody {
     Announcement { group_key: Arc<str>, firing: FingerprintsBody, resolved: FingerprintsBody, log_expires_at: i64 },
-    Page { incident: u64, round: u32, step: u32 },
+    Page {
+        incident: u64,
+        #[serde(default)]
+        run: u32,
+        round: u32,
+        step: u32,
+    },
     Update { incident: u64 },
 }
 
@@ -173,7 +179,7 @@ impl KindBody {
                 resolved: FingerprintsBody(resolved),
                 log_expires_at: log_expires_at.as_millis(),
             },
-            NotificationKind::Page { incident, round, step } => Self::Page { incident: incident.0, round, step },
+            NotificationKind::Page { incident, run, round, step } => Self::Page { incident: incident.0, run, round, step },
             NotificationKind::Update { incident } => Self::Update { incident: incident.0 },
         }
     }
@@ -186,8 +192,8 @@ impl KindBody {
                 resolved: resolved.0,
                 log_expires_at: Timestamp::from_millis(log_expires_at),
             },
-            Self::Page { incident, round, step } => {
-                NotificationKind::Page { incident: IncidentId(incident), round, step }
+            Self::Page { incident, run, round, step } => {
+                NotificationKind::Page { incident: IncidentId(incident), run, round, step }
             }
             Self::Update { incident } => NotificationKind::Update { incident: IncidentId(incident) },
         }

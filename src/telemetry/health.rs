@@ -17,11 +17,12 @@ pub enum Part {
     Rules,
     Inbox,
     Deliver,
+    Clock,
 }
 
 impl Part {
-    pub const ALL: [Self; 7] =
-        [Self::Config, Self::Store, Self::Wal, Self::Series, Self::Rules, Self::Inbox, Self::Deliver];
+    pub const ALL: [Self; 8] =
+        [Self::Config, Self::Store, Self::Wal, Self::Series, Self::Rules, Self::Inbox, Self::Deliver, Self::Clock];
 
     /// The name in the API.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +34,7 @@ impl Part {
             Self::Rules => "rules",
             Self::Inbox => "inbox",
             Self::Deliver => "deliver",
+            Self::Clock => "clock",
         }
     }
 }

@@ -114,8 +114,23 @@ impl NotificationMetrics {
 }
 
 #[derive(Debug)]
+pub struct ClockMetrics {
+    jumps: Counter,
+    last_jump_seconds: Gauge<f64, AtomicU64>,
+}
+
+impl ClockMetrics {
+    pub fn jumped(&self, by_ms: i64) {
+        self.jumps.inc();
+        self.last_jump_seconds.set(by_ms as f64 / 1000.0);
+    }
+}
+
+#[derive(Debug)]
 pub struct IncidentMetrics {
     events: Family<EventLabel, Counter>,
+    /// Things that cannot be; anything but 0 is a fault of ours.
+    pub breaches: Counter,
     time_to_acknowledge_seconds: Histogram,
     time_to_resolve_seconds: Histogram,
 }
@@ -179,6 +194,7 @@ pub struct Metrics {
     pub rules: RuleMetrics,
     pub alerts: AlertMetrics,
     pub notifications: NotificationMetrics,
+    pub clock: ClockMetrics,
     pub incidents: IncidentMetrics,
     pub store: StoreMetrics,
     pub inbox: InboxMetrics,
@@ -223,11 +239,24 @@ impl Metrics {
                     Family::new_with_constructor(latency as fn() -> Histogram),
                 ),
             },
+            clock: ClockMetrics {
+                jumps: r.put("clock_jumps", "How often the wall clock was set by more than 2 s", Counter::default()),
+                last_jump_seconds: r.put(
+                    "clock_last_jump_seconds",
+                    "By how much it was set last, negative: back",
+                    Gauge::default(),
+                ),
+            },
             incidents: IncidentMetrics {
                 events: r.put(
                     "incidents_events",
                     "What happened to incidents: lines of their timelines",
                     Family::default(),
+                ),
+                breaches: r.put(
+                    "engine_breaches",
+                    "Broken invariants: decisions that went on without something that should have been there",
+                    Counter::default(),
                 ),
                 time_to_acknowledge_seconds: r.put(
                     "incidents_time_to_acknowledge_seconds",

@@ -10,7 +10,8 @@ use crate::api::context::{Context, Shared};
 use crate::api::error::ApiError;
 use crate::api::incidents::run;
 use crate::engine::CommandKind;
-use crate::model::incident::EscalationTarget;
+use crate::incidents::words;
+use crate::model::EscalationTarget;
 use crate::model::{
     AlertRecord, Fingerprint, IncidentId, IncidentStatus, Matcher, Member, Notification, NotificationKind,
     TimelineEntry, Timestamp, duration,
@@ -137,23 +138,24 @@ fn alert_row(record: &AlertRecord, member: &Member, lost_since: Option<Timestamp
         },
         sources: record.doors().iter().map(|d| d.as_str().replace('_', " ")).collect::<Vec<_>>().join(", "),
         links: runbook.into_iter().chain(source).collect(),
-        reason: member.reason.clone(),
-        runner_up: member.runner_up.clone(),
+        reason: words::evidence_text(&member.evidence),
+        runner_up: words::runner_up(&member.evidence),
     }
 }
 
 fn timeline_row(entry: &TimelineEntry, now: Timestamp) -> TimelineRow {
+    let line = words::text(entry);
     TimelineRow {
-        kind: entry.kind.as_str(),
+        kind: entry.event.kind().as_str(),
         at: entry.at.to_rfc3339(),
         clock: text::near(entry.at, now).trim_end_matches(" UTC").to_owned(),
-        text: text::humane(&entry.text, now),
+        text: text::humane(&line, now),
         // Most texts name who did it already.
         actor: match entry.actor.as_deref() {
-            Some(by) if !entry.text.contains(by) => format!("by {by}"),
+            Some(by) if !line.contains(by) => format!("by {by}"),
             _ => String::new(),
         },
-        reason: text::humane(&entry.reason, now),
+        reason: text::humane(&words::reason(entry), now),
     }
 }
 
@@ -218,6 +220,8 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
     let engine = context.engine.read();
     let why = engine.why(id, now).unwrap_or_default().into_iter();
     let why: Vec<WhyRow> = why.map(|l| WhyRow { depth: l.depth.min(3), text: text::humane(&l.text, now) }).collect();
+    let next_lines: Vec<String> =
+        engine.next(id).unwrap_or_default().iter().map(|line| text::humane(line, now)).collect();
     let settings = engine.settings();
     let targets = settings
         .users
@@ -241,15 +245,11 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
     if form.duration.is_empty() {
         "1h".clone_into(&mut form.duration);
     }
-    let is_open = incident.status != IncidentStatus::Resolved;
-    let steps_on = incident.status == IncidentStatus::Triggered
-        && incident.snoozed_until.is_none()
-        && incident.escalation.next_at.is_some();
+    let is_open = incident.is_open();
     let i = Row::new(&incident, now);
-    // The engine knows more than the row: whom the next step tells.
-    let after_next = why.iter().skip_while(|line| line.text != "next").nth(1);
-    let next = match after_next {
-        Some(line) if steps_on => format!("{} ({})", i.next.trim_start_matches("next step "), line.text),
+    // The engine knows more than the row: whom the next step pages.
+    let next = match (next_lines.first(), incident.escalation.next_at()) {
+        (Some(line), Some(at)) if incident.is_triggered() => format!("{} ({line})", text::due(at, now)),
         _ => i.next.clone(),
     };
     Ok(page(&Page {
@@ -261,7 +261,7 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
         follow: follow && is_open,
         lengths: &LENGTHS,
         targets,
-        others: others.iter().filter(|o| o.id != id).map(|o| (o.id.to_string(), o.title.clone())).collect(),
+        others: others.iter().filter(|o| o.id != id).map(|o| (o.id.to_string(), o.headline())).collect(),
         movable: is_open && !follow,
         hidden_alerts: alerts.len().saturating_sub(ALERTS_MAX),
         alerts: alerts.iter().take(ALERTS_MAX).map(|(r, m)| alert_row(r, m, lost_since(r), now)).collect(),
@@ -330,7 +330,8 @@ impl Pressed {
         let one = match self.verb.as_str() {
             "acknowledge" => CommandKind::Acknowledge(incident),
             "unacknowledge" => CommandKind::Unacknowledge(incident),
-            "resolve" => CommandKind::Resolve(incident),
+            "resolve" => CommandKind::Resolve { incident, hold: None },
+            "reopen" => CommandKind::Reopen(incident),
             "escalate" => CommandKind::Escalate(incident),
             "note" if self.note.trim().is_empty() => {
                 return Err(ApiError::Invalid("write the note first: it was empty".to_owned()));

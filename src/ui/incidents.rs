@@ -7,7 +7,7 @@ use super::frame::{Frame, page, problem};
 use super::text;
 use crate::api::context::{Context, Shared};
 use crate::api::error::ApiError;
-use crate::model::{Incident, IncidentStatus, Timestamp};
+use crate::model::{Incident, IncidentState, IncidentStatus, Timestamp};
 use crate::store::IncidentQuery;
 use askama::Template;
 use axum::extract::State;
@@ -46,8 +46,8 @@ impl Row {
     pub fn new(incident: &Incident, now: Timestamp) -> Self {
         Self {
             id: incident.id.to_string(),
-            title: incident.title.clone(),
-            status: incident.status.as_str(),
+            title: incident.headline(),
+            status: incident.status().as_str(),
             severity: incident.severity.as_str(),
             labels: incident
                 .labels
@@ -56,17 +56,17 @@ impl Row {
                 .take(CHIPS_MAX)
                 .map(|(n, v)| (n.to_owned(), v.to_owned()))
                 .collect(),
-            acknowledged_by: incident.acknowledged_by.as_deref().map(str::to_owned),
-            merged_into: incident.merged_into.map(|id| id.to_string()),
+            acknowledged_by: incident.acknowledged_by().map(ToString::to_string),
+            merged_into: incident.merged_into().map(|id| id.to_string()),
             alerts: incident.alert_count,
             firing: incident.firing_count,
             sources: incident.doors.iter().map(|d| d.as_str().replace('_', " ")).collect::<Vec<_>>().join(", "),
             opened_at: incident.opened_at.to_rfc3339(),
             opened_ago: text::ago(incident.opened_at, now),
             opened_clock: text::near(incident.opened_at, now),
-            acknowledged_ago: incident.acknowledged_at.map_or(String::new(), |at| text::ago(at, now)),
-            resolved_ago: incident.resolved_at.map_or(String::new(), |at| text::ago(at, now)),
-            resolved_by: match (&incident.resolved_at, &incident.resolved_by) {
+            acknowledged_ago: incident.acknowledged_at().map_or(String::new(), |at| text::ago(at, now)),
+            resolved_ago: incident.resolved_at().map_or(String::new(), |at| text::ago(at, now)),
+            resolved_by: match (incident.resolved_at(), incident.resolved_by()) {
                 (None, _) => String::new(),
                 (Some(_), Some(by)) => format!("by {by}"),
                 (Some(_), None) => "by itself".to_owned(),
@@ -80,28 +80,30 @@ impl Row {
 /// What happens next, in a few words.
 fn next(incident: &Incident, now: Timestamp) -> String {
     let escalation = &incident.escalation;
-    if let Some(until) = incident.snoozed_until.filter(|until| *until > now) {
-        return format!("snoozed; the policy starts again {}", text::ago(until, now));
-    }
-    match (incident.status, escalation.next_at, escalation.exhausted) {
-        (IncidentStatus::Triggered, Some(at), _) => format!("next step {}", text::due(at, now)),
-        (IncidentStatus::Triggered, None, true) => "policy exhausted, nobody answered".to_owned(),
-        (IncidentStatus::Triggered, None, false) if escalation.policy.is_none() => "pages nobody".to_owned(),
-        (IncidentStatus::Triggered, None, false) => "on hold: every firing alert is muted".to_owned(),
-        (IncidentStatus::Acknowledged, Some(at), _) => format!("pages again {}", text::due(at, now)),
-        (IncidentStatus::Acknowledged, None, _) => "pages nobody any more".to_owned(),
-        (IncidentStatus::Resolved, ..) => "nothing, it is over".to_owned(),
+    match &incident.state {
+        IncidentState::Snoozed(snooze) => format!("snoozed; the policy starts again {}", text::ago(snooze.until, now)),
+        IncidentState::Acknowledged(_) => "pages nobody any more".to_owned(),
+        IncidentState::Resolved(_) => match incident.still_firing() {
+            Some(n) if n > 0 => format!("{n} of its alerts still fire"),
+            _ => "nothing, it is over".to_owned(),
+        },
+        IncidentState::Triggered => match escalation.next_at() {
+            Some(at) => format!("next step {}", text::due(at, now)),
+            None if escalation.runs.is_empty() => "pages nobody".to_owned(),
+            None if escalation.is_exhausted() => "policy exhausted, nobody answered".to_owned(),
+            None => "on hold: no firing alert may page".to_owned(),
+        },
     }
 }
 
-/// Where it stands in its policy.
+/// Where it stands in its policies.
 fn escalation(incident: &Incident) -> String {
-    let escalation = &incident.escalation;
-    match &escalation.policy {
-        None => "No escalation policy: this incident pages nobody.".to_owned(),
-        Some(policy) if escalation.step == 0 => format!("Policy {policy}, no step taken yet."),
-        Some(policy) => format!("Policy {policy}, round {}, step {}.", escalation.round.max(1), escalation.step),
-    }
+    let one = |run: &crate::model::EscalationRun| match run.step {
+        0 => format!("Policy {}, no step taken yet.", run.policy),
+        step => format!("Policy {}, round {}, step {step}.", run.policy, run.round.max(1)),
+    };
+    let runs: Vec<String> = incident.escalation.runs.iter().map(one).collect();
+    if runs.is_empty() { "No escalation policy: this incident pages nobody.".to_owned() } else { runs.join(" ") }
 }
 
 #[derive(Template)]
@@ -127,7 +129,7 @@ async fn build(context: &Context) -> Result<Response, ApiError> {
         context.store.incidents(wanted(&[IncidentStatus::Triggered, IncidentStatus::Acknowledged], OPEN_MAX)).await?;
     let closed = context.store.incidents(wanted(&[IncidentStatus::Resolved], CLOSED_MAX)).await?;
     // Those that wait come first, then the worst, then the newest.
-    open.sort_by(|a, b| a.status.cmp(&b.status).then(b.severity.cmp(&a.severity)).then(b.id.cmp(&a.id)));
+    open.sort_by(|a, b| a.status().cmp(&b.status()).then(b.severity.cmp(&a.severity)).then(b.id.cmp(&a.id)));
     let counts = context.engine.read().counts(now);
     // Both of all open incidents, also of those that have no room in the list. Who asks nobody is shown, but waits for nothing.
     let paging_nobody = counts.incidents_asking_nobody;

@@ -18,11 +18,12 @@ const LOCK_FILE: &str = "watchfire.lock";
 const LOCK_TRIES: u32 = 20;
 const LOCK_PAUSE: std::time::Duration = std::time::Duration::from_millis(50);
 /// Forward only: a file is never changed once released; the next change is the next number.
-const MIGRATIONS: [(i64, &str, &str); 4] = [
+const MIGRATIONS: [(i64, &str, &str); 5] = [
     (1, "hard state", include_str!("migrations/0001_hard_state.sql")),
     (2, "rows by number", include_str!("migrations/0002_rows_by_number.sql")),
     (3, "sent references", include_str!("migrations/0003_sent_references.sql")),
     (4, "integrations by kind", include_str!("migrations/0004_integrations_by_kind.sql")),
+    (5, "typed events", include_str!("migrations/0005_typed_events.sql")),
 ];
 
 /// Readers are the API and the pages; more would only queue on the same disk.
@@ -191,7 +192,7 @@ mod tests {
         let (nowhere, slack) = (IntegrationId::from_position("", 0), IntegrationId::from_position("slack", 1));
         assert_eq!((&loaded.nflog[0].key.integration, &loaded.outbox[0].integration), (&nowhere, &slack));
         let heard: Vec<String> =
-            loaded.incidents[0].escalation.heard.iter().map(|(name, id)| format!("{name} {id}")).collect();
+            loaded.incidents[0].escalation.delivered_to.iter().map(|(name, id)| format!("{name} {id}")).collect();
         assert_eq!(heard, ["ops @1"]);
         assert_eq!(store.alerts_of(IncidentId(1)).await.unwrap().len(), 2);
 

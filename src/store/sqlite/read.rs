@@ -4,15 +4,17 @@
 //! Start at [`load`] and [`incidents`].
 
 use super::fault::fault;
+use crate::engine::limits::PAGE_WINDOW;
 use crate::model::write::{NflogEntry, NflogKey, RuleAlertRecord};
 use crate::model::{
     AlertRecord, Fingerprint, Incident, IncidentId, IncidentStatus, IntegrationId, Member, Notification,
-    NotificationKey, NotificationState, Severity, Silence, TimelineEntry, TimelineKind, Timestamp,
+    NotificationKey, NotificationKind, NotificationState, Severity, Silence, TimelineEntry, TimelineKind, Timestamp,
 };
 use crate::store::outbox_rows::{NotificationBody, NotificationColumns, fill_announcements};
-use crate::store::rows::{
-    AlertBody, IncidentBody, IncidentColumns, NflogBody, RuleAlertBody, SilenceBody, decode, encode, known, moment,
-};
+use crate::store::contract::recent_pages;
+use crate::store::event_rows::{event_of, evidence_of};
+use crate::store::incident_rows::{IncidentColumns, StoredIncident};
+use crate::store::rows::{AlertBody, NflogBody, RuleAlertBody, SilenceBody, decode, encode, known, moment};
 use crate::store::{INCIDENTS_PAGE_MAX, IncidentQuery, RESOLVED_KEPT_IN_MEMORY, Snapshot, StoreError, TIMELINE_MAX};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, SqliteConnection, SqlitePool, Type};
@@ -35,7 +37,7 @@ const LOAD_ALERTS: &str = "SELECT id, fingerprint, ended_at, body FROM alert WHE
 const LOAD_INCIDENTS: &str = "SELECT id, status, severity, opened_at, resolved_at, body FROM incident \
      WHERE id > ?1 AND id IN (SELECT value FROM json_each(?3)) ORDER BY id LIMIT ?2";
 /// The `+` keeps the index on `incident` out of it, which would gather and sort all members for each page.
-const LOAD_MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached, left_at FROM member \
+const LOAD_MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached, left_at, evidence FROM member \
      WHERE id > ?1 AND +incident IN (SELECT value FROM json_each(?3)) ORDER BY id LIMIT ?2";
 const LOAD_SILENCES: &str = "SELECT rowid, id, body FROM silence WHERE rowid > ?1 ORDER BY rowid LIMIT ?2";
 const LOAD_NFLOG: &str = "SELECT rowid, group_key, receiver, integration, body FROM nflog \
@@ -50,17 +52,24 @@ const NEWEST: &str =
     "SELECT (SELECT max(resolved_at) FROM incident), (SELECT max(ended_at) FROM alert WHERE ended_at NOT NULL)";
 const LAST_NUMBERS: &str = "SELECT \
      max((SELECT value FROM counter WHERE name = 'incident'), (SELECT coalesce(max(id), 0) FROM incident)), \
-     max((SELECT value FROM counter WHERE name = 'timeline'), (SELECT coalesce(max(seq), 0) FROM timeline))";
+     max((SELECT value FROM counter WHERE name = 'timeline'), (SELECT coalesce(max(seq), 0) FROM timeline)), \
+     (SELECT value FROM counter WHERE name = 'moment')";
+/// Pages and updates of the last rows, newest first: what of them counts against the page limit is asked of the rows.
+const RECENT: &str = "SELECT id, key, created_at, state, attempts, sent_at, error, external_ref, body \
+     FROM notification WHERE id > (SELECT coalesce(max(id), 0) FROM notification) - ?1 AND incident IS NOT NULL \
+     AND created_at >= ?2 ORDER BY id";
+/// Rows that are looked through for recent pages: far more than the page limit lets out in a window.
+const RECENT_ROWS_MAX: i64 = 100_000;
 
 const INCIDENTS: &str = "SELECT id, status, severity, opened_at, resolved_at, body FROM incident \
      WHERE id < ?1 AND status IN (SELECT value FROM json_each(?2)) AND severity IN (SELECT value FROM json_each(?3)) \
      ORDER BY id DESC LIMIT ?4";
 const INCIDENT: &str = "SELECT id, status, severity, opened_at, resolved_at, body FROM incident WHERE id = ?1";
-const MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached, left_at FROM member \
+const MEMBERS: &str = "SELECT id, incident, fingerprint, attached_at, reason, runner_up, detached, left_at, evidence FROM member \
      WHERE incident = ?1";
 const ALERTS_OF: &str = "SELECT alert.id, alert.fingerprint, alert.ended_at, alert.body FROM member \
      JOIN alert ON alert.id = member.alert WHERE member.incident = ?1";
-const TIMELINE: &str = "SELECT seq, incident, at, kind, text, actor, reason FROM timeline \
+const TIMELINE: &str = "SELECT seq, incident, at, kind, text, actor, reason, data FROM timeline \
      WHERE incident = ?1 ORDER BY seq DESC LIMIT ?2";
 const NOTIFICATIONS: &str = "SELECT id, key, created_at, state, attempts, sent_at, error, external_ref, body \
      FROM notification WHERE incident = ?1 ORDER BY created_at, key";
@@ -102,7 +111,7 @@ fn incident_row(row: &SqliteRow) -> Result<Incident, StoreError> {
         opened_at: time(row, 3)?,
         resolved_at: moment(get(row, 4)?),
     };
-    decode::<IncidentBody>("incident", get(row, 5)?)?.into_incident(columns)
+    decode::<StoredIncident>("incident", get(row, 5)?)?.into_incident(columns)
 }
 
 fn member(row: &SqliteRow) -> Result<Member, StoreError> {
@@ -110,8 +119,7 @@ fn member(row: &SqliteRow) -> Result<Member, StoreError> {
         incident: incident_id(row, 1)?,
         fingerprint: fingerprint(row, 2)?,
         attached_at: time(row, 3)?,
-        reason: get(row, 4)?,
-        runner_up: get(row, 5)?,
+        evidence: evidence_of(get(row, 4)?, get(row, 5)?, get(row, 8)?)?,
         detached: get(row, 6)?,
         left_at: moment(get(row, 7)?),
     })
@@ -119,14 +127,15 @@ fn member(row: &SqliteRow) -> Result<Member, StoreError> {
 
 fn timeline_entry(row: &SqliteRow) -> Result<TimelineEntry, StoreError> {
     let kind = get(row, 3)?;
+    let kind = known("timeline", kind, TimelineKind::parse(kind))?;
+    let (event, note) = event_of(kind, get(row, 4)?, get(row, 6)?, get(row, 7)?)?;
     Ok(TimelineEntry {
         seq: get::<i64>(row, 0)? as u64,
         incident: incident_id(row, 1)?,
         at: time(row, 2)?,
-        kind: known("timeline", kind, TimelineKind::parse(kind))?,
-        text: get(row, 4)?,
         actor: maybe_text(row, 5)?,
-        reason: get(row, 6)?,
+        note,
+        event,
     })
 }
 
@@ -199,6 +208,11 @@ pub(super) async fn load(readers: &SqlitePool) -> Result<Snapshot, StoreError> {
     let alerts = pages(conn, LOAD_ALERTS, only, alert).await?;
     let mut outbox = pages(conn, LOAD_OUTBOX, only, notification).await?;
     fill_announcements(&mut outbox, &alerts);
+    let last_moment = Some(get::<i64>(&numbers, 2)?).filter(|ms| *ms > 0).map(Timestamp::from_millis);
+    let recent_since = last_moment.map_or(i64::MIN, |at| (at - PAGE_WINDOW).as_millis());
+    let recent = sqlx::query(RECENT).bind(RECENT_ROWS_MAX).bind(recent_since).fetch_all(&mut *conn).await;
+    let recent: Vec<Notification> = all(&recent.map_err(fault)?, notification)?;
+    let is_page = |row: &&Notification| matches!(row.kind, NotificationKind::Page { .. });
     Ok(Snapshot {
         alerts,
         incidents: pages(conn, LOAD_INCIDENTS, only, incident_row).await?,
@@ -208,8 +222,10 @@ pub(super) async fn load(readers: &SqlitePool) -> Result<Snapshot, StoreError> {
         outbox,
         sent: pages(conn, LOAD_SENT, only, notification).await?,
         rule_alerts: pages(conn, LOAD_RULE_ALERTS, only, rule_alert).await?,
+        recent_pages: recent_pages(recent.iter().filter(is_page), last_moment),
         last_incident: get::<i64>(&numbers, 0)? as u64,
         last_timeline_seq: get::<i64>(&numbers, 1)? as u64,
+        last_moment,
     })
 }
 

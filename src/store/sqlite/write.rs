@@ -12,7 +12,9 @@ use crate::model::{
 use crate::store::StoreError;
 use crate::store::batch::{AlertOp, Batch, Moved, NotificationOp};
 use crate::store::outbox_rows::NotificationBody;
-use crate::store::rows::{AlertBody, IncidentBody, NflogBody, RuleAlertBody, SilenceBody, encode, millis};
+use crate::store::event_rows::{event_columns, evidence_columns};
+use crate::store::incident_rows::IncidentBody;
+use crate::store::rows::{AlertBody, NflogBody, RuleAlertBody, SilenceBody, encode, millis};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, Connection, Encode, Sqlite, SqliteConnection, Type};
 use std::sync::{Arc, OnceLock};
@@ -58,13 +60,14 @@ static INCIDENT: Upsert = Upsert::new(
      opened_at = excluded.opened_at, resolved_at = excluded.resolved_at, body = excluded.body",
 );
 static MEMBER: Upsert = Upsert::new(
-    "INSERT INTO member (incident, alert, fingerprint, attached_at, reason, runner_up, detached, left_at)",
-    8,
+    "INSERT INTO member (incident, alert, fingerprint, attached_at, reason, runner_up, detached, left_at, evidence)",
+    9,
     "ON CONFLICT (alert, incident, fingerprint) DO UPDATE SET attached_at = excluded.attached_at, reason = excluded.reason, \
-     runner_up = excluded.runner_up, detached = excluded.detached, left_at = excluded.left_at",
+     runner_up = excluded.runner_up, detached = excluded.detached, left_at = excluded.left_at, \
+     evidence = excluded.evidence",
 );
 static TIMELINE: Upsert =
-    Upsert::new("INSERT OR REPLACE INTO timeline (seq, incident, at, kind, text, actor, reason)", 7, "");
+    Upsert::new("INSERT OR REPLACE INTO timeline (seq, incident, at, kind, text, actor, reason, data)", 8, "");
 static SILENCE: Upsert = Upsert::new("INSERT OR REPLACE INTO silence (id, body)", 2, "");
 static NOTIFICATION: Upsert = Upsert::new(
     "INSERT INTO notification (key, incident, created_at, state, attempts, sent_at, error, external_ref, body)",
@@ -90,6 +93,7 @@ const DROP_NFLOG: &str = "DELETE FROM nflog WHERE (group_key, receiver, integrat
      (SELECT value ->> 0, value ->> 1, value ->> 2 FROM json_each(?1))";
 const DROP_RULE_ALERTS: &str = "DELETE FROM rule_alert WHERE (rule, fingerprint) IN \
      (SELECT value ->> 0, value ->> 1 FROM json_each(?1))";
+const SET_MOMENT: &str = "UPDATE counter SET value = ?1 WHERE name = 'moment'";
 const MOVE_NOTIFICATION: &str = "UPDATE notification SET state = ?2, attempts = ?3, sent_at = ?4, error = ?5, \
      external_ref = ?6 WHERE key = ?1";
 
@@ -110,7 +114,7 @@ pub(super) async fn commit(writer: &mut Writer, batch: Batch) -> Result<(), Stor
 
 /// Gives back the fingerprints whose rows went. A number that was given for a commit that then failed stays with its fingerprint.
 async fn write(conn: &mut SqliteConnection, numbers: &mut Numbers, batch: Batch) -> Result<Vec<SqliteRow>, StoreError> {
-    let Batch { alerts, incidents, members, timeline, silences, notifications, nflog, rule_alerts } = batch;
+    let Batch { alerts, incidents, members, timeline, silences, notifications, nflog, rule_alerts, moment } = batch;
 
     put(conn, &INCIDENT, &values(incidents), |incident, row| {
         let (columns, body) = IncidentBody::of(incident);
@@ -125,26 +129,30 @@ async fn write(conn: &mut SqliteConnection, numbers: &mut Numbers, batch: Batch)
     let alerts: Vec<(Fingerprint, AlertOp)> = alerts.into_iter().collect();
     put_alerts(conn, numbers, &alerts).await?;
     put(conn, &MEMBER, &values(members), |member: &Arc<Member>, row| {
-        let Member { incident, fingerprint, attached_at, reason, runner_up, detached, left_at } = &**member;
+        let Member { incident, fingerprint, attached_at, evidence, detached, left_at } = &**member;
+        let (reason, runner_up, evidence) = evidence_columns(evidence)?;
         row.add(incident.0 as i64)?;
         row.add(numbers.give(*fingerprint))?;
         row.add(fingerprint.0 as i64)?;
         row.add(attached_at.as_millis())?;
-        row.add(reason.as_str())?;
-        row.add(runner_up.as_str())?;
+        row.add(reason)?;
+        row.add(runner_up)?;
         row.add(*detached)?;
-        row.add(millis(*left_at))
+        row.add(millis(*left_at))?;
+        row.add(evidence)
     })
     .await?;
     put(conn, &TIMELINE, &values(timeline), |entry: &Arc<TimelineEntry>, row| {
-        let TimelineEntry { incident, seq, at, kind, text, actor, reason } = &**entry;
+        let TimelineEntry { incident, seq, at, actor, note, event } = &**entry;
+        let (text, reason, data) = event_columns(event, note)?;
         row.add(*seq as i64)?;
         row.add(incident.0 as i64)?;
         row.add(at.as_millis())?;
-        row.add(kind.as_str())?;
-        row.add(text.as_str())?;
+        row.add(event.kind().as_str())?;
+        row.add(text)?;
         row.add(actor.as_deref())?;
-        row.add(reason.as_str())
+        row.add(reason)?;
+        row.add(data)
     })
     .await?;
     let forgotten = drop_alerts(conn, numbers, &alerts).await?;
@@ -181,6 +189,9 @@ async fn write(conn: &mut SqliteConnection, numbers: &mut Numbers, batch: Batch)
     .await?;
     let drops: Vec<_> = drops.into_iter().map(|(rule, f): (Arc<str>, Fingerprint)| (rule, f.0 as i64)).collect();
     remove(conn, DROP_RULE_ALERTS, &drops).await?;
+    if let Some(at) = moment {
+        sqlx::query(SET_MOMENT).bind(at.as_millis()).execute(&mut *conn).await.map_err(fault)?;
+    }
     Ok(forgotten)
 }
 
