@@ -71,6 +71,8 @@ pub(super) struct Pending {
     pub notification: Arc<Notification>,
     /// It may have reached its destination although no receipt said so.
     pub maybe_heard: bool,
+    /// Its destination is known to be away: nobody waits for it.
+    pub blocked: bool,
 }
 
 impl Engine {

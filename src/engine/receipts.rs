@@ -3,6 +3,7 @@
 //! Never: sends again by itself (`loops::deliver` retries; a group's next flush does).
 //! Start at [`Engine::receipt`].
 
+use super::case::Case;
 use super::core::{Engine, Pending};
 use crate::model::{
     IncidentId, IncidentStatus, Notification, NotificationKey, NotificationKind, NotificationState, Receipt,
@@ -16,6 +17,7 @@ impl Engine {
         if self.outbox.contains_key(&receipt.key) {
             match &receipt.outcome {
                 ReceiptOutcome::Retrying { error, .. } => self.retrying(receipt, error),
+                ReceiptOutcome::Blocked { reason, .. } => self.blocked(receipt, reason),
                 ReceiptOutcome::Delivered { .. } | ReceiptOutcome::Failed { .. } => self.settled(receipt),
             }
         } else if let Some((notification, _)) = self.cancelled.get(&receipt.key).cloned() {
@@ -26,7 +28,7 @@ impl Engine {
     /// Failed for now: said once, then only counted.
     fn retrying(&mut self, receipt: &Receipt, error: &str) {
         let Some(pending) = self.outbox.get_mut(&receipt.key) else { return };
-        pending.maybe_heard = true;
+        (pending.maybe_heard, pending.blocked) = (true, false);
         let first = pending.notification.attempts == 0;
         let notification = Arc::make_mut(&mut pending.notification);
         notification.attempts = receipt.attempts;
@@ -39,12 +41,51 @@ impl Engine {
         }
     }
 
+    /// Its destination is away and it was not even tried: nobody heard, so the next step does not wait for it.
+    fn blocked(&mut self, receipt: &Receipt, reason: &str) {
+        let Some(pending) = self.outbox.get_mut(&receipt.key) else { return };
+        pending.blocked = true;
+        Arc::make_mut(&mut pending.notification).error = Some(reason.to_owned());
+        let notification = pending.notification.clone();
+        self.write_state(receipt, NotificationState::Pending, Some(reason.to_owned()));
+        let NotificationKind::Page { incident: id, round, step } = notification.kind else { return };
+        let text = format!("page to {} waits, its destination is away", notification.receiver);
+        self.say(id, TimelineKind::PageFailed, text, reason.to_owned());
+        let why = format!("the page to {} waits: {reason}", notification.receiver);
+        self.hurry_unless_awaited(id, (round, step), &why);
+    }
+
+    /// Whether a page of this step may still arrive soon.
+    fn is_awaited(&self, case: &Case, step: (u32, u32)) -> bool {
+        let on_its_way = |key: &NotificationKey| {
+            let pending = self.outbox.get(key).filter(|pending| !pending.blocked);
+            let kind = pending.map(|pending| &pending.notification.kind);
+            matches!(kind, Some(NotificationKind::Page { round, step: s, .. }) if (*round, *s) == step)
+        };
+        case.pages.iter().any(on_its_way)
+    }
+
+    /// Takes the next step now if this one is the current one, has reached nobody, and none of its pages may arrive soon.
+    fn hurry_unless_awaited(&mut self, id: IncidentId, step: (u32, u32), why: &str) {
+        let Some(case) = self.cases.get(&id) else { return };
+        let escalation = &case.incident.escalation;
+        let current = (escalation.round, escalation.step) == step;
+        if current
+            && !escalation.reached
+            && case.wants_an_answer()
+            && !self.is_awaited(case, step)
+            && let Some((_, policy)) = self.case_and_policy(id)
+        {
+            self.hurry(id, &policy, why);
+        }
+    }
+
     /// Delivered, or given up: the row leaves the outbox.
     fn settled(&mut self, receipt: &Receipt) {
         let Some(Pending { notification, .. }) = self.outbox.remove(&receipt.key) else { return };
         let error = match &receipt.outcome {
-            ReceiptOutcome::Failed { error } | ReceiptOutcome::Retrying { error, .. } => Some(error.clone()),
-            ReceiptOutcome::Delivered { .. } => None,
+            ReceiptOutcome::Failed { error } => Some(error.clone()),
+            ReceiptOutcome::Delivered { .. } | ReceiptOutcome::Retrying { .. } | ReceiptOutcome::Blocked { .. } => None,
         };
         let state = if error.is_some() { NotificationState::Failed } else { NotificationState::Sent };
         self.write_state(receipt, state, error.clone());
@@ -80,11 +121,8 @@ impl Engine {
         let escalation = &case.incident.escalation;
         let current = (escalation.round, escalation.step) == step;
         let reached = escalation.reached || error.is_none();
-        let on_its_way = |key: &NotificationKey| {
-            let kind = self.outbox.get(key).map(|p| &p.notification.kind);
-            matches!(kind, Some(NotificationKind::Page { round, step: s, .. }) if (*round, *s) == step)
-        };
-        let waiting = case.pages.iter().any(on_its_way);
+        let waiting = self.cases.get(&id).is_some_and(|case| self.is_awaited(case, step));
+        let Some(case) = self.cases.get_mut(&id) else { return };
         if current && (reached || !waiting) {
             case.undelivered_since = None;
         }
@@ -107,15 +145,7 @@ impl Engine {
                     // An earlier try may have arrived although its answer did not.
                     incident.escalation.heard.insert((notification.receiver.clone(), notification.integration.clone()));
                 }
-                let wants = self.cases.get(&id).is_some_and(super::case::Case::wants_an_answer);
-                if current
-                    && !reached
-                    && !waiting
-                    && wants
-                    && let Some((_, policy)) = self.case_and_policy(id)
-                {
-                    self.hurry(id, &policy, &format!("the page to {} failed: {error}", notification.receiver));
-                }
+                self.hurry_unless_awaited(id, step, &format!("the page to {} failed: {error}", notification.receiver));
             }
         }
     }

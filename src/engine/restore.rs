@@ -183,7 +183,7 @@ impl Engine {
             NotificationKind::Update { .. } => {}
         }
         // It may have been sent just before the end; nobody knows.
-        self.outbox.insert(key, Pending { notification: Arc::new(notification), maybe_heard: true });
+        self.outbox.insert(key, Pending { notification: Arc::new(notification), maybe_heard: true, blocked: false });
     }
 
     /// Groups, routes and mutes anew from the settings, over the alerts as they are.

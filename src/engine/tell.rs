@@ -72,7 +72,7 @@ impl Engine {
     pub(super) fn post(&mut self, notification: Arc<Notification>) {
         self.turn.rest.push(Write::Notification(notification.clone()));
         self.turn.send.push(notification.clone());
-        self.outbox.insert(notification.key.clone(), Pending { notification, maybe_heard: false });
+        self.outbox.insert(notification.key.clone(), Pending { notification, maybe_heard: false, blocked: false });
     }
 
     /// What a message about the incident says of its alerts.
@@ -154,8 +154,11 @@ impl Engine {
         }
         self.closed.push_back((now, id));
         let told = self.tell_end(id, &heard);
-        let told =
-            if told.is_empty() { "nobody has to be told".to_owned() } else { format!("told: {}", told.join(", ")) };
+        let told = if told.is_empty() {
+            "nobody has to be told".to_owned()
+        } else {
+            format!("the end goes to {}", told.join(", "))
+        };
         self.say_as(id, TimelineKind::Resolved, "resolved".to_owned(), format!("{reason}; {told}"), by);
     }
 

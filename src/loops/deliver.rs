@@ -168,6 +168,7 @@ impl Deliver {
             wire: JoinSet::new(),
             sent: HashMap::new(),
             started: Instant::now(),
+            blocked_since: None,
         };
         Handle { inlet, status, task: tokio::spawn(destination.run()) }
     }

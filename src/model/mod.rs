@@ -25,7 +25,8 @@ pub use incident::{Escalation, Incident, IncidentStatus, Member, Severity, Timel
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
 pub use notification::{
-    Message, MessageAlert, MessageIncident, Notification, NotificationKind, NotificationState, Receipt, ReceiptOutcome,
+    Message, MessageAlert, MessageIncident, NextTry, Notification, NotificationKind, NotificationState, Receipt,
+    ReceiptOutcome,
 };
 pub use receiver::{IntegrationId, IntegrationSpec, ReceiverSpec};
 pub use sample::{Histogram, Sample, SampleValue};

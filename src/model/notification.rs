@@ -125,6 +125,14 @@ pub struct MessageIncident {
     pub acknowledged_by: Option<Arc<str>>,
 }
 
+/// What a pending message waits for, as things are now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextTry {
+    /// When it is tried next; `None`: as soon as something else is done, which `reason` names.
+    pub at: Option<Timestamp>,
+    pub reason: String,
+}
+
 /// What a destination said, on its way back into the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
@@ -144,6 +152,11 @@ pub enum ReceiptOutcome {
     Retrying {
         error: String,
         next_at: Timestamp,
+    },
+    /// Not tried: the destination is known to be away, and is asked again at `until`. `attempts` stays what it was.
+    Blocked {
+        reason: String,
+        until: Timestamp,
     },
     /// Refused for good, or out of patience.
     Failed {

@@ -26,6 +26,8 @@ enum Mood {
     Hangs,
     FailsForNow,
     Refuses,
+    /// Known to be away: the message is not tried.
+    Away,
 }
 
 struct World {
@@ -90,8 +92,13 @@ impl World {
                 Some(receipt(ReceiptOutcome::Retrying { error: error(), next_at: self.now + Duration::from_secs(1) }))
             }
             Mood::Refuses => Some(receipt(ReceiptOutcome::Failed { error: error() })),
+            Mood::Away => {
+                let until = self.now + Duration::from_secs(5);
+                let outcome = ReceiptOutcome::Blocked { reason: "the destination is away".to_owned(), until };
+                Some(Receipt { attempts: 0, ..receipt(outcome) })
+            }
         };
-        if matches!(mood, Mood::Hangs | Mood::FailsForNow) {
+        if matches!(mood, Mood::Hangs | Mood::FailsForNow | Mood::Away) {
             self.open.push(notification);
         }
         if let Some(receipt) = receipt {
@@ -177,6 +184,7 @@ impl World {
                     "hangs" => Mood::Hangs,
                     "fails" => Mood::FailsForNow,
                     "refuses" => Mood::Refuses,
+                    "away" => Mood::Away,
                     "takes" => Mood::Takes,
                     _ => panic!("no such mood: {mood}"),
                 };

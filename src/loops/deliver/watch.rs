@@ -51,6 +51,10 @@ impl Status {
         *self.last_error.lock() = Some(reason.to_owned());
     }
 
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().clone()
+    }
+
     pub fn settled(&self, outcome: &ReceiptOutcome) {
         match outcome {
             ReceiptOutcome::Delivered { .. } => {
@@ -61,7 +65,7 @@ impl Status {
                 self.failed.fetch_add(1, Relaxed);
                 *self.last_error.lock() = Some(error.clone());
             }
-            ReceiptOutcome::Retrying { .. } => {}
+            ReceiptOutcome::Retrying { .. } | ReceiptOutcome::Blocked { .. } => {}
         }
     }
 
