@@ -199,7 +199,7 @@ impl Engine {
                     // Only ends, to somebody who wants none: it counts as told, so that the log forgets.
                     self.log_told(&key, &say.firing, &say.resolved, now, now + node.repeat_interval * 2);
                 }
-                NotifyDecision::Notify(_) => {
+                NotifyDecision::Notify(why) => {
                     // Until its receipt comes there is nothing to compare again.
                     waiting = true;
                     if self.is_on_the_way(&key, &say) {
@@ -207,7 +207,8 @@ impl Engine {
                     }
                     let digest = digests[usize::from(integration.send_resolved)]
                         .get_or_insert_with(|| digest(&say.records, integration.send_resolved));
-                    let notification = address(flush, node, receiver, integration, &say, digest, (settings, now));
+                    let notification =
+                        address(flush, node, receiver, integration, &say, digest, why.to_string(), (settings, now));
                     self.supersede(&key);
                     self.groups.on_the_way.insert(key, notification.key.clone());
                     self.post(Arc::new(notification));
@@ -250,7 +251,8 @@ impl Engine {
 
     /// An announcement was delivered or given up.
     pub(super) fn announced(&mut self, notification: &Notification, at: Timestamp, delivered: bool) {
-        let NotificationKind::Announcement { group_key, firing, resolved, log_expires_at } = &notification.kind else {
+        let NotificationKind::Announcement { group_key, firing, resolved, log_expires_at, .. } = &notification.kind
+        else {
             return;
         };
         let key = NflogKey {
@@ -344,6 +346,7 @@ fn address(
     integration: &IntegrationSpec,
     say: &Say<'_>,
     digest: &Digest,
+    reason: String,
     (settings, now): (&Settings, Timestamp),
 ) -> Notification {
     let message = digest.message(
@@ -363,6 +366,7 @@ fn address(
             firing: say.firing.clone(),
             resolved: say.resolved.clone(),
             log_expires_at: now + node.repeat_interval * 2,
+            reason,
         },
         receiver: receiver.name.clone(),
         integration: integration.id.clone(),

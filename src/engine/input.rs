@@ -81,6 +81,11 @@ pub enum CommandKind {
         comment: String,
     },
     ExpireSilence(Arc<str>),
+    /// A settled row goes out once more, as a row of its own under `key` ([`NotificationKey::resend`]).
+    Resend {
+        original: Arc<Notification>,
+        key: NotificationKey,
+    },
 }
 
 /// What a command came to.

@@ -18,6 +18,7 @@ mod page;
 mod place;
 mod read;
 mod receipts;
+mod resend;
 mod restore;
 mod settings;
 mod tell;

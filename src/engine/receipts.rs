@@ -90,6 +90,8 @@ impl Engine {
         let state = if error.is_some() { NotificationState::Failed } else { NotificationState::Sent };
         self.write_state(receipt, state, error.clone());
         match &notification.kind {
+            // Sent again by hand: the group's own log knows nothing of it.
+            NotificationKind::Announcement { .. } if receipt.key.is_resend() => {}
             NotificationKind::Announcement { .. } => self.announced(&notification, receipt.at, error.is_none()),
             NotificationKind::Update { incident } => {
                 let status = notification.message.incident.as_ref().map(|i| i.status);
@@ -158,6 +160,7 @@ impl Engine {
         self.cancelled.remove(&receipt.key);
         self.write_state(receipt, NotificationState::Sent, None);
         match &notification.kind {
+            NotificationKind::Announcement { .. } if receipt.key.is_resend() => {}
             NotificationKind::Announcement { .. } => self.announced(notification, receipt.at, true),
             NotificationKind::Update { .. } => {}
             NotificationKind::Page { incident, .. } => {

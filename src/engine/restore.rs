@@ -172,6 +172,7 @@ impl Engine {
                     case.pages.insert(key.clone());
                 }
             }
+            NotificationKind::Announcement { .. } if key.is_resend() => {}
             NotificationKind::Announcement { group_key, .. } => {
                 let place = NflogKey {
                     group_key: group_key.clone(),

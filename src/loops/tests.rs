@@ -13,7 +13,10 @@ use crate::model::{
     Fingerprint, IncidentId, IntegrationId, Labels, Message, Notification, NotificationKey, NotificationKind,
     NotificationState, Timestamp, Write,
 };
-use crate::store::{IncidentQuery, MemoryStore, Retention, SharedStore, Snapshot, Store, StoreError, StoreFuture};
+use crate::store::{
+    IncidentQuery, MemoryStore, NotificationPage, NotificationQuery, Retention, SharedStore, Snapshot, Store,
+    StoreError, StoreFuture,
+};
 use crate::telemetry::{Health, Metrics, Part, Status};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -124,6 +127,12 @@ impl Store for Told {
     }
     fn notifications(&self, id: IncidentId) -> StoreFuture<'_, Vec<Notification>> {
         self.inner.notifications(id)
+    }
+    fn notification_page(&self, query: NotificationQuery) -> StoreFuture<'_, NotificationPage> {
+        self.inner.notification_page(query)
+    }
+    fn notification(&self, key: NotificationKey) -> StoreFuture<'_, Option<Notification>> {
+        self.inner.notification(key)
     }
     fn retain(&self, _: Retention) -> StoreFuture<'_, u64> {
         Box::pin(std::future::pending())
@@ -274,6 +283,7 @@ async fn a_pass_of_retain_sweeps_and_removes() {
             firing: Vec::new(),
             resolved: Vec::new(),
             log_expires_at: Timestamp::EPOCH,
+            reason: String::new(),
         },
         state: NotificationState::Sent,
         ..Notification::clone(&notification("old"))

@@ -19,11 +19,26 @@ pub enum NotificationKind {
         resolved: Vec<Fingerprint>,
         /// The log entry expires then (twice the repeat interval).
         log_expires_at: Timestamp,
+        /// Why it was written: what is new to the receiver.
+        reason: String,
     },
     /// An escalation step told a person.
     Page { incident: IncidentId, round: u32, step: u32 },
     /// Whoever was paged hears of a change: acknowledged or resolved.
     Update { incident: IncidentId },
+}
+
+impl NotificationKind {
+    /// The names that [`Self::name`] gives.
+    pub const NAMES: [&str; 3] = ["page", "update", "announcement"];
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Page { .. } => Self::NAMES[0],
+            Self::Update { .. } => Self::NAMES[1],
+            Self::Announcement { .. } => Self::NAMES[2],
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +53,8 @@ pub enum NotificationState {
 }
 
 impl NotificationState {
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Sent, Self::Failed, Self::Superseded];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -48,7 +65,7 @@ impl NotificationState {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Pending, Self::Sent, Self::Failed, Self::Superseded].into_iter().find(|s| s.as_str() == text)
+        Self::ALL.into_iter().find(|s| s.as_str() == text)
     }
 }
 
@@ -75,6 +92,14 @@ impl Notification {
         match &self.kind {
             NotificationKind::Page { incident, .. } | NotificationKind::Update { incident } => Some(*incident),
             NotificationKind::Announcement { .. } => None,
+        }
+    }
+
+    /// Why it was written.
+    pub fn reason(&self) -> &str {
+        match &self.kind {
+            NotificationKind::Announcement { reason, .. } => reason,
+            _ => self.message.incident.as_ref().map_or("", |incident| &incident.reason),
         }
     }
 }

@@ -11,8 +11,9 @@ mod rows;
 mod sqlite;
 
 pub use contract::{
-    INCIDENTS_PAGE_MAX, IncidentQuery, RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, SharedStore, Snapshot,
-    Store, StoreError, StoreFuture, TIMELINE_MAX,
+    INCIDENTS_PAGE_MAX, IncidentQuery, NOTIFICATIONS_PAGE_MAX, NotificationPage, NotificationQuery,
+    RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, SharedStore, Snapshot, Store, StoreError, StoreFuture,
+    TIMELINE_MAX,
 };
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;

@@ -17,6 +17,7 @@ mod e2e;
 mod health;
 mod integrations;
 mod notify;
+mod outbox;
 mod probes;
 mod promql;
 mod remote_write;

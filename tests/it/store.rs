@@ -16,8 +16,8 @@ use watchfire::model::{
     TimelineKind, Timestamp, Write,
 };
 use watchfire::store::{
-    IncidentQuery, MemoryStore, RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, SharedStore, Snapshot,
-    SqliteStore, StoreError,
+    IncidentQuery, MemoryStore, NotificationQuery, RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, SharedStore,
+    Snapshot, SqliteStore, StoreError,
 };
 
 fn at(secs: i64) -> Timestamp {
@@ -211,6 +211,7 @@ fn announcement(key: &str, state: NotificationState, secs: i64) -> Notification 
         firing: vec![Fingerprint(u64::MAX)],
         resolved: vec![Fingerprint(3)],
         log_expires_at: at(99),
+        reason: String::new(),
     };
     Notification { kind, state, ..page(key, 0, secs) }
 }
@@ -576,6 +577,47 @@ async fn retain_takes_a_little_at_a_time(store: SharedStore) {
 }
 
 /// One test of each name for each store.
+async fn the_outbox_comes_in_pages(store: SharedStore) {
+    let mut alone = announcement("a1", NotificationState::Sent, 1);
+    let message = Arc::make_mut(&mut alone.message);
+    (message.alerts[0].fingerprint, message.incident) = (alert(1).fingerprint, None);
+    let writes = vec![
+        w(Write::Alert, alert(1)),
+        w(Write::Notification, alone),
+        w(Write::Notification, page("p1", 1, 2)),
+        w(Write::Notification, page("p2", 2, 3)),
+        w(Write::Notification, Notification { receiver: Arc::from("ops"), ..page("p3", 1, 4) }),
+    ];
+    store.commit(writes).await.unwrap();
+    store.commit(vec![moved("p1", NotificationState::Failed)]).await.unwrap();
+    let query = NotificationQuery { limit: 10, ..NotificationQuery::default() };
+    let keys = |query: NotificationQuery| {
+        let store = store.clone();
+        async move {
+            let page = store.notification_page(query).await.unwrap();
+            (page.rows.iter().map(|row| row.key.to_string()).collect::<Vec<_>>().join(" "), page.next)
+        }
+    };
+    let of = |query| async { keys(query).await.0 };
+    assert_eq!(keys(query.clone()).await, ("p3 p2 p1 a1".to_owned(), None));
+    let failed = vec![NotificationState::Failed, NotificationState::Sent];
+    assert_eq!(of(NotificationQuery { states: failed, ..query.clone() }).await, "p1 a1");
+    assert_eq!(of(NotificationQuery { kinds: vec!["announcement", "update"], ..query.clone() }).await, "a1");
+    assert_eq!(of(NotificationQuery { receiver: Some("ops".to_owned()), ..query.clone() }).await, "p3");
+    assert_eq!(of(NotificationQuery { incident: Some(IncidentId(1)), ..query.clone() }).await, "p3 p1");
+    assert_eq!(of(NotificationQuery { since: Some(at(2)), until: Some(at(4)), ..query.clone() }).await, "p2 p1");
+    let (first, next) = keys(NotificationQuery { limit: 3, ..query.clone() }).await;
+    assert_eq!(first, "p3 p2 p1");
+    assert_eq!(keys(NotificationQuery { before: next, limit: 3, ..query.clone() }).await, ("a1".to_owned(), None));
+    assert_eq!(keys(NotificationQuery { limit: 4, ..query }).await.1, None, "a full page that is the last");
+
+    let one = |key: &str| store.notification(NotificationKey(key.into()));
+    assert_eq!(one("p3/resend1").await.unwrap(), None);
+    assert_eq!(one("p2").await.unwrap(), Some(page("p2", 2, 3)));
+    let found = one("a1").await.unwrap().unwrap();
+    assert_eq!(found.message.alerts[0].labels, alert(1).labels, "its alerts are filled in");
+}
+
 macro_rules! suite {
     ($($case:ident),* $(,)?) => {
         mod memory {
@@ -607,6 +649,7 @@ suite!(
     an_incident_whose_alert_still_fires_is_kept,
     old_rows_go_and_numbers_stay,
     retain_takes_a_little_at_a_time,
+    the_outbox_comes_in_pages,
 );
 
 fn everything() -> Vec<Write> {

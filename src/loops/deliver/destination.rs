@@ -9,7 +9,7 @@ use super::permit::DeliveryPermit;
 use super::queue::Queue;
 use super::refs::Refs;
 use super::shared::Shared;
-use super::watch::Status;
+use super::watch::{Hold, Status};
 use crate::model::{Notification, NotificationKey, Receipt, ReceiptOutcome, Timestamp};
 use crate::notify::breaker::{Breaker, FAILURES_TO_OPEN, Gate};
 use crate::notify::{Attempt, Delivery, Notifier, NotifyError};
@@ -80,7 +80,8 @@ impl Destination {
         loop {
             self.launch().await;
             self.report_blocked().await;
-            self.status.update(inlet.queue.lock().len(), &self.breaker);
+            let queued = inlet.queue.lock().len();
+            self.status.update(queued, &self.breaker, self.hold());
             let closing = inlet.closing.load(Relaxed);
             if closing && self.wire.is_empty() {
                 return;
@@ -172,6 +173,18 @@ impl Destination {
             }
             _ => format!("the destination asked to be left alone for now: {error}"),
         }
+    }
+
+    /// What readers are told of it.
+    fn hold(&self) -> Hold {
+        let until = |is_urgent| match self.breaker.gate(self.now(), is_urgent) {
+            gate @ Gate::Wait { .. } => Some(self.wall(gate)),
+            Gate::Closed | Gate::Probe => None,
+        };
+        let (urgent_until, announcements_until) = (until(true), until(false));
+        let since = self.blocked_since.unwrap_or_else(|| self.shared.clock.now());
+        let reason = announcements_until.map(|_| self.away(since)).unwrap_or_default();
+        Hold { urgent_until, announcements_until, reason }
     }
 
     /// The moment at which a gate opens; a probe that is out is back soon.

@@ -32,6 +32,7 @@ fn announcement(key: &str, group: &str) -> Arc<Notification> {
         firing: Vec::new(),
         resolved: Vec::new(),
         log_expires_at: Timestamp::EPOCH,
+        reason: String::new(),
     };
     notification(key, kind, message())
 }

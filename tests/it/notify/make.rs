@@ -65,6 +65,7 @@ pub fn announcement(key: &str, kind: &str) -> Notification {
             firing: vec![],
             resolved: vec![],
             log_expires_at: at("2026-01-03T00:00:00Z"),
+            reason: String::new(),
         },
         message(alerts),
     )
