@@ -10,7 +10,7 @@ use watchfire::alerts::{Route, RouteSpec};
 use watchfire::engine::{Engine, Input, Settings};
 use watchfire::escalation::{EscalationPolicy, EscalationStep};
 use watchfire::incidents::CorrelationRule;
-use watchfire::model::incident::EscalationTarget;
+use watchfire::model::EscalationTarget;
 use watchfire::model::{
     AlertRecord, Door, Fingerprint, IntegrationId, IntegrationSpec, Labels, Lease, MatchOp, Matcher, ReceiverSpec,
     SourceKey, Timestamp, Transition, TransitionKind,

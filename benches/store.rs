@@ -6,9 +6,10 @@
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use watchfire::model::timeline::AlertRef;
 use watchfire::model::{
-    AlertRecord, Door, Escalation, Fingerprint, Incident, IncidentId, IncidentStatus, Labels, Lease, Member, Severity,
-    SourceKey, TimelineEntry, TimelineKind, Timestamp, Write,
+    AlertRecord, Door, Escalation, Evidence, Fingerprint, Incident, IncidentId, IncidentState, Labels, Lease, Member,
+    Severity, SourceKey, TimelineEntry, TimelineEvent, Timestamp, Write,
 };
 use watchfire::store::{MemoryStore, SharedStore, SqliteStore};
 
@@ -55,18 +56,13 @@ fn incident(id: IncidentId, alerts: u32) -> Arc<Incident> {
     Arc::new(Incident {
         id,
         title: "HighErrorRate in shop".to_owned(),
-        status: IncidentStatus::Triggered,
+        state: IncidentState::Triggered,
         severity: Severity::Critical,
         labels: record.labels.clone(),
         cluster: Some(Arc::from("eu-west-1")),
         environment: None,
         opened_at: record.starts_at,
         last_attached_at: record.starts_at,
-        acknowledged_at: None,
-        acknowledged_by: None,
-        resolved_at: None,
-        resolved_by: None,
-        snoozed_until: None,
         correlation_rule: Some(Arc::from("service")),
         correlation_key: Some(Arc::from("eu-west-1/checkout")),
         alert_count: alerts,
@@ -74,8 +70,13 @@ fn incident(id: IncidentId, alerts: u32) -> Arc<Incident> {
         doors: [Door::AlertmanagerApi].into(),
         escalation: Escalation::default(),
         paged: [Arc::from("first")].into(),
-        merged_into: None,
+        predecessor: None,
     })
+}
+
+fn evidence() -> Evidence {
+    let key = Arc::from("cluster=\"eu-west-1\", service=\"checkout\"");
+    Evidence::Joined { rule: Arc::from("service"), key, gap_ms: 2_000, window_ms: 600_000, runner_up: None }
 }
 
 /// What a new alert writes: its row, and with `story` its place in an incident, the incident's row and a line of the timeline.
@@ -89,8 +90,7 @@ fn writes(n: u64, story: bool) -> Vec<Write> {
             incident: id,
             fingerprint: record.fingerprint,
             attached_at: record.starts_at,
-            reason: "rule service: same cluster and service, 2 s after the last".to_owned(),
-            runner_up: String::new(),
+            evidence: evidence(),
             detached: false,
             left_at: None,
         })));
@@ -98,10 +98,13 @@ fn writes(n: u64, story: bool) -> Vec<Write> {
             incident: id,
             seq: n + 1,
             at: record.starts_at,
-            kind: TimelineKind::AlertAttached,
-            text: "HighErrorRate on 10.0.0.1:9100 attached".to_owned(),
             actor: None,
-            reason: "rule service: same cluster and service, 2 s after the last".to_owned(),
+            note: String::new(),
+            event: TimelineEvent::AlertAttached {
+                alert: AlertRef { name: "HighErrorRate 10.0.0.1:9100".to_owned(), fingerprint: record.fingerprint },
+                again: false,
+                evidence: evidence(),
+            },
         })));
     }
     writes

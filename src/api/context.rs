@@ -4,6 +4,7 @@
 //! Start at [`Context`].
 
 use super::auth::Auth;
+use super::notifications::NextTries;
 use super::write::WriteDoor;
 use crate::alerts::AlertRegistry;
 use crate::clock::Clock;
@@ -56,6 +57,9 @@ pub struct Context {
     pub auth: ArcSwap<Auth>,
     pub settings: ArcSwap<Settings>,
     pub reload: mpsc::Sender<ReloadOrder>,
+    pub next_tries: NextTries,
+    /// Held while a message is sent again by hand.
+    pub resends: tokio::sync::Mutex<()>,
     pub started_at: Timestamp,
 }
 

@@ -5,8 +5,8 @@
 
 use crate::incidents::words;
 use crate::model::{
-    AlertRecord, EscalationRun, Incident, Labels, Member, Notification, NotificationKind, TimelineEntry, TimelineEvent,
-    Timestamp,
+    AlertRecord, EscalationRun, Incident, Labels, Member, NextTry, Notification, NotificationKind, TimelineEntry,
+    TimelineEvent, Timestamp,
 };
 use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
@@ -129,7 +129,8 @@ impl<'a> IncidentDto<'a> {
     pub fn new(incident: &'a Incident, external_url: &str) -> Self {
         let escalation = &incident.escalation;
         let nearest = escalation.nearest();
-        let covered = |pair: &'a crate::model::Covered| CoveredDto { alertname: &pair.alertname, service: &pair.service };
+        let covered =
+            |pair: &'a crate::model::Covered| CoveredDto { alertname: &pair.alertname, service: &pair.service };
         Self {
             id: incident.id.to_string(),
             title: incident.headline(),
@@ -263,11 +264,7 @@ impl<'a> NotificationDto<'a> {
     fn new(notification: &'a Notification) -> Self {
         Self {
             key: notification.key.to_string(),
-            kind: match notification.kind {
-                NotificationKind::Announcement { .. } => "announcement",
-                NotificationKind::Page { .. } => "page",
-                NotificationKind::Update { .. } => "update",
-            },
+            kind: notification.kind.name(),
             receiver: &notification.receiver,
             integration: notification.integration.kind(),
             state: notification.state.as_str(),
@@ -275,6 +272,52 @@ impl<'a> NotificationDto<'a> {
             created_at: TimeDto(notification.created_at),
             sent_at: time(notification.sent_at),
             error: notification.error.as_deref(),
+        }
+    }
+}
+
+/// A row of the outbox by itself.
+#[derive(Serialize)]
+pub struct NotificationRowDto<'a> {
+    key: &'a str,
+    kind: &'static str,
+    incident: Option<String>,
+    /// The key of the group that an announcement is about.
+    group: Option<&'a str>,
+    receiver: &'a str,
+    /// `slack/0`: the kind, and the index within the kind.
+    integration: String,
+    state: &'static str,
+    attempts: u32,
+    created_at: TimeDto,
+    next_at: Option<TimeDto>,
+    sent_at: Option<TimeDto>,
+    error: Option<&'a str>,
+    /// Why it was written, and what it waits for while it does.
+    reason: String,
+}
+
+impl<'a> NotificationRowDto<'a> {
+    pub fn new(row: &'a Notification, waits: Option<NextTry>) -> Self {
+        let group = match &row.kind {
+            NotificationKind::Announcement { group_key, .. } => Some(&**group_key),
+            NotificationKind::Page { .. } | NotificationKind::Update { .. } => None,
+        };
+        let reasons = [row.reason(), waits.as_ref().map_or("", |waits| &waits.reason)];
+        Self {
+            key: &row.key.0,
+            kind: row.kind.name(),
+            incident: row.incident().map(|id| id.to_string()),
+            group,
+            receiver: &row.receiver,
+            integration: row.integration.to_string(),
+            state: row.state.as_str(),
+            attempts: row.attempts,
+            created_at: TimeDto(row.created_at),
+            next_at: time(waits.as_ref().and_then(|waits| waits.at)),
+            sent_at: time(row.sent_at),
+            error: row.error.as_deref(),
+            reason: reasons.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; "),
         }
     }
 }

@@ -32,7 +32,7 @@ const NOTE_BYTES_MAX: usize = 4_096;
 const SNOOZE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// A list of words separated by commas, or the parameter several times.
-fn words<T, const N: usize>(
+pub(super) fn words<T, const N: usize>(
     params: &Params,
     name: &str,
     known: [&str; N],
@@ -286,7 +286,7 @@ fn incidents_of(kind: &CommandKind) -> Vec<IncidentId> {
         | CommandKind::Split { incident, .. }
         | CommandKind::Detach { incident, .. } => vec![*incident],
         CommandKind::Merge { into, from } => std::iter::once(into).chain(from).copied().collect(),
-        CommandKind::PutSilence { .. } | CommandKind::ExpireSilence(_) => Vec::new(),
+        CommandKind::PutSilence { .. } | CommandKind::ExpireSilence(_) | CommandKind::Resend { .. } => Vec::new(),
     }
 }
 

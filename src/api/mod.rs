@@ -9,6 +9,7 @@ pub mod dto;
 pub mod error;
 pub mod health;
 pub mod incidents;
+pub mod notifications;
 pub mod params;
 pub mod prometheus;
 pub mod router;

@@ -90,6 +90,11 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
         auth: ArcSwap::from_pointee(auth(config)),
         settings: ArcSwap::from_pointee(settings(config)),
         reload,
+        next_tries: Box::new({
+            let deliver = deliver.clone();
+            move |row| deliver.next_try(row)
+        }),
+        resends: tokio::sync::Mutex::default(),
         started_at: now,
     });
     let rule_sink = Arc::new(RuleDoor { registry, inbox, clock, metrics });

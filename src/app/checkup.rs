@@ -5,6 +5,7 @@
 
 use super::parts::{Parts, SharedDispatch};
 use crate::api::context::Context;
+use crate::loops::deliver::DestinationStatus;
 use crate::model::Timestamp;
 use crate::rules;
 use crate::telemetry::{Checkup, Signs, Status};
@@ -48,7 +49,11 @@ fn signs(context: &Arc<Context>, deliver: &SharedDispatch) -> Signs {
     let view = context.rules.load();
     let failing = view.groups.iter().flat_map(|g| &g.rules).filter(|r| r.health == rules::Health::Err);
     let why = |text: Option<&str>| text.unwrap_or_default().to_owned();
-    let open = deliver.status().into_iter().filter(|d| d.breaker_open);
+    let destinations = deliver.status();
+    let name = |d: &DestinationStatus| format!("{} {}", d.receiver, d.integration);
+    let open = destinations.iter().filter(|d| d.breaker_open);
+    let breakers_open = open.map(|d| (name(d), why(d.last_error.as_deref()))).collect();
+    let refusing = destinations.iter().filter_map(|d| Some((name(d), d.refused.clone()?))).collect();
     let refused = context.write.counters().rejected().find(|(reason, _)| *reason == "too_many_series");
     let (undelivered, undelivered_since) = {
         let engine = context.engine.read();
@@ -65,9 +70,8 @@ fn signs(context: &Arc<Context>, deliver: &SharedDispatch) -> Signs {
         rules_missed_slots: view.groups.iter().map(|g| g.missed_slots).sum(),
         inbox_fullness: context.inbox.fullness(),
         inbox_refused: context.inbox.refused(),
-        breakers_open: open
-            .map(|d| (format!("{}/{}", d.receiver, d.integration), why(d.last_error.as_deref())))
-            .collect(),
+        breakers_open,
+        refusing,
         undelivered,
         undelivered_since,
     }

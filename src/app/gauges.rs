@@ -87,6 +87,11 @@ pub fn register(parts: &Parts) {
         let row = |d: &crate::loops::deliver::DestinationStatus| (destination(d), f64::from(u8::from(d.breaker_open)));
         deliver.status().iter().map(row).collect()
     });
+    let deliver = parts.deliver.clone();
+    metrics.read(readings::NOTIFICATIONS_GIVEN_UP, move || {
+        let row = |d: &crate::loops::deliver::DestinationStatus| (destination(d), d.failed as f64);
+        deliver.status().iter().map(row).collect()
+    });
     register_door(context);
 }
 

@@ -9,8 +9,8 @@ use super::mistakes::Notes;
 use crate::engine::limits;
 use crate::escalation::{EscalationPolicy, EscalationStep, Rotation, Schedule, User};
 use crate::incidents::{CorrelationConfig, CorrelationRule};
-use crate::model::Severity;
 use crate::model::EscalationTarget;
+use crate::model::Severity;
 use std::sync::Arc;
 use std::time::Duration;
 

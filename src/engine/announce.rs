@@ -12,8 +12,8 @@ use crate::alerts::group::MessageKey;
 use crate::alerts::nflog::{NotifyDecision, decide};
 use crate::alerts::{Flush, GroupId, Groups as GroupTable, RouteNode};
 use crate::model::{
-    AlertRecord, Fingerprint, IntegrationId, IntegrationSpec, Labels, NflogEntry, NflogKey, Notification, NotificationKey,
-    NotificationKind, NotificationState, ReceiverSpec, Timestamp, Write,
+    AlertRecord, Fingerprint, IntegrationId, IntegrationSpec, Labels, NflogEntry, NflogKey, Notification,
+    NotificationKey, NotificationKind, NotificationState, ReceiverSpec, Timestamp, Write,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -244,8 +244,7 @@ impl Engine {
         let Some(receiver) = node.receiver.as_ref().and_then(|name| settings.receiver(name)) else { return true };
         let now = self.now;
         let muted_by_time = !self.mutes.route(node, now).is_empty();
-        let is_open =
-            |record: &&Arc<AlertRecord>| !muted_by_time && self.mutes.alert(&record.labels, now).is_none();
+        let is_open = |record: &&Arc<AlertRecord>| !muted_by_time && self.mutes.alert(&record.labels, now).is_none();
         let (open, muted): (Vec<_>, Vec<_>) = flush.alerts.iter().partition(is_open);
         let content = Content::of(open);
         let announcing = Announcing {
@@ -289,7 +288,7 @@ impl Engine {
                     // Only ends, to somebody who wants none: it counts as told, so that the log forgets.
                     self.log_told(&key, &own.firing, &own.resolved, now, announcing.log_expires_at);
                 }
-                NotifyDecision::Notify(_) => {
+                NotifyDecision::Notify(why) => {
                     // Until its receipt comes there is nothing to compare again.
                     waiting = true;
                     if self.is_on_the_way(&key, own) {
@@ -303,7 +302,7 @@ impl Engine {
                         unshared = digest(&own.records, integration.send_resolved);
                         &unshared
                     };
-                    let notification = address(&announcing, receiver, integration, own, digest);
+                    let notification = address(&announcing, receiver, integration, own, digest, why.to_string());
                     self.send_announcement(key, notification);
                 }
             }
@@ -351,7 +350,8 @@ impl Engine {
 
     /// An announcement was delivered or given up.
     pub(super) fn announced(&mut self, notification: &Notification, at: Timestamp, delivered: bool) {
-        let NotificationKind::Announcement { group_key, firing, resolved, log_expires_at } = &notification.kind else {
+        let NotificationKind::Announcement { group_key, firing, resolved, log_expires_at, .. } = &notification.kind
+        else {
             return;
         };
         let key = NflogKey {
@@ -461,6 +461,7 @@ pub(super) fn address(
     integration: &IntegrationSpec,
     content: &Content<'_>,
     digest: &Digest,
+    reason: String,
 ) -> Notification {
     let Announcing { group_key, labels, log_expires_at, settings, now } = *announcing;
     let message =
@@ -474,6 +475,7 @@ pub(super) fn address(
             firing: content.firing.clone(),
             resolved: content.resolved.clone(),
             log_expires_at,
+            reason,
         },
         receiver: receiver.name.clone(),
         integration: integration.id.clone(),

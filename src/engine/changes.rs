@@ -22,6 +22,8 @@ pub(super) struct Changes {
     pub cancel: Vec<NotificationKey>,
     pub committed: Vec<(Fingerprint, u64)>,
     pub reply: Option<Result<Reply, CommandError>>,
+    /// The moment is to be stored although nothing else changed.
+    pub is_moment_due: bool,
     pub breaches: Vec<String>,
     /// Ends that nobody is left to be told: their receiver or integration is not configured any more.
     pub untold: Vec<NflogKey>,
@@ -45,7 +47,7 @@ impl Engine {
             }
         }
         writes.extend(changes.rest);
-        if !writes.is_empty() {
+        if !writes.is_empty() || changes.is_moment_due {
             writes.push(Write::Moment(self.now));
         }
         Outcome {

@@ -6,8 +6,8 @@
 use super::core::Engine;
 use super::timers::Timer;
 use crate::incidents::lifecycle;
-use crate::model::{IncidentId, RunState, Write};
 use crate::model::Timestamp;
+use crate::model::{IncidentId, RunState, Write};
 use std::sync::Arc;
 
 impl Engine {

@@ -56,6 +56,7 @@ impl Engine {
                 self.put_silence(silence_of(id, matchers, starts_at, ends_at, &by.who, comment), new_id)
             }
             CommandKind::ExpireSilence(id) => self.expire_silence(&id),
+            CommandKind::Resend { original, key } => self.resend(&original, key, &by.who),
         }
     }
 

@@ -13,6 +13,7 @@ use super::page_limit::PageLimit;
 use super::timers::{Timer, Timers};
 use super::waiting::Waiting;
 use super::{Input, Outcome, RuleAlertChange, Settings};
+use crate::alerts::group::message_order;
 use crate::incidents::Index;
 use crate::model::{AlertRecord, Fingerprint, IncidentId, MuteReason, Severity, Timestamp, Transition, Write};
 use foldhash::fast::FixedState;
@@ -78,10 +79,8 @@ impl Engine {
         match input {
             Input::Transitions(transitions) => {
                 // Merge all before any is judged: a source and its target in one batch mute each other as they should.
-                let mut started: Vec<Fingerprint> = transitions.into_iter().filter_map(|t| self.merge(t)).collect();
-                // The order within a batch says nothing about the alerts.
-                started.sort_by_cached_key(|alert| self.order_of(*alert));
-                for alert in started {
+                let started: Vec<Fingerprint> = transitions.into_iter().filter_map(|t| self.merge(t)).collect();
+                for alert in self.in_order(started) {
                     let muted = self.mute_reason(alert);
                     self.group(alert);
                     self.correlate(alert, muted);
@@ -171,11 +170,13 @@ impl Engine {
         }
     }
 
-    /// Among alerts of one batch the earlier comes first, then the more severe, then by fingerprint.
-    fn order_of(&self, alert: Fingerprint) -> (Timestamp, Reverse<Severity>, Fingerprint) {
-        let record = self.alerts.get(&alert).map(|entry| &entry.record);
-        let starts_at = record.map_or(Timestamp::MAX, |record| record.starts_at);
-        (starts_at, Reverse(record.map_or(Severity::Info, |r| super::membership::severity_of(r))), alert)
+    /// The order within a batch says nothing about the alerts: the earlier comes first, then the more severe, then by labels.
+    fn in_order(&self, alerts: Vec<Fingerprint>) -> Vec<Fingerprint> {
+        let mut records: Vec<&AlertRecord> =
+            alerts.iter().filter_map(|alert| self.alerts.get(alert)).map(|entry| &*entry.record).collect();
+        let key = |r: &AlertRecord| (r.starts_at, Reverse(super::membership::severity_of(r)));
+        records.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| message_order(&a.labels, &b.labels)));
+        records.into_iter().map(|record| record.fingerprint).collect()
     }
 
     /// Takes a transition into the table. Returns the alert when it starts to fire: only that needs a place.
@@ -237,6 +238,8 @@ impl Engine {
     fn sweep(&mut self) {
         let now = self.now;
         self.timers.set(Timer::Sweep, Some(now + limits::SWEEP_EVERY));
+        // While something waits its progress is stored, for a successor whose clock is behind.
+        self.changes.is_moment_due = self.timers.len() > 1;
         let over = |at: Timestamp| at + limits::KEEP_ENDED <= now;
         while let Some((_, alert)) = self.ended.front().copied().filter(|(at, _)| over(*at)) {
             self.ended.pop_front();

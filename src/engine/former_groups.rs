@@ -98,10 +98,12 @@ impl Engine {
             return;
         }
         // The group is gone and its labels with it: what its alerts have in common stands for them.
-        let labels = records.iter().skip(1).fold(
-            records.first().map_or_else(Labels::empty, |r| r.labels.clone()),
-            |common, record| common.common(&record.labels),
-        );
+        let labels = records
+            .iter()
+            .skip(1)
+            .fold(records.first().map_or_else(Labels::empty, |r| r.labels.clone()), |common, record| {
+                common.common(&record.labels)
+            });
         let announcing = Announcing {
             group_key: &key.group_key,
             labels: &labels,
@@ -109,7 +111,9 @@ impl Engine {
             settings: &settings,
             now: self.now,
         };
-        let notification = address(&announcing, receiver, integration, &content, &digest(&content.records, true));
+        let reason = "an alert that this group has told of has ended, though no route leads here any more".to_owned();
+        let notification =
+            address(&announcing, receiver, integration, &content, &digest(&content.records, true), reason);
         self.send_announcement(key.clone(), notification);
     }
 

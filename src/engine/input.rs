@@ -4,8 +4,8 @@
 //! Start at [`Input`].
 
 use crate::model::{
-    EscalationTarget, Fingerprint, IncidentId, Matcher, NflogKey, Notification, NotificationKey, Receipt, RuleAlertRecord, Timestamp, Transition,
-    Write,
+    EscalationTarget, Fingerprint, IncidentId, Matcher, NflogKey, Notification, NotificationKey, Receipt,
+    RuleAlertRecord, Timestamp, Transition, Write,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -90,6 +90,11 @@ pub enum CommandKind {
         comment: String,
     },
     ExpireSilence(Arc<str>),
+    /// A settled row goes out once more, as a row of its own under `key` ([`NotificationKey::resend`]).
+    Resend {
+        original: Arc<Notification>,
+        key: NotificationKey,
+    },
 }
 
 /// What a command came to.

@@ -12,8 +12,8 @@ use crate::incidents::words::ms_since;
 use crate::incidents::{Placing, title};
 use crate::model::timeline::{AlertRef, NotPaged, StepReason};
 use crate::model::{
-    AlertRecord, Escalation, Evidence, Fingerprint, Incident, IncidentId, IncidentState, Member, MuteReason, Resolution,
-    ResolvedBy, Severity, TimelineEvent, Write,
+    AlertRecord, Escalation, Evidence, Fingerprint, Incident, IncidentId, IncidentState, Member, MuteReason,
+    Resolution, ResolvedBy, Severity, TimelineEvent, Write,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;

@@ -23,6 +23,7 @@ mod page_limit;
 mod read;
 mod rebuild;
 mod receipts;
+mod resend;
 mod restart;
 mod runs;
 mod settings;

@@ -11,8 +11,7 @@ use super::membership::{alert_ref, severity_of};
 use super::{CommandError, Reply};
 use crate::model::timeline::StepReason;
 use crate::model::{
-    AlertRecord, Evidence, Fingerprint, IncidentId, Member, Resolution, ResolvedBy, TimelineEvent, Timestamp,
-    Write,
+    AlertRecord, Evidence, Fingerprint, IncidentId, Member, Resolution, ResolvedBy, TimelineEvent, Timestamp, Write,
 };
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
@@ -174,9 +173,7 @@ impl Engine {
                 self.wait_for(alert, mute);
                 continue;
             }
-            let new = opened.unwrap_or_else(|| {
-                self.open_for_still_firing(&record, id, &by, at, still_firing)
-            });
+            let new = opened.unwrap_or_else(|| self.open_for_still_firing(&record, id, &by, at, still_firing));
             opened = Some(new);
             self.put_member(new, &record, Evidence::StillFiring { incident: id, by: by.clone(), resolved_at: at });
         }
@@ -201,10 +198,7 @@ impl Engine {
             incident.predecessor = Some(predecessor);
         }
         let resolved_by = resolved_by.clone();
-        self.record(
-            new,
-            TimelineEvent::OpenedStillFiring { predecessor, resolved_by, resolved_at, still_firing },
-        );
+        self.record(new, TimelineEvent::OpenedStillFiring { predecessor, resolved_by, resolved_at, still_firing });
         new
     }
 

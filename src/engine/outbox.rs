@@ -20,11 +20,13 @@ pub(super) struct Pending {
     pub notification: Arc<Notification>,
     /// It may have reached its destination although no receipt said so.
     pub may_be_delivered: bool,
+    /// Its destination is known to be away: nobody waits for it.
+    pub blocked: bool,
 }
 
 impl Outbox {
     pub(super) fn put(&mut self, notification: Arc<Notification>, may_be_delivered: bool) {
-        self.rows.insert(notification.key.clone(), Pending { notification, may_be_delivered });
+        self.rows.insert(notification.key.clone(), Pending { notification, may_be_delivered, blocked: false });
     }
 
     pub(super) fn get(&self, key: &NotificationKey) -> Option<&Pending> {

@@ -100,7 +100,8 @@ impl Engine {
                 break;
             }
             let contact = Contact { receiver: receiver.clone(), as_whom: String::new() };
-            let Some(run) = run.or_else(|| self.incidents.get(&id)?.incident.escalation.nearest().map(|r| r.run)) else {
+            let Some(run) = run.or_else(|| self.incidents.get(&id)?.incident.escalation.nearest().map(|r| r.run))
+            else {
                 self.unhold(id, receiver);
                 continue;
             };

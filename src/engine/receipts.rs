@@ -7,8 +7,8 @@ use super::core::Engine;
 use super::outbox::Pending;
 use crate::model::timeline::{MessageAbout, StepReason};
 use crate::model::{
-    IncidentId, IncidentStatus, Notification, NotificationKey, NotificationKind, NotificationState, Receipt,
-    ReceiptOutcome, TimelineEvent, Write,
+    EscalationRun, IncidentId, IncidentStatus, Notification, NotificationKey, NotificationKind, NotificationState,
+    Receipt, ReceiptOutcome, TimelineEvent, Write,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,6 +26,7 @@ impl Engine {
         if self.outbox.contains(&receipt.key) {
             match &receipt.outcome {
                 ReceiptOutcome::Retrying { error, .. } => self.retrying(receipt, error),
+                ReceiptOutcome::Blocked { reason, .. } => self.blocked(receipt, reason),
                 ReceiptOutcome::Delivered { .. } | ReceiptOutcome::Failed { .. } => self.settled(receipt),
             }
         } else if let Some(notification) = self.outbox.cancelled(&receipt.key).cloned() {
@@ -37,6 +38,7 @@ impl Engine {
     fn retrying(&mut self, receipt: &Receipt, error: &str) {
         let Some(pending) = self.outbox.get_mut(&receipt.key) else { return };
         pending.may_be_delivered = true;
+        pending.blocked = false;
         let first = pending.notification.attempts == 0;
         let notification = Arc::make_mut(&mut pending.notification);
         notification.attempts = receipt.attempts;
@@ -54,16 +56,67 @@ impl Engine {
         }
     }
 
+    /// Its destination is away and it was not even tried: nobody got it, so the next step does not wait for it.
+    fn blocked(&mut self, receipt: &Receipt, reason: &str) {
+        let Some(pending) = self.outbox.get_mut(&receipt.key) else { return };
+        pending.blocked = true;
+        Arc::make_mut(&mut pending.notification).error = Some(reason.to_owned());
+        let notification = pending.notification.clone();
+        self.write_state(receipt, NotificationState::Pending, Some(reason.to_owned()));
+        let NotificationKind::Page { incident: id, run, round, step } = notification.kind else { return };
+        let event = TimelineEvent::PageBlocked { receiver: notification.receiver.clone(), reason: reason.to_owned() };
+        self.record(id, event);
+        let why = StepReason::PageBlocked { receiver: notification.receiver.clone(), reason: reason.to_owned() };
+        for number in self.runs_at(id, StepOfRun { run, round, step }, &receipt.key) {
+            self.hurry_unless_awaited(id, number, why.clone());
+        }
+    }
+
+    /// The runs whose last step a page belongs to: its own, and those that paged the same contact at the same moment.
+    fn runs_at(&self, id: IncidentId, of: StepOfRun, key: &NotificationKey) -> Vec<u32> {
+        let Some(entry) = self.incidents.get(&id) else { return Vec::new() };
+        let shared = entry.pages.get(key);
+        let is_at = |run: &&EscalationRun| {
+            // Rows of version 0.1 name no run.
+            let own = of.run == run.run || of.run == 0;
+            (own && (of.round, of.step) == (run.round, run.step))
+                || (run.run != of.run && shared.is_some_and(|runs| runs.contains(&run.run)))
+        };
+        entry.incident.escalation.runs.iter().filter(is_at).map(|run| run.run).collect()
+    }
+
+    /// Whether a page of a run's last step may still arrive soon.
+    fn is_awaited(&self, id: IncidentId, number: u32) -> bool {
+        let Some(entry) = self.incidents.get(&id) else { return false };
+        let of_run = entry.pages.iter().filter(|(_, runs)| runs.contains(&number));
+        of_run.into_iter().any(|(key, _)| self.outbox.get(key).is_some_and(|pending| !pending.blocked))
+    }
+
+    /// Takes the next step of a run now if the last one has reached nobody and none of its pages may arrive soon.
+    fn hurry_unless_awaited(&mut self, id: IncidentId, number: u32, why: StepReason) {
+        let Some(entry) = self.incidents.get(&id) else { return };
+        let Some(run) = entry.run(number) else { return };
+        if !run.reached
+            && entry.incident.is_triggered()
+            && !self.is_awaited(id, number)
+            && let Some((_, policy)) = self.run_and_policy(id, number)
+        {
+            self.hurry(id, number, &policy, why);
+        }
+    }
+
     /// Delivered, or given up: the row leaves the outbox.
     fn settled(&mut self, receipt: &Receipt) {
         let Some(Pending { notification, .. }) = self.outbox.take(&receipt.key) else { return };
         let error = match &receipt.outcome {
-            ReceiptOutcome::Failed { error } | ReceiptOutcome::Retrying { error, .. } => Some(error.clone()),
-            ReceiptOutcome::Delivered { .. } => None,
+            ReceiptOutcome::Failed { error } => Some(error.clone()),
+            ReceiptOutcome::Delivered { .. } | ReceiptOutcome::Retrying { .. } | ReceiptOutcome::Blocked { .. } => None,
         };
         let state = if error.is_some() { NotificationState::Failed } else { NotificationState::Sent };
         self.write_state(receipt, state, error.clone());
         match &notification.kind {
+            // Sent again by hand: the group's own log knows nothing of it.
+            NotificationKind::Announcement { .. } if receipt.key.is_resend() => {}
             NotificationKind::Announcement { .. } => self.announced(&notification, receipt.at, error.is_none()),
             NotificationKind::Update { incident } => self.record(*incident, outcome_line(&notification, error)),
             NotificationKind::Page { incident, run, round, step } => {
@@ -82,9 +135,9 @@ impl Engine {
         error: Option<String>,
     ) {
         self.record(id, outcome_line(notification, error.clone()));
+        let runs = self.runs_at(id, of, key);
         let Some(entry) = self.incidents.get_mut(&id) else { return };
-        let mut runs = entry.pages.remove(key).unwrap_or_default();
-        runs.insert(of.run);
+        entry.pages.remove(key);
         self.changes.rearm.insert(id);
         // An earlier try may have arrived although its answer did not.
         if (error.is_none() || notification.attempts > 0)
@@ -93,41 +146,29 @@ impl Engine {
             let destination = (notification.receiver.clone(), notification.integration.clone());
             incident.escalation.delivered_to.insert(destination);
         }
-        let live: Vec<u32> = self.incidents.get(&id).map_or(Vec::new(), |entry| {
-            let runs_of = |run: &&crate::model::EscalationRun| {
-                // Rows of version 0.1 name no run; a page of another policy at the same moment is this run's too.
-                let own = of.run == run.run || of.run == 0;
-                (own && (of.round, of.step) == (run.round, run.step)) || (run.run != of.run && runs.contains(&run.run))
-            };
-            entry.incident.escalation.runs.iter().filter(runs_of).map(|run| run.run).collect()
-        });
-        for run in live {
+        for run in runs {
             self.step_settled(id, run, notification, error.as_deref());
         }
     }
 
     /// One page of the last step of a run is settled: the step reached somebody, or still waits, or goes on early.
     fn step_settled(&mut self, id: IncidentId, number: u32, notification: &Notification, error: Option<&str>) {
+        let waiting = self.is_awaited(id, number);
         let Some(entry) = self.incidents.get_mut(&id) else { return };
-        let waiting = entry.pages.values().any(|runs| runs.contains(&number));
-        let Some(run) = entry.run(number) else { return };
-        let reached = run.reached || error.is_none();
+        let reached = entry.run(number).is_some_and(|run| run.reached) || error.is_none();
         if reached || !waiting {
             entry.undelivered_since.remove(&number);
         }
-        let is_triggered = entry.incident.is_triggered();
-        if error.is_none() {
-            if let Some(run) = self.run_mut(id, number) {
-                run.reached = true;
+        match error {
+            None => {
+                if let Some(run) = self.run_mut(id, number) {
+                    run.reached = true;
+                }
             }
-        } else if let Some(error) = error
-            && !reached
-            && !waiting
-            && is_triggered
-            && let Some((_, policy)) = self.run_and_policy(id, number)
-        {
-            let receiver = notification.receiver.clone();
-            self.hurry(id, number, &policy, StepReason::PageFailed { receiver, error: error.to_owned() });
+            Some(error) => {
+                let (receiver, error) = (notification.receiver.clone(), error.to_owned());
+                self.hurry_unless_awaited(id, number, StepReason::PageFailed { receiver, error });
+            }
         }
     }
 
@@ -139,6 +180,7 @@ impl Engine {
         self.outbox.forget_cancelled(&receipt.key);
         self.write_state(receipt, NotificationState::Sent, None);
         match &notification.kind {
+            NotificationKind::Announcement { .. } if receipt.key.is_resend() => {}
             NotificationKind::Announcement { .. } => self.announced(notification, receipt.at, true),
             NotificationKind::Update { .. } => {}
             NotificationKind::Page { incident, .. } => {
@@ -174,7 +216,7 @@ impl Engine {
 }
 
 /// What a message about an incident says.
-fn about(notification: &Notification) -> MessageAbout {
+pub(super) fn about(notification: &Notification) -> MessageAbout {
     let status = notification.message.incident.as_ref().map(|incident| incident.status);
     match (&notification.kind, status) {
         (NotificationKind::Update { .. }, Some(IncidentStatus::Resolved)) => MessageAbout::End,

@@ -217,6 +217,7 @@ impl Engine {
                     entry.pages.entry(key).or_default().extend(waits);
                 }
             }
+            NotificationKind::Announcement { .. } if key.is_resend() => {}
             NotificationKind::Announcement { group_key, .. } => {
                 let place = NflogKey {
                     group_key: group_key.clone(),

@@ -101,7 +101,8 @@ impl Engine {
                 None => return Some(moment),
                 Some(MuteReason::Inhibited { .. }) => return None,
                 Some(MuteReason::Silenced { id }) => {
-                    moment = self.mutes.silences.get(&id).map_or(last, |s| s.ends_at).max(moment + Duration::from_millis(1));
+                    moment =
+                        self.mutes.silences.get(&id).map_or(last, |s| s.ends_at).max(moment + Duration::from_millis(1));
                 }
                 // Intervals turn on whole minutes.
                 Some(_) => moment = Timestamp::from_millis((moment.as_millis().div_euclid(minute) + 1) * minute),

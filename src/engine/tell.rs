@@ -10,8 +10,8 @@ use crate::alerts::group::message_order;
 use crate::incidents::lifecycle::{Change, change};
 use crate::model::timeline::{NotPaged, TakenBack};
 use crate::model::{
-    AlertRecord, Destination, IncidentId, IntegrationSpec, Labels, Notification, NotificationKey, NotificationKind, NotificationState,
-    ReceiverSpec, Resolution, ResolvedBy, TimelineEvent, Write,
+    AlertRecord, Destination, IncidentId, IntegrationSpec, Labels, Notification, NotificationKey, NotificationKind,
+    NotificationState, ReceiverSpec, Resolution, ResolvedBy, TimelineEvent, Write,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -126,7 +126,8 @@ impl Engine {
 
     fn cancel_these(&mut self, id: IncidentId, keys: Vec<NotificationKey>, why: TakenBack) {
         for key in keys {
-            let place = self.outbox.get(&key).map(|p| (p.notification.receiver.clone(), p.notification.integration.clone()));
+            let place =
+                self.outbox.get(&key).map(|p| (p.notification.receiver.clone(), p.notification.integration.clone()));
             let may_be_delivered = self.cancel(&key);
             if let Some(entry) = self.incidents.get_mut(&id) {
                 entry.pages.remove(&key);
@@ -206,9 +207,8 @@ impl Engine {
         let receivers: BTreeSet<&Arc<str>> = delivered_to.iter().map(|(receiver, _)| receiver).collect();
         for name in receivers {
             let Some(receiver) = settings.receiver(name) else { continue };
-            let wants = |i: &IntegrationSpec| {
-                i.send_resolved_pages && delivered_to.contains(&(name.clone(), i.id.clone()))
-            };
+            let wants =
+                |i: &IntegrationSpec| i.send_resolved_pages && delivered_to.contains(&(name.clone(), i.id.clone()));
             if !self.write_incident_messages(id, receiver, &draft, wants).is_empty() {
                 notified.push(name.clone());
             }

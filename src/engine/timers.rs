@@ -48,6 +48,10 @@ impl Timers {
         self.at.get(timer).copied()
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.at.len()
+    }
+
     pub(super) fn next(&self) -> Option<Timestamp> {
         self.queue.first().map(|(at, _)| *at)
     }

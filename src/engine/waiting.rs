@@ -42,7 +42,8 @@ impl Waiting {
     pub(super) fn lift_source(&mut self, source: Fingerprint) -> BTreeSet<Fingerprint> {
         let first = MuteReason::Inhibited { source, rule: "".into() };
         let of_source = |mute: &&MuteReason| matches!(mute, MuteReason::Inhibited { source: s, .. } if *s == source);
-        let mutes: Vec<MuteReason> = self.by_mute.range(first..).map(|(m, _)| m).take_while(of_source).cloned().collect();
+        let mutes: Vec<MuteReason> =
+            self.by_mute.range(first..).map(|(m, _)| m).take_while(of_source).cloned().collect();
         mutes.iter().flat_map(|mute| self.lift(mute)).collect()
     }
 

@@ -124,7 +124,10 @@ impl Engine {
         match &incident.state {
             IncidentState::Resolved(over) => match over.by {
                 ResolvedBy::Person { hold_until: Some(until), .. } if incident.firing_count > 0 => {
-                    vec![format!("{} alerts still fire; those that do at {until} open a new incident", incident.firing_count)]
+                    vec![format!(
+                        "{} alerts still fire; those that do at {until} open a new incident",
+                        incident.firing_count
+                    )]
                 }
                 _ => vec!["nothing: it is over".to_owned()],
             },
@@ -162,7 +165,8 @@ impl Engine {
                 match next(policy, position(run)) {
                     Next::Step { at, position } => {
                         let assigned = incident.escalation.assigned_to.as_ref();
-                        let targets = assigned.map_or_else(|| names(policy, position), |target| vec![target.to_string()]);
+                        let targets =
+                            assigned.map_or_else(|| names(policy, position), |target| vec![target.to_string()]);
                         format!("round {} step {} at {at}: {}", position.round, position.step, targets.join(", "))
                     }
                     Next::Fallback { at } => format!("policy {} is exhausted at {at}", run.policy),

@@ -3,8 +3,8 @@
 //! Never: asks who is on call by itself.
 //! Start at [`EscalationPolicy`].
 
-use crate::model::Severity;
 use crate::model::EscalationTarget;
+use crate::model::Severity;
 use std::sync::Arc;
 use std::time::Duration;
 

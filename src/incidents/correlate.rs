@@ -210,8 +210,8 @@ fn across(domains: &BTreeMap<Domain, Vec<IncidentId>>, own: &Domain) -> Option<R
 #[cfg(test)]
 mod tests {
     use super::super::CorrelationRule;
-    use super::*;
     use super::super::words;
+    use super::*;
     use crate::model::{Escalation, IncidentState, Matcher, Severity};
     use std::collections::BTreeSet;
 

@@ -52,7 +52,9 @@ pub fn next(state: &IncidentState, change: Change) -> Result<IncidentState, Refu
         (Acknowledged(_), Change::Unacknowledge) => Ok(Triggered),
         (Snoozed(snooze), Change::Unacknowledge) if snooze.acknowledged.is_some() => Ok(Triggered),
         (Triggered | Snoozed(_), Change::Unacknowledge) => Err(Refused::NotAcknowledged),
-        (Acknowledged(ack), Change::Snooze(snooze)) => Ok(Snoozed(Snooze { acknowledged: Some(ack.clone()), ..snooze })),
+        (Acknowledged(ack), Change::Snooze(snooze)) => {
+            Ok(Snoozed(Snooze { acknowledged: Some(ack.clone()), ..snooze }))
+        }
         (Snoozed(old), Change::Snooze(snooze)) => {
             Ok(Snoozed(Snooze { acknowledged: old.acknowledged.clone(), ..snooze }))
         }
@@ -152,7 +154,14 @@ mod tests {
         let merged = "was merged into INC-2; act on that one";
         let expected = [
             ["acknowledged by bob", "is not acknowledged", "triggered", "snoozed", "resolved", "is not resolved"],
-            ["is already acknowledged by ana", "triggered", "triggered", "snoozed, of ana", "resolved", "is not resolved"],
+            [
+                "is already acknowledged by ana",
+                "triggered",
+                "triggered",
+                "snoozed, of ana",
+                "resolved",
+                "is not resolved",
+            ],
             ["acknowledged by bob", "is not acknowledged", "triggered", "snoozed", "resolved", "is not resolved"],
             ["acknowledged by bob", "triggered", "triggered", "snoozed, of ana", "resolved", "is not resolved"],
             [

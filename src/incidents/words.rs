@@ -36,7 +36,9 @@ pub fn stage(stage: &PolicyStage) -> String {
 fn page_again(why: &PageAgain) -> String {
     match why {
         PageAgain::NewAlertName { alert, .. } => format!("{} is new here", alert.name),
-        PageAgain::NewService { alert, service } => format!("{} brings service {service}, which is new here", alert.name),
+        PageAgain::NewService { alert, service } => {
+            format!("{} brings service {service}, which is new here", alert.name)
+        }
         PageAgain::SeverityRose { alert, severity } => format!("severity is {severity} now, by {}", alert.name),
     }
 }
@@ -53,6 +55,7 @@ pub fn step_reason(reason: &StepReason) -> String {
             format!("no page of the step before was delivered within {}", span(*within_ms))
         }
         StepReason::PageFailed { receiver, error } => format!("the page to {receiver} failed: {error}"),
+        StepReason::PageBlocked { receiver, reason } => format!("the page to {receiver} waits: {reason}"),
         StepReason::NobodyInStepBefore => "the step before has nobody to tell".to_owned(),
         StepReason::AskedFor { by } => format!("{by} asked for it"),
         StepReason::LimitFreed => "held back until now by the page limit".to_owned(),
@@ -89,10 +92,9 @@ fn not_paged(why: &NotPaged) -> (String, String) {
             format!("policy {policy} pages nobody any more"),
             "the escalation policy is not in the configuration any more".to_owned(),
         ),
-        NotPaged::AllMuted { mute } => (
-            "not paged: every firing alert is muted; the policy goes on when one is not".to_owned(),
-            mute.to_string(),
-        ),
+        NotPaged::AllMuted { mute } => {
+            ("not paged: every firing alert is muted; the policy goes on when one is not".to_owned(), mute.to_string())
+        }
         NotPaged::AlertMuted { alert, mute } => (format!("{} pages nobody", alert.name), mute.to_string()),
         NotPaged::NobodyAsks { policy } => (
             format!("policy {policy} rests until an alert asks for it"),
@@ -197,9 +199,13 @@ pub fn text(entry: &TimelineEntry) -> String {
         TimelineEvent::NotPaged(why) => not_paged(why).0,
         TimelineEvent::MessageDelivered { receiver, about, taken_back } => delivered(receiver, *about, *taken_back),
         TimelineEvent::MessageFailed { receiver, about, for_good, .. } => failed(receiver, *about, *for_good),
+        TimelineEvent::PageBlocked { receiver, .. } => format!("page to {receiver} waits, its destination is away"),
+        TimelineEvent::SentAgain { receiver, .. } => format!("message to {receiver} sent again by {by}"),
         TimelineEvent::Escalated { stage: place, .. } => stage(place),
         TimelineEvent::EscalationRequested => format!("{by} asked for the next step now"),
-        TimelineEvent::EscalationResumed { alert } => format!("escalation goes on: {} is not muted any more", alert.name),
+        TimelineEvent::EscalationResumed { alert } => {
+            format!("escalation goes on: {} is not muted any more", alert.name)
+        }
         TimelineEvent::Exhausted { policy } => {
             format!("policy {policy} is exhausted: nothing more happens by itself")
         }
@@ -237,6 +243,8 @@ pub fn reason(entry: &TimelineEntry) -> String {
         TimelineEvent::Paged { stage, reason, .. } => page_reason(stage, reason),
         TimelineEvent::NotPaged(why) => not_paged(why).1,
         TimelineEvent::MessageFailed { error, .. } => error.clone(),
+        TimelineEvent::PageBlocked { reason, .. } => reason.clone(),
+        TimelineEvent::SentAgain { key, .. } => key.to_string(),
         TimelineEvent::Escalated { reason, .. } => step_reason(reason),
         TimelineEvent::Exhausted { .. } => "nobody acknowledged in any round".to_owned(),
         TimelineEvent::Resolved { notified, hold_until, merged_into, .. } => {
@@ -265,7 +273,7 @@ fn resolved(
     if notified.is_empty() {
         text.push_str("; nobody has to be told");
     } else {
-        let _ = write!(text, "; told: {}", notified.join(", "));
+        let _ = write!(text, "; the end goes to {}", notified.join(", "));
     }
     if let Some(until) = hold_until {
         let _ = write!(text, "; what still fires at {until} opens a new incident");
@@ -321,7 +329,9 @@ fn second_best(second: &RunnerUp) -> String {
         RunnerUpReason::Age { age_ms, age_max_ms } => {
             format!("{id}: opened {} ago, limit is {}", exact(*age_ms), exact(*age_max_ms))
         }
-        RunnerUpReason::Cluster { theirs, ours } => format!("{id}: cluster {} differs from {}", word(theirs), word(ours)),
+        RunnerUpReason::Cluster { theirs, ours } => {
+            format!("{id}: cluster {} differs from {}", word(theirs), word(ours))
+        }
         RunnerUpReason::Environment { theirs, ours } => {
             format!("{id}: environment {} differs from {}", word(theirs), word(ours))
         }

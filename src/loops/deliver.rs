@@ -17,11 +17,12 @@ pub use shared::into_inbox;
 pub use watch::{AttemptSeen, DestinationStatus};
 
 use self::destination::{Destination, Inlet};
+use self::order::{Place, is_urgent};
 use self::refs::Refs;
 use self::shared::Shared;
-use self::watch::Status;
+use self::watch::{Hold, Status};
 use crate::clock::Clock;
-use crate::model::{IntegrationId, Notification, NotificationKey, Receipt};
+use crate::model::{IntegrationId, NextTry, Notification, NotificationKey, Receipt, Timestamp};
 use crate::notify::Notifiers;
 use crate::notify::breaker::Breaker;
 use arc_swap::ArcSwap;
@@ -53,6 +54,7 @@ type DestinationKey = (Arc<str>, IntegrationId);
 struct Handle {
     inlet: Arc<Inlet>,
     status: Arc<Status>,
+    started: Instant,
     task: JoinHandle<()>,
 }
 
@@ -151,9 +153,25 @@ impl Deliver {
     /// Every destination that was used since start, in order.
     pub fn status(&self) -> Vec<DestinationStatus> {
         let destinations = self.destinations.lock();
+        let notifiers = self.shared.notifiers.load();
         let mut all: Vec<_> = destinations.iter().map(|((r, i), handle)| handle.status.snapshot(r, i)).collect();
+        // What the configuration no longer has cannot be mended.
+        for gone in all.iter_mut().filter(|d| notifiers.get(&d.receiver, &d.integration).is_none()) {
+            gone.refused = None;
+        }
         all.sort_by(|a, b| (&a.receiver, &a.integration).cmp(&(&b.receiver, &b.integration)));
         all
+    }
+
+    /// What a pending message waits for; `None` when it is not here, so that its row says it all.
+    pub fn next_try(&self, row: &Notification) -> Option<NextTry> {
+        let destinations = self.destinations.lock();
+        let handle = destinations.get(&(Arc::clone(&row.receiver), row.integration.clone()))?;
+        let queue = handle.inlet.queue.lock();
+        let (item, place) = queue.place(&row.key)?;
+        let now = self.shared.clock.now();
+        let wall = |due: Duration| now + due.saturating_sub(handle.started.elapsed());
+        Some(outlook(place, &handle.status.hold(), is_urgent(&item.notification), wall))
     }
 
     fn start(&self, key: &DestinationKey) -> Handle {
@@ -168,7 +186,27 @@ impl Deliver {
             wire: JoinSet::new(),
             sent: HashMap::new(),
             started: Instant::now(),
+            blocked_since: None,
         };
-        Handle { inlet, status, task: tokio::spawn(destination.run()) }
+        Handle { inlet, status, started: destination.started, task: tokio::spawn(destination.run()) }
+    }
+}
+
+/// In words: where a message stands.
+fn outlook(place: Place, hold: &Hold, is_urgent: bool, wall: impl Fn(Duration) -> Timestamp) -> NextTry {
+    let held = if is_urgent { hold.urgent_until } else { hold.announcements_until };
+    let said = |at, reason: &str| NextTry { at, reason: reason.to_owned() };
+    match (place, held) {
+        (Place::Waiting(due, _), held) => {
+            let due = wall(due);
+            match held.filter(|until| *until > due) {
+                Some(until) => said(Some(until), &hold.reason),
+                None => said(Some(due), "between tries"),
+            }
+        }
+        (Place::Ready, Some(until)) => said(Some(until), &hold.reason),
+        (Place::Ready, None) => said(None, "in line for its destination"),
+        (Place::Parked, _) => said(None, "waits for an earlier message about the same incident or group"),
+        (Place::OnWire, _) => said(None, "being sent"),
     }
 }

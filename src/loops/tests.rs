@@ -13,7 +13,10 @@ use crate::model::{
     Fingerprint, IncidentId, IntegrationId, Labels, Message, Notification, NotificationKey, NotificationKind,
     NotificationState, Timestamp, Write,
 };
-use crate::store::{IncidentQuery, MemoryStore, Retention, SharedStore, Snapshot, Store, StoreError, StoreFuture};
+use crate::store::{
+    IncidentQuery, MemoryStore, NotificationPage, NotificationQuery, Retention, SharedStore, Snapshot, Store,
+    StoreError, StoreFuture,
+};
 use crate::telemetry::{Health, Metrics, Part, Status};
 use parking_lot::Mutex;
 use std::collections::VecDeque;
@@ -65,7 +68,7 @@ impl Decisions for Engine {
                 ("tick".to_owned(), String::new())
             }
             Input::Transitions(transitions) => (format!("expired {}", transitions.len()), String::new()),
-            Input::RuleAlerts(_) | Input::Receipt(_) => ("other".to_owned(), String::new()),
+            Input::RuleAlerts(_) | Input::Receipt(_) | Input::ClockJumped { .. } => ("other".to_owned(), String::new()),
         };
         self.log.lock().push(format!("apply {name} at {}", now.as_millis()));
         let row = notification(&name);
@@ -75,6 +78,7 @@ impl Decisions for Engine {
             cancel: if cancel.is_empty() { Vec::new() } else { vec![NotificationKey(Arc::from(cancel))] },
             reply: Some(Ok(Reply::Done)),
             committed: vec![(Fingerprint(7), 1)],
+            ..Outcome::default()
         }
     }
 
@@ -125,6 +129,12 @@ impl Store for Told {
     fn notifications(&self, id: IncidentId) -> StoreFuture<'_, Vec<Notification>> {
         self.inner.notifications(id)
     }
+    fn notification_page(&self, query: NotificationQuery) -> StoreFuture<'_, NotificationPage> {
+        self.inner.notification_page(query)
+    }
+    fn notification(&self, key: NotificationKey) -> StoreFuture<'_, Option<Notification>> {
+        self.inner.notification(key)
+    }
     fn retain(&self, _: Retention) -> StoreFuture<'_, u64> {
         Box::pin(std::future::pending())
     }
@@ -165,6 +175,7 @@ fn scene(failures: Vec<StoreError>) -> Scene {
         door: DoorHooks {
             expire: Box::new(|_| Vec::new()),
             next_expiry: Box::new(|| None),
+            clock_jumped: Box::new(|_, _| ()),
             committed: Box::new(move |versions| {
                 if !versions.is_empty() {
                     committed.lock().push(format!("committed {}", versions.len()));
@@ -274,6 +285,7 @@ async fn a_pass_of_retain_sweeps_and_removes() {
             firing: Vec::new(),
             resolved: Vec::new(),
             log_expires_at: Timestamp::EPOCH,
+            reason: String::new(),
         },
         state: NotificationState::Sent,
         ..Notification::clone(&notification("old"))

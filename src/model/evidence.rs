@@ -66,10 +66,26 @@ pub struct RunnerUp {
 #[serde(tag = "because", rename_all = "snake_case")]
 pub enum RunnerUpReason {
     /// Both fit; the chosen one is older.
-    Younger { than: IncidentId },
-    Full { alerts_max: u64 },
-    Gap { gap_ms: u64, window_ms: u64 },
-    Age { age_ms: u64, age_max_ms: u64 },
-    Cluster { theirs: Option<Arc<str>>, ours: Option<Arc<str>> },
-    Environment { theirs: Option<Arc<str>>, ours: Option<Arc<str>> },
+    Younger {
+        than: IncidentId,
+    },
+    Full {
+        alerts_max: u64,
+    },
+    Gap {
+        gap_ms: u64,
+        window_ms: u64,
+    },
+    Age {
+        age_ms: u64,
+        age_max_ms: u64,
+    },
+    Cluster {
+        theirs: Option<Arc<str>>,
+        ours: Option<Arc<str>>,
+    },
+    Environment {
+        theirs: Option<Arc<str>>,
+        ours: Option<Arc<str>>,
+    },
 }

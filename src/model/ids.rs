@@ -80,6 +80,28 @@ impl fmt::Display for IncidentId {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct NotificationKey(pub Arc<str>);
 
+impl NotificationKey {
+    /// What stands before the number of a message that a person had sent again.
+    const RESEND: &str = "/resend";
+
+    /// The key under which a message is sent again for the `number`th time.
+    pub fn resend(&self, number: u32) -> Self {
+        Self(format!("{}{}{number}", self.original(), Self::RESEND).into())
+    }
+
+    pub fn is_resend(&self) -> bool {
+        self.original().len() < self.0.len()
+    }
+
+    /// The key that was sent first.
+    pub fn original(&self) -> &str {
+        match self.0.rsplit_once(Self::RESEND) {
+            Some((original, number)) if number.parse::<u32>().is_ok() => original,
+            _ => &self.0,
+        }
+    }
+}
+
 impl fmt::Display for NotificationKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -116,6 +138,16 @@ mod tests {
         let labels = Labels::from_pairs([("name", "garland, briggs"), ("fear", "love is not enough")]);
         assert_eq!(Fingerprint::of(&labels).to_string(), "507a62d79ee76c9a");
         assert_eq!(Fingerprint::of(&Labels::empty()).0, Fingerprint::OFFSET);
+    }
+
+    #[test]
+    fn a_message_is_sent_again_under_a_key_of_its_own() {
+        let key = NotificationKey("INC-1/r1/s1/ops/slack0".into());
+        let again = key.resend(1);
+        assert_eq!(&*again.0, "INC-1/r1/s1/ops/slack0/resend1");
+        assert_eq!(&*again.resend(2).0, "INC-1/r1/s1/ops/slack0/resend2");
+        assert_eq!((key.is_resend(), again.is_resend()), (false, true));
+        assert!(!NotificationKey("g/1/ops/resender0".into()).is_resend());
     }
 
     #[test]

@@ -127,8 +127,15 @@ pub enum ResolvedBy {
     /// All its alerts had ended.
     Itself,
     /// `hold_until`: alerts that still fire then open a new incident; `None`: never.
-    Person { by: Arc<str>, still_firing: u32, hold_until: Option<Timestamp> },
-    Merge { by: Arc<str>, into: IncidentId },
+    Person {
+        by: Arc<str>,
+        still_firing: u32,
+        hold_until: Option<Timestamp>,
+    },
+    Merge {
+        by: Arc<str>,
+        into: IncidentId,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

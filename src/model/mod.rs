@@ -25,9 +25,9 @@ pub mod timeline;
 pub mod write;
 
 pub use alert::{Alert, AlertRecord, Door, Lease, SourceKey, Transition, TransitionKind};
-pub use ids::{Fingerprint, IncidentId, NotificationKey, SeriesId};
 pub use escalation::{Escalation, EscalationRun, EscalationTarget, RunState};
 pub use evidence::{Evidence, RunnerUp, RunnerUpReason};
+pub use ids::{Fingerprint, IncidentId, NotificationKey, SeriesId};
 pub use incident::{
     Acknowledgement, Covered, Incident, IncidentState, IncidentStatus, Member, Resolution, ResolvedBy, Severity, Snooze,
 };
@@ -35,7 +35,8 @@ pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
 pub use mute::MuteReason;
 pub use notification::{
-    Message, MessageAlert, MessageIncident, Notification, NotificationKind, NotificationState, Receipt, ReceiptOutcome,
+    Message, MessageAlert, MessageIncident, NextTry, Notification, NotificationKind, NotificationState, Receipt,
+    ReceiptOutcome,
 };
 pub use receiver::{Destination, IntegrationId, IntegrationSpec, ReceiverSpec};
 pub use sample::{Histogram, Sample, SampleValue};

@@ -19,6 +19,8 @@ pub enum NotificationKind {
         resolved: Vec<Fingerprint>,
         /// The log entry expires then (twice the repeat interval).
         log_expires_at: Timestamp,
+        /// Why it was written: what is new to the receiver.
+        reason: String,
     },
     /// An escalation step told a person.
     Page {
@@ -30,6 +32,19 @@ pub enum NotificationKind {
     },
     /// Whoever was paged hears of a change: acknowledged or resolved.
     Update { incident: IncidentId },
+}
+
+impl NotificationKind {
+    /// The names that [`Self::name`] gives.
+    pub const NAMES: [&str; 3] = ["page", "update", "announcement"];
+
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Page { .. } => Self::NAMES[0],
+            Self::Update { .. } => Self::NAMES[1],
+            Self::Announcement { .. } => Self::NAMES[2],
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +59,8 @@ pub enum NotificationState {
 }
 
 impl NotificationState {
+    pub const ALL: [Self; 4] = [Self::Pending, Self::Sent, Self::Failed, Self::Superseded];
+
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Pending => "pending",
@@ -54,7 +71,7 @@ impl NotificationState {
     }
 
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::Pending, Self::Sent, Self::Failed, Self::Superseded].into_iter().find(|s| s.as_str() == text)
+        Self::ALL.into_iter().find(|s| s.as_str() == text)
     }
 }
 
@@ -81,6 +98,14 @@ impl Notification {
         match &self.kind {
             NotificationKind::Page { incident, .. } | NotificationKind::Update { incident } => Some(*incident),
             NotificationKind::Announcement { .. } => None,
+        }
+    }
+
+    /// Why it was written.
+    pub fn reason(&self) -> &str {
+        match &self.kind {
+            NotificationKind::Announcement { reason, .. } => reason,
+            _ => self.message.incident.as_ref().map_or("", |incident| &incident.reason),
         }
     }
 }
@@ -131,6 +156,14 @@ pub struct MessageIncident {
     pub acknowledged_by: Option<Arc<str>>,
 }
 
+/// What a pending message waits for, as things are now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NextTry {
+    /// When it is tried next; `None`: as soon as something else is done, which `reason` names.
+    pub at: Option<Timestamp>,
+    pub reason: String,
+}
+
 /// What a destination said, on its way back into the engine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {
@@ -150,6 +183,11 @@ pub enum ReceiptOutcome {
     Retrying {
         error: String,
         next_at: Timestamp,
+    },
+    /// Not tried: the destination is known to be away, and is asked again at `until`. `attempts` stays what it was.
+    Blocked {
+        reason: String,
+        until: Timestamp,
     },
     /// Refused for good, or out of patience.
     Failed {

@@ -83,6 +83,11 @@ pub enum StepReason {
         receiver: Arc<str>,
         error: String,
     },
+    /// Its destination is known to be away.
+    PageBlocked {
+        receiver: Arc<str>,
+        reason: String,
+    },
     NobodyInStepBefore,
     AskedFor {
         by: Arc<str>,
@@ -261,6 +266,17 @@ pub enum TimelineEvent {
         /// Not tried again.
         for_good: bool,
     },
+    /// The destination is known to be away; the page waits untried.
+    PageBlocked {
+        receiver: Arc<str>,
+        reason: String,
+    },
+    /// A person asked for it.
+    SentAgain {
+        receiver: Arc<str>,
+        key: Arc<str>,
+        about: MessageAbout,
+    },
     Escalated {
         stage: PolicyStage,
         reason: StepReason,
@@ -431,7 +447,9 @@ impl TimelineEvent {
             Self::Paged { .. } => TimelineKind::Paged,
             Self::NotPaged(_) => TimelineKind::NotPaged,
             Self::MessageDelivered { .. } => TimelineKind::PageSent,
-            Self::MessageFailed { .. } => TimelineKind::PageFailed,
+            Self::MessageFailed { .. } | Self::PageBlocked { .. } => TimelineKind::PageFailed,
+            Self::SentAgain { about: MessageAbout::Page, .. } => TimelineKind::Paged,
+            Self::SentAgain { .. } => TimelineKind::Noted,
             Self::Escalated { .. } | Self::EscalationRequested | Self::EscalationResumed { .. } => {
                 TimelineKind::Escalated
             }

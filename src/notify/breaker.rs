@@ -3,7 +3,7 @@
 //! Never: reads a clock; knows of no message.
 //! Start at [`Breaker::gate`].
 
-use super::retry::RETRY_AFTER_MAX;
+use super::retry::granted;
 use std::time::Duration;
 
 /// So many failures in a row open it.
@@ -35,27 +35,38 @@ pub struct Breaker {
     state: State,
     /// Failures since the last success.
     failures: u32,
+    /// By Retry-After nothing but messages about incidents leaves before this.
+    announcements_wait: Duration,
 }
 
 impl Default for Breaker {
     fn default() -> Self {
-        Self { state: State::Closed, failures: 0 }
+        Self { state: State::Closed, failures: 0, announcements_wait: Duration::ZERO }
     }
 }
 
 impl Breaker {
-    /// What may be sent at `now`.
-    pub fn gate(&self, now: Duration) -> Gate {
-        match self.state {
-            State::Closed => Gate::Closed,
-            State::Open { until } if now >= until => Gate::Probe,
-            State::Open { until } => Gate::Wait { until: Some(until) },
-            State::Probing => Gate::Wait { until: None },
+    /// What may be sent at `now`; `is_urgent` of messages about an incident.
+    pub fn gate(&self, now: Duration, is_urgent: bool) -> Gate {
+        let asked = Some(self.announcements_wait).filter(|until| !is_urgent && *until > now);
+        match (self.state, asked) {
+            (State::Closed, None) => Gate::Closed,
+            (State::Closed, until @ Some(_)) => Gate::Wait { until },
+            (State::Open { until }, asked) => match until.max(asked.unwrap_or_default()) {
+                until if now >= until => Gate::Probe,
+                until => Gate::Wait { until: Some(until) },
+            },
+            (State::Probing, _) => Gate::Wait { until: None },
         }
     }
 
     pub fn is_open(&self) -> bool {
         self.state != State::Closed
+    }
+
+    /// Failures in a row.
+    pub fn failures(&self) -> u32 {
+        self.failures
     }
 
     /// The probe that [`Gate::Probe`] allowed has left.
@@ -70,10 +81,11 @@ impl Breaker {
         was_open
     }
 
-    /// A temporary failure. What the destination asked for by Retry-After holds all its messages back.
+    /// A temporary failure. What the destination asked for by Retry-After holds all its messages back: those about incidents for a
+    /// minute at most.
     pub fn failed(&mut self, now: Duration, retry_after: Option<Duration>) {
         self.failures = self.failures.saturating_add(1);
-        let asked = retry_after.map(|pause| pause.min(RETRY_AFTER_MAX));
+        let asked = retry_after.map(|pause| granted(pause, true));
         let pause = if self.failures >= FAILURES_TO_OPEN {
             let doublings = (self.failures - FAILURES_TO_OPEN).min(8);
             Some(OPEN_FIRST.saturating_mul(1 << doublings).min(OPEN_MAX).max(asked.unwrap_or_default()))
@@ -85,6 +97,7 @@ impl Breaker {
         if let Some(pause) = pause {
             self.state = State::Open { until: now + pause };
         }
+        self.announcements_wait = retry_after.map_or(Duration::ZERO, |pause| now + granted(pause, false));
     }
 }
 
@@ -101,18 +114,18 @@ mod tests {
         let mut breaker = Breaker::default();
         for _ in 0..FAILURES_TO_OPEN - 1 {
             breaker.failed(at(0), None);
-            assert_eq!(breaker.gate(at(0)), Gate::Closed);
+            assert_eq!(breaker.gate(at(0), true), Gate::Closed);
         }
         breaker.failed(at(0), None);
-        assert_eq!(breaker.gate(at(1)), Gate::Wait { until: Some(at(5)) });
-        assert_eq!(breaker.gate(at(5)), Gate::Probe);
+        assert_eq!(breaker.gate(at(1), true), Gate::Wait { until: Some(at(5)) });
+        assert_eq!(breaker.gate(at(5), true), Gate::Probe);
         breaker.probe_sent();
-        assert_eq!(breaker.gate(at(6)), Gate::Wait { until: None });
+        assert_eq!(breaker.gate(at(6), true), Gate::Wait { until: None });
         breaker.failed(at(6), None);
-        assert_eq!(breaker.gate(at(7)), Gate::Wait { until: Some(at(16)) });
+        assert_eq!(breaker.gate(at(7), true), Gate::Wait { until: Some(at(16)) });
         breaker.probe_sent();
         assert!(breaker.answered());
-        assert_eq!(breaker.gate(at(17)), Gate::Closed);
+        assert_eq!(breaker.gate(at(17), true), Gate::Closed);
         assert!(!breaker.answered());
     }
 
@@ -120,8 +133,22 @@ mod tests {
     fn retry_after_holds_the_destination() {
         let mut breaker = Breaker::default();
         breaker.failed(at(0), Some(at(30)));
-        assert_eq!(breaker.gate(at(29)), Gate::Wait { until: Some(at(30)) });
-        assert_eq!(breaker.gate(at(30)), Gate::Probe);
+        for is_urgent in [true, false] {
+            assert_eq!(breaker.gate(at(29), is_urgent), Gate::Wait { until: Some(at(30)) });
+            assert_eq!(breaker.gate(at(30), is_urgent), Gate::Probe);
+        }
+    }
+
+    #[test]
+    fn a_page_waits_a_minute_at_most_and_its_success_frees_the_rest() {
+        let mut breaker = Breaker::default();
+        breaker.failed(at(0), Some(at(600)));
+        assert_eq!(breaker.gate(at(59), true), Gate::Wait { until: Some(at(60)) });
+        assert_eq!(breaker.gate(at(60), true), Gate::Probe);
+        assert_eq!(breaker.gate(at(60), false), Gate::Wait { until: Some(at(600)) });
+        breaker.probe_sent();
+        assert!(breaker.answered());
+        assert_eq!(breaker.gate(at(61), false), Gate::Closed);
     }
 
     #[test]
@@ -130,6 +157,6 @@ mod tests {
         for _ in 0..100 {
             breaker.failed(at(0), None);
         }
-        assert_eq!(breaker.gate(at(0)), Gate::Wait { until: Some(OPEN_MAX) });
+        assert_eq!(breaker.gate(at(0), true), Gate::Wait { until: Some(OPEN_MAX) });
     }
 }

@@ -12,8 +12,11 @@ pub const BACKOFF_FIRST: Duration = Duration::from_millis(250);
 pub const BACKOFF_MAX: Duration = Duration::from_mins(5);
 /// Full jitter may draw zero; this much is always waited, so that a broken destination is not hammered.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(100);
-/// A destination may ask for a pause of at most this; a longer one is not obeyed, since a page would be as good as lost.
+/// A destination may ask for a pause of at most this for announcements; a longer one would be as good as losing them.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_hours(1);
+/// And of at most this for messages about an incident: somebody is to be woken, and the next step must not overtake a destination that
+/// has long been well again.
+pub const RETRY_AFTER_PAGE_MAX: Duration = Duration::from_mins(1);
 /// How long a message is kept for a destination that is down (the promise of the house: 72 h at least).
 pub const PATIENCE: Duration = Duration::from_hours(72);
 
@@ -24,7 +27,12 @@ pub enum Next {
     GiveUp,
 }
 
-/// `failures` counts from 1; `age` is since the message was created; `random` is in `0.0..1.0`.
+/// The pause that is granted of what a destination asked for.
+pub fn granted(asked: Duration, is_urgent: bool) -> Duration {
+    asked.min(if is_urgent { RETRY_AFTER_PAGE_MAX } else { RETRY_AFTER_MAX })
+}
+
+/// `retry_after` is what was [`granted`]; `failures` counts from 1; `age` is since the message was created; `random` is in `0.0..1.0`.
 pub fn plan(failures: u32, age: Duration, retry_after: Option<Duration>, random: f64) -> Next {
     if age >= PATIENCE {
         return Next::GiveUp;
@@ -32,7 +40,7 @@ pub fn plan(failures: u32, age: Duration, retry_after: Option<Duration>, random:
     let doublings = failures.saturating_sub(1).min(16);
     let ceiling = BACKOFF_FIRST.saturating_mul(1 << doublings).min(BACKOFF_MAX);
     let jittered = ceiling.mul_f64(random.clamp(0.0, 1.0)).max(BACKOFF_MIN);
-    let asked = retry_after.unwrap_or_default().min(RETRY_AFTER_MAX);
+    let asked = retry_after.unwrap_or_default();
     // The last try happens when patience ends, not an hour before it.
     Next::RetryAfter(jittered.max(asked).min(PATIENCE.saturating_sub(age)))
 }
@@ -60,12 +68,18 @@ mod tests {
         check(1, 0, None, 0.0, Next::RetryAfter(BACKOFF_MIN));
         check(30, 0, None, 1.0, secs(300));
         check(u32::MAX, 0, None, 1.0, secs(300));
-        // What the destination asked for is obeyed, up to an hour.
+        // What the destination asked for is obeyed.
         check(1, 0, Some(17), 1.0, secs(17));
-        check(1, 0, Some(86_400), 1.0, secs(3600));
         check(11, 0, Some(1), 1.0, secs(256));
         // Three days of patience, the last try at their end.
         check(1000, 72 * 3600 - 10, None, 1.0, secs(10));
         check(1000, 72 * 3600, None, 1.0, Next::GiveUp);
+    }
+
+    #[test]
+    fn a_page_waits_a_minute_for_what_a_destination_asked_and_an_announcement_an_hour() {
+        let secs = Duration::from_secs;
+        assert_eq!((granted(secs(17), true), granted(secs(17), false)), (secs(17), secs(17)));
+        assert_eq!((granted(secs(86_400), true), granted(secs(86_400), false)), (secs(60), secs(3600)));
     }
 }

@@ -3,9 +3,12 @@
 //! Never: names a driver's type.
 //! Start at [`Store`].
 
-use crate::model::{AlertRecord, Incident, IncidentId, Member, Notification, TimelineEntry, Timestamp, Write};
 use crate::engine::Snapshot;
 use crate::engine::limits::PAGE_WINDOW;
+use crate::model::{
+    AlertRecord, Incident, IncidentId, Member, Notification, NotificationKey, NotificationState, TimelineEntry,
+    Timestamp, Write,
+};
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,6 +17,8 @@ use std::time::Duration;
 
 /// The longest page of incidents; a reader asks again with the last id.
 pub const INCIDENTS_PAGE_MAX: usize = 1_000;
+/// The longest page of the outbox.
+pub const NOTIFICATIONS_PAGE_MAX: usize = 1_000;
 /// The most timeline lines given at once; a storm writes one per alert, a person reads the newest.
 pub const TIMELINE_MAX: usize = 10_000;
 /// The most incidents, and the most outbox rows, that one `retain` removes, so that decisions wait for it only briefly.
@@ -59,6 +64,42 @@ pub struct IncidentQuery {
     pub limit: usize,
 }
 
+/// Which rows of the outbox a reader wants, the latest decided first. Empty and `None`: all.
+#[derive(Clone, Debug, Default)]
+pub struct NotificationQuery {
+    pub states: Vec<NotificationState>,
+    /// Names of [`crate::model::NotificationKind`].
+    pub kinds: Vec<&'static str>,
+    pub receiver: Option<String>,
+    pub incident: Option<IncidentId>,
+    /// Decided at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Decided before this.
+    pub until: Option<Timestamp>,
+    /// Where the page before ended ([`NotificationPage::next`]).
+    pub before: Option<u64>,
+    pub limit: usize,
+}
+
+impl NotificationQuery {
+    pub(super) fn wants(&self, row: &Notification) -> bool {
+        (self.states.is_empty() || self.states.contains(&row.state))
+            && (self.kinds.is_empty() || self.kinds.contains(&row.kind.name()))
+            && self.receiver.as_deref().is_none_or(|receiver| *row.receiver == *receiver)
+            && self.incident.is_none_or(|id| row.incident() == Some(id))
+            && self.since.is_none_or(|since| row.created_at >= since)
+            && self.until.is_none_or(|until| row.created_at < until)
+    }
+}
+
+/// Rows of the outbox; the alerts of announcements are named in them, not repeated.
+#[derive(Clone, Debug, Default)]
+pub struct NotificationPage {
+    pub rows: Vec<Notification>,
+    /// For [`NotificationQuery::before`], when there are more.
+    pub next: Option<u64>,
+}
+
 /// How long things are kept, for `retain`.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
@@ -90,6 +131,10 @@ pub trait Store: Send + Sync + 'static {
     fn timeline(&self, id: IncidentId, limit: usize) -> StoreFuture<'_, Vec<TimelineEntry>>;
     /// Pages and updates about it, in the order in which they were decided.
     fn notifications(&self, id: IncidentId) -> StoreFuture<'_, Vec<Notification>>;
+    /// Rows of the outbox, at most [`NOTIFICATIONS_PAGE_MAX`].
+    fn notification_page(&self, query: NotificationQuery) -> StoreFuture<'_, NotificationPage>;
+    /// One row of the outbox, with everything that it takes to send it again.
+    fn notification(&self, key: NotificationKey) -> StoreFuture<'_, Option<Notification>>;
     /// Removes what is older than `keep` allows, at most [`RETAIN_ROWS_MAX`] incidents and as many outbox rows per call.
     /// Returns how many of these two went; a full count means that there may be more.
     fn retain(&self, keep: Retention) -> StoreFuture<'_, u64>;

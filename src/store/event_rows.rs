@@ -8,10 +8,7 @@ use super::rows::{decode, encode};
 use crate::model::{Evidence, TimelineEvent, TimelineKind};
 
 /// `text`, `reason` and `data`: what a person added is the reason of a line; rows of 0.1 keep their sentences.
-pub(super) fn event_columns(
-    event: &TimelineEvent,
-    note: &str,
-) -> Result<(String, String, Option<String>), StoreError> {
+pub(super) fn event_columns(event: &TimelineEvent, note: &str) -> Result<(String, String, Option<String>), StoreError> {
     match event {
         TimelineEvent::Recorded { text, reason, .. } => Ok((text.clone(), reason.clone(), None)),
         event => Ok((String::new(), note.to_owned(), Some(encode(event)?))),

@@ -5,8 +5,8 @@
 
 use super::batch::Moved;
 use super::contract::{
-    INCIDENTS_PAGE_MAX, IncidentQuery, RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, Store, StoreError,
-    StoreFuture, TIMELINE_MAX, recent_pages,
+    INCIDENTS_PAGE_MAX, IncidentQuery, NOTIFICATIONS_PAGE_MAX, NotificationPage, NotificationQuery,
+    RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, Store, StoreError, StoreFuture, TIMELINE_MAX, recent_pages,
 };
 use crate::engine::Snapshot;
 use crate::model::{
@@ -35,6 +35,8 @@ struct Tables {
     timeline: BTreeMap<(IncidentId, u64), Arc<TimelineEntry>>,
     silences: BTreeMap<Arc<str>, Arc<Silence>>,
     notifications: BTreeMap<NotificationKey, Arc<Notification>>,
+    /// Their order, by a number that counts up.
+    notification_order: BTreeMap<u64, NotificationKey>,
     nflog: BTreeMap<NflogKey, Arc<NflogEntry>>,
     rule_alerts: BTreeMap<(Arc<str>, Fingerprint), Arc<RuleAlertRecord>>,
     last_incident: u64,
@@ -82,7 +84,11 @@ impl Tables {
                 self.silences.remove(&id);
             }
             Write::Notification(row) => {
-                self.notifications.insert(row.key.clone(), row);
+                let key = row.key.clone();
+                if self.notifications.insert(key.clone(), row).is_none() {
+                    let last = self.notification_order.last_key_value().map_or(0, |(number, _)| *number);
+                    self.notification_order.insert(last + 1, key);
+                }
             }
             Write::NotificationState { key, state, attempts, sent_at, error, external_ref } => {
                 if let Some(row) = self.notifications.get_mut(&key) {
@@ -190,6 +196,8 @@ impl Tables {
             gone += usize::from(drop);
             !drop
         });
+        let Self { notification_order, notifications, .. } = self;
+        notification_order.retain(|_, key| notifications.contains_key(key));
         let held: BTreeSet<Fingerprint> = self.members.keys().map(|(_, fingerprint)| *fingerprint).collect();
         self.alerts.retain(|fingerprint, row| {
             let is_old =
@@ -259,6 +267,22 @@ impl Store for MemoryStore {
             rows.sort_by(|a, b| (a.created_at, &a.key).cmp(&(b.created_at, &b.key)));
             rows
         })
+    }
+
+    fn notification_page(&self, query: NotificationQuery) -> StoreFuture<'_, NotificationPage> {
+        self.answer(|tables| {
+            let limit = query.limit.min(NOTIFICATIONS_PAGE_MAX);
+            let before = tables.notification_order.range(..query.before.unwrap_or(u64::MAX)).rev();
+            let row = |(number, key): (&u64, &NotificationKey)| Some((*number, tables.notifications.get(key)?));
+            let mut wanted = before.filter_map(row).filter(|(_, row)| query.wants(row));
+            let page: Vec<(u64, &Arc<Notification>)> = wanted.by_ref().take(limit).collect();
+            let next = wanted.next().and(page.last()).map(|(number, _)| *number);
+            NotificationPage { rows: owned(page.into_iter().map(|(_, row)| row)), next }
+        })
+    }
+
+    fn notification(&self, key: NotificationKey) -> StoreFuture<'_, Option<Notification>> {
+        self.answer(|tables| tables.notifications.get(&key).map(|row| Notification::clone(row)))
     }
 
     fn retain(&self, keep: Retention) -> StoreFuture<'_, u64> {

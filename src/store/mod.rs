@@ -5,16 +5,17 @@
 
 mod batch;
 mod contract;
-mod memory;
 mod event_rows;
 mod incident_rows;
+mod memory;
 mod outbox_rows;
 mod rows;
 mod sqlite;
 
-pub use contract::{
-    INCIDENTS_PAGE_MAX, IncidentQuery, RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, SharedStore, Store, StoreError, StoreFuture, TIMELINE_MAX,
-};
 pub use crate::engine::Snapshot;
+pub use contract::{
+    INCIDENTS_PAGE_MAX, IncidentQuery, NOTIFICATIONS_PAGE_MAX, NotificationPage, NotificationQuery,
+    RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, SharedStore, Store, StoreError, StoreFuture, TIMELINE_MAX,
+};
 pub use memory::MemoryStore;
 pub use sqlite::SqliteStore;

@@ -31,15 +31,26 @@ pub(super) struct NotificationBody {
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum KindBody {
-    Announcement { group_key: Arc<str>, firing: FingerprintsBody, resolved: FingerprintsBody, log_expires_at: i64 },
+    Announcement {
+        group_key: Arc<str>,
+        firing: FingerprintsBody,
+        resolved: FingerprintsBody,
+        log_expires_at: i64,
+        /// Not in rows of version 0.1.
+        #[serde(default)]
+        reason: String,
+    },
     Page {
         incident: u64,
+        /// Not in rows of version 0.1.
         #[serde(default)]
         run: u32,
         round: u32,
         step: u32,
     },
-    Update { incident: u64 },
+    Update {
+        incident: u64,
+    },
 }
 
 #[derive(Serialize, Deserialize)]
@@ -173,25 +184,33 @@ pub(super) fn fill_announcements(outbox: &mut [Notification], alerts: &[AlertRec
 impl KindBody {
     fn of(kind: NotificationKind) -> Self {
         match kind {
-            NotificationKind::Announcement { group_key, firing, resolved, log_expires_at } => Self::Announcement {
-                group_key,
-                firing: FingerprintsBody(firing),
-                resolved: FingerprintsBody(resolved),
-                log_expires_at: log_expires_at.as_millis(),
-            },
-            NotificationKind::Page { incident, run, round, step } => Self::Page { incident: incident.0, run, round, step },
+            NotificationKind::Announcement { group_key, firing, resolved, log_expires_at, reason } => {
+                Self::Announcement {
+                    group_key,
+                    firing: FingerprintsBody(firing),
+                    resolved: FingerprintsBody(resolved),
+                    log_expires_at: log_expires_at.as_millis(),
+                    reason,
+                }
+            }
+            NotificationKind::Page { incident, run, round, step } => {
+                Self::Page { incident: incident.0, run, round, step }
+            }
             NotificationKind::Update { incident } => Self::Update { incident: incident.0 },
         }
     }
 
     fn into_kind(self) -> NotificationKind {
         match self {
-            Self::Announcement { group_key, firing, resolved, log_expires_at } => NotificationKind::Announcement {
-                group_key,
-                firing: firing.0,
-                resolved: resolved.0,
-                log_expires_at: Timestamp::from_millis(log_expires_at),
-            },
+            Self::Announcement { group_key, firing, resolved, log_expires_at, reason } => {
+                NotificationKind::Announcement {
+                    group_key,
+                    firing: firing.0,
+                    resolved: resolved.0,
+                    log_expires_at: Timestamp::from_millis(log_expires_at),
+                    reason,
+                }
+            }
             Self::Page { incident, run, round, step } => {
                 NotificationKind::Page { incident: IncidentId(incident), run, round, step }
             }

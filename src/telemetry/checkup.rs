@@ -39,6 +39,8 @@ pub struct Signs {
     pub inbox_refused: u64,
     /// Destinations that are only probed: name and why.
     pub breakers_open: Vec<(String, String)>,
+    /// Destinations whose last message was given up for good: name and answer.
+    pub refusing: Vec<(String, String)>,
     /// Messages decided and not delivered, and when the oldest was decided.
     pub undelivered: usize,
     pub undelivered_since: Option<Timestamp>,
@@ -153,6 +155,9 @@ fn deliver(signs: &Signs, now: Timestamp) -> Finding {
     if !signs.breakers_open.is_empty() {
         texts.push(format!("not reachable: {}", listed(&signs.breakers_open)));
     }
+    if !signs.refusing.is_empty() {
+        texts.push(format!("refused for good: {}", listed(&signs.refusing)));
+    }
     if let Some(waits) = signs.undelivered_since.map(|since| now.since(since)).filter(|waits| *waits >= MESSAGE_LATE) {
         let minutes = waits.as_secs() / 60;
         texts.push(format!("{} messages wait, the oldest for {minutes} min", signs.undelivered));
@@ -217,6 +222,8 @@ mod tests {
         check(&Signs { inbox_refused: 4, ..well() }, Part::Inbox, Status::Degraded, "4 posts");
         let open = Signs { breakers_open: named("ops/webhook", "connection refused"), ..well() };
         check(&open, Part::Deliver, Status::Degraded, "ops/webhook (connection refused)");
+        let refusing = Signs { refusing: named("ops webhook/0", "404 Not Found"), ..well() };
+        check(&refusing, Part::Deliver, Status::Degraded, "refused for good: ops webhook/0 (404 Not Found)");
         let waiting = |since| Signs { undelivered: 5, undelivered_since: Some(at(since)), ..well() };
         check(&waiting(481), Part::Deliver, Status::Ok, "");
         check(&waiting(300), Part::Deliver, Status::Degraded, "5 messages wait, the oldest for 5 min");

@@ -59,6 +59,9 @@ pub const SILENCES: Reading = gauge("watchfire_silences", "Silences, by state");
 /// Labels `receiver`, `integration`.
 pub const NOTIFICATIONS_QUEUE: Reading = gauge("watchfire_notifications_queue", "Messages waiting, by destination");
 /// Labels `receiver`, `integration`.
+pub const NOTIFICATIONS_GIVEN_UP: Reading =
+    counter("watchfire_notifications_given_up", "Messages refused for good, or out of patience, by destination");
+/// Labels `receiver`, `integration`.
 pub const NOTIFICATIONS_BREAKER_OPEN: Reading =
     gauge("watchfire_notifications_breaker_open", "1 while a destination is only probed");
 pub const INBOX_DEPTH: Reading = gauge("watchfire_inbox_depth", "Inputs waiting for the writer");

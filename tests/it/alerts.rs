@@ -10,12 +10,13 @@ use watchfire::alerts::group::message_order;
 use watchfire::alerts::matchers::{self, MatcherError};
 use watchfire::alerts::time_interval::{Range, TimeIntervalSpec, parse_location, parse_times};
 use watchfire::alerts::{
-    AlertRegistry, GroupBy, Groups, InhibitRule, Inhibitor, MuteReason, Muter, Observed, RegistryConfig, Route,
-    RouteError, RouteSpec, SilenceError, Silences, TimeInterval, TimeIntervals,
+    AlertRegistry, GroupBy, Groups, InhibitRule, Inhibitor, Muter, Observed, RegistryConfig, Route, RouteError,
+    RouteSpec, SilenceError, Silences, TimeInterval, TimeIntervals,
 };
 use watchfire::model::silence::SilenceState;
 use watchfire::model::{
-    Alert, AlertRecord, Door, Fingerprint, Labels, MatchOp, Matcher, Silence, Timestamp, TransitionKind, duration,
+    Alert, AlertRecord, Door, Fingerprint, Labels, MatchOp, Matcher, MuteReason, Silence, Timestamp, TransitionKind,
+    duration,
 };
 
 fn table(file: &str) -> Value {

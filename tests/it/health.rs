@@ -67,7 +67,7 @@ async fn troubled_parts_say_so() {
 
     let alerts: Vec<Value> = (0..8).map(|n| json!({"labels": {"alertname": format!("A{n}")}})).collect();
     server.post("/api/v2/alerts", &Value::Array(alerts)).await.expect(200);
-    comes_to(&server, "deliver", "degraded", "not reachable: away/0").await;
+    comes_to(&server, "deliver", "degraded", "not reachable: away webhook/0").await;
     let status = server.get("/api/v1/status").await.expect(200);
     assert_eq!(status["data"]["status"], "degraded");
     assert_eq!(part(&server, "wal").await["status"], "ok");

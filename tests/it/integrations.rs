@@ -7,7 +7,8 @@ use crate::world::{Disk, DoorBook, labels, settings};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire::engine::{Engine, Input, Outcome};
+use watchfire::alerts::RegistryConfig;
+use watchfire::engine::{Engine, Input, Outcome, Restart};
 use watchfire::model::{
     IntegrationId, NflogKey, Notification, NotificationKind, Receipt, ReceiptOutcome, Timestamp, Write,
 };
@@ -66,8 +67,7 @@ impl Scene {
     }
 
     fn restart(&mut self, lines: &[&str]) {
-        let restored = self.disk.load(self.now);
-        let (engine, outcome) = Engine::restore(Arc::new(settings(lines)), restored, self.now);
+        let (engine, outcome, _) = self.disk.restart(Arc::new(settings(lines)), self.now);
         self.engine = engine;
         self.take(&outcome);
     }
@@ -104,8 +104,9 @@ fn as_version_0_1(disk: &mut Disk) {
         disk.nflog.insert(entry.key.clone(), entry);
     }
     for incident in disk.incidents.values_mut() {
-        let heard = std::mem::take(&mut incident.escalation.heard);
-        incident.escalation.heard = heard.into_iter().map(|(receiver, _)| (receiver, position.clone())).collect();
+        let heard = std::mem::take(&mut incident.escalation.delivered_to);
+        incident.escalation.delivered_to =
+            heard.into_iter().map(|(receiver, _)| (receiver, position.clone())).collect();
     }
 }
 
@@ -151,7 +152,7 @@ fn a_pending_row_of_version_0_1_goes_where_it_was_meant_to() {
     let mut disk = Disk::default();
     let fired = DoorBook::default().fire(&labels("alertname=Down instance=a"), START);
     disk.commit(&engine.apply(START, Input::Transitions(vec![fired])));
-    let mut restored = disk.load(START);
+    let mut restored = disk.load();
     restored.outbox.retain(|n| &*n.receiver == "first");
     assert_eq!(restored.outbox.len(), 2);
     for (position, row) in restored.outbox.iter_mut().rev().enumerate() {
@@ -160,7 +161,9 @@ fn a_pending_row_of_version_0_1_goes_where_it_was_meant_to() {
     }
     let meant: BTreeSet<String> = restored.outbox.iter().map(|n| n.integration.kind().to_string()).collect();
     assert_eq!(meant.len(), 2);
-    let (engine, outcome) = Engine::restore(Arc::new(settings(lines)), restored, START + Duration::from_secs(1));
+    let settings = Arc::new(settings(lines));
+    let restart = Restart::new(settings, RegistryConfig::default(), restored, START + Duration::from_secs(1));
+    let (engine, outcome) = (restart.engine, restart.first);
     let mut pending: Vec<(&str, String)> =
         engine.pending().filter(|n| &*n.receiver == "first").map(|n| (&*n.key.0, n.integration.to_string())).collect();
     pending.sort();

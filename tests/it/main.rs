@@ -17,11 +17,11 @@ mod e2e;
 mod health;
 mod integrations;
 mod notify;
+mod outbox;
 mod probes;
 mod promql;
 mod remote_write;
 mod rules;
-mod sim;
 #[cfg(feature = "stack")]
 mod stack;
 mod store;

@@ -8,16 +8,16 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
-use watchfire::model::incident::{Escalation, EscalationTarget};
 use watchfire::model::{
-    AlertRecord, Door, Fingerprint, Incident, IncidentId, IncidentStatus, IntegrationId, Labels, Lease, MatchOp,
-    Matcher, Member, Message, MessageAlert, MessageIncident, NflogEntry, NflogKey, Notification, NotificationKey,
-    NotificationKind, NotificationState, RuleAlertRecord, RuleAlertState, Severity, Silence, SourceKey, TimelineEntry,
-    TimelineKind, Timestamp, Write,
+    Acknowledgement, AlertRecord, Covered, Door, Escalation, EscalationRun, EscalationTarget, Evidence, Fingerprint,
+    Incident, IncidentId, IncidentState, IncidentStatus, IntegrationId, Labels, Lease, MatchOp, Matcher, Member,
+    Message, MessageAlert, MessageIncident, NflogEntry, NflogKey, Notification, NotificationKey, NotificationKind,
+    NotificationState, Resolution, ResolvedBy, RuleAlertRecord, RuleAlertState, RunState, Severity, Silence, Snooze,
+    SourceKey, TimelineEntry, TimelineEvent, TimelineKind, Timestamp, Write,
 };
 use watchfire::store::{
-    IncidentQuery, MemoryStore, RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, SharedStore, Snapshot,
-    SqliteStore, StoreError,
+    IncidentQuery, MemoryStore, NotificationQuery, RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, SharedStore,
+    Snapshot, SqliteStore, StoreError,
 };
 
 fn at(secs: i64) -> Timestamp {
@@ -53,43 +53,75 @@ fn alert(n: u64) -> AlertRecord {
     }
 }
 
+fn run(number: u32, state: RunState) -> EscalationRun {
+    EscalationRun {
+        policy: format!("policy {number}").into(),
+        run: number,
+        because: Some(Fingerprint(u64::MAX - u64::from(number))),
+        step: 1,
+        round: 2,
+        round_started_at: at(3),
+        reached: true,
+        state,
+    }
+}
+
+/// A state of this status, other ones of the same status for other incidents.
+fn state(n: u64, status: IncidentStatus) -> IncidentState {
+    let covers = BTreeSet::from([Covered { alertname: "A".into(), service: "web".into() }]);
+    let ack = Acknowledgement { by: "ana".into(), at: at(5), covers: covers.clone() };
+    match status {
+        IncidentStatus::Triggered => IncidentState::Triggered,
+        IncidentStatus::Acknowledged if n.is_multiple_of(2) => IncidentState::Snoozed(Snooze {
+            by: "cy".into(),
+            at: at(6),
+            until: at(77),
+            covers,
+            acknowledged: Some(ack),
+        }),
+        IncidentStatus::Acknowledged => IncidentState::Acknowledged(ack),
+        IncidentStatus::Resolved => resolved_at(n, at(n as i64 + 10)),
+    }
+}
+
+fn resolved_at(n: u64, at: Timestamp) -> IncidentState {
+    let by = match n % 3 {
+        0 => ResolvedBy::Itself,
+        1 => ResolvedBy::Person { by: "bob".into(), still_firing: 2, hold_until: Some(at) },
+        _ => ResolvedBy::Merge { by: "bob".into(), into: IncidentId(1) },
+    };
+    IncidentState::Resolved(Resolution { at, by })
+}
+
 fn incident(n: u64, status: IncidentStatus, severity: Severity) -> Incident {
-    let resolved = status == IncidentStatus::Resolved;
     Incident {
         id: IncidentId(n),
         title: format!("incident {n}"),
-        status,
+        state: state(n, status),
         severity,
         labels: labels(n),
         cluster: Some(Arc::from("eu")),
         environment: None,
         opened_at: at(n as i64),
         last_attached_at: at(n as i64 + 1),
-        acknowledged_at: (status == IncidentStatus::Acknowledged).then(|| at(5)),
-        acknowledged_by: (status == IncidentStatus::Acknowledged).then(|| Arc::from("ana")),
-        resolved_at: resolved.then(|| at(n as i64 + 10)),
-        resolved_by: resolved.then(|| Arc::from("bob")),
-        snoozed_until: Some(at(77)),
         correlation_rule: Some(Arc::from("service")),
         correlation_key: Some(Arc::from("eu/checkout")),
         alert_count: 3,
         firing_count: 2,
         doors: BTreeSet::from([Door::RemoteWrite, Door::AlertmanagerWebhook]),
         escalation: Escalation {
-            policy: Some(Arc::from("default")),
-            step: 1,
-            round: 2,
-            round_started_at: Some(at(3)),
-            next_at: Some(at(4)),
-            exhausted: false,
+            runs: vec![
+                run(2, RunState::Active { next_at: at(4) }),
+                run(3, RunState::AskingAcknowledger { by: Arc::from("ana"), until: at(5) }),
+                run(4, RunState::Exhausted),
+            ],
+            last_run: 4,
             assigned_to: Some(EscalationTarget::User(Arc::from("ana"))),
-            run: 3,
-            reached: true,
             held: BTreeSet::from([Arc::from("second")]),
-            heard: BTreeSet::from([(Arc::from("first"), IntegrationId::new("email", 1))]),
+            delivered_to: BTreeSet::from([(Arc::from("first"), IntegrationId::new("email", 1))]),
         },
         paged: BTreeSet::from([Arc::from("first"), Arc::from("second")]),
-        merged_into: n.is_multiple_of(2).then_some(IncidentId(1)),
+        predecessor: n.is_multiple_of(2).then_some(IncidentId(1)),
     }
 }
 
@@ -98,8 +130,11 @@ fn member(incident: u64, n: u64) -> Member {
         incident: IncidentId(incident),
         fingerprint: alert(n).fingerprint,
         attached_at: at(n as i64),
-        reason: "rule service, same cluster".to_owned(),
-        runner_up: String::new(),
+        evidence: if n.is_multiple_of(2) {
+            Evidence::Recorded { reason: "rule service, same cluster".to_owned(), runner_up: "INC-2".to_owned() }
+        } else {
+            Evidence::Reopened { after_ms: n }
+        },
         detached: n.is_multiple_of(3),
         left_at: None,
     }
@@ -110,10 +145,14 @@ fn entry(incident: u64, seq: u64) -> TimelineEntry {
         incident: IncidentId(incident),
         seq,
         at: at(seq as i64),
-        kind: TimelineKind::Paged,
-        text: format!("line {seq}"),
         actor: seq.is_multiple_of(2).then(|| Arc::from("ana")),
-        reason: "step 1".to_owned(),
+        note: if seq.is_multiple_of(2) { String::new() } else { "a note".to_owned() },
+        event: if seq.is_multiple_of(2) {
+            let (text, reason) = (format!("line {seq}"), "step 1".to_owned());
+            TimelineEvent::Recorded { kind: TimelineKind::Paged, text, reason }
+        } else {
+            TimelineEvent::Snoozed { for_ms: seq, until: at(seq as i64) }
+        },
     }
 }
 
@@ -163,7 +202,7 @@ fn page(key: &str, incident: u64, secs: i64) -> Notification {
     let record = alert(1);
     Notification {
         key: NotificationKey(Arc::from(key)),
-        kind: NotificationKind::Page { incident: IncidentId(incident), round: 1, step: 1 },
+        kind: NotificationKind::Page { incident: IncidentId(incident), run: 1, round: 1, step: 1 },
         receiver: Arc::from("first"),
         integration: IntegrationId::new("webhook", 0),
         message: Arc::new(Message {
@@ -211,6 +250,7 @@ fn announcement(key: &str, state: NotificationState, secs: i64) -> Notification 
         firing: vec![Fingerprint(u64::MAX)],
         resolved: vec![Fingerprint(3)],
         log_expires_at: at(99),
+        reason: String::new(),
     };
     Notification { kind, state, ..page(key, 0, secs) }
 }
@@ -246,8 +286,10 @@ fn told(snapshot: &Snapshot) -> Vec<String> {
         outbox,
         sent,
         rule_alerts,
+        recent_pages,
         last_incident,
         last_timeline_seq,
+        last_moment,
     } = snapshot;
     let mut all = lines(alerts);
     all.extend(lines(incidents));
@@ -257,7 +299,8 @@ fn told(snapshot: &Snapshot) -> Vec<String> {
     all.extend(lines(outbox));
     all.extend(lines(sent));
     all.extend(lines(rule_alerts));
-    all.push(format!("last incident {last_incident}, last line {last_timeline_seq}"));
+    all.extend(lines(recent_pages));
+    all.push(format!("last incident {last_incident}, last line {last_timeline_seq}, at {last_moment:?}"));
     all
 }
 
@@ -286,6 +329,7 @@ async fn each_write_is_put_replaced_and_dropped(store: SharedStore) {
         w(Write::Nflog, nflog("{}", 1)),
         w(Write::RuleAlert, rule_alert("g/a/1", 1, 0.5)),
         w(Write::RuleAlert, rule_alert("g/a/1", 2, f64::NAN)),
+        Write::Moment(at(10_000)),
     ];
     store.commit(first).await.unwrap();
     let expected = Snapshot {
@@ -297,8 +341,10 @@ async fn each_write_is_put_replaced_and_dropped(store: SharedStore) {
         outbox: vec![page("p1", 1, 1), page("p2", 1, 2)],
         sent: Vec::new(),
         rule_alerts: vec![rule_alert("g/a/1", 1, 0.5), rule_alert("g/a/1", 2, f64::NAN)],
+        recent_pages: Vec::new(),
         last_incident: 1,
         last_timeline_seq: 7,
+        last_moment: Some(at(10_000)),
     };
     check_load(&store, expected).await;
 
@@ -344,13 +390,15 @@ async fn each_write_is_put_replaced_and_dropped(store: SharedStore) {
         outbox: vec![page("p2", 1, 2)],
         sent: vec![sent.clone()],
         rule_alerts: vec![changed_rule],
+        recent_pages: Vec::new(),
         last_incident: 1,
         last_timeline_seq: 7,
+        last_moment: Some(at(10_000)),
     };
     check_load(&store, expected).await;
 
     let id = IncidentId(1);
-    assert_eq!(store.incident(id).await.unwrap().unwrap().status, IncidentStatus::Acknowledged);
+    assert_eq!(store.incident(id).await.unwrap().unwrap().status(), IncidentStatus::Acknowledged);
     assert!(store.incident(IncidentId(2)).await.unwrap().is_none());
     assert_eq!(store.members(id).await.unwrap(), [changed_member]);
     assert_eq!(store.alerts_of(id).await.unwrap(), [alert(1)], "dropped from memory, held by its incident");
@@ -378,17 +426,42 @@ async fn the_last_word_of_a_batch_counts(store: SharedStore) {
         moved("p2", NotificationState::Superseded),
         w(Write::Nflog, nflog("{}", 0)),
         Write::NflogDropped(nflog("{}", 0).key),
+        Write::Moment(at(1)),
+        Write::Moment(at(10_000)),
     ];
     store.commit(writes).await.unwrap();
     let expected = Snapshot {
         alerts: vec![changed, alert(4)],
         silences: vec![silence("back")],
         outbox: vec![page("p1", 1, 1)],
+        last_moment: Some(at(10_000)),
         ..Snapshot::default()
     };
     check_load(&store, expected).await;
     let states: Vec<_> = store.notifications(IncidentId(1)).await.unwrap().iter().map(|n| n.state).collect();
     assert_eq!(states, [NotificationState::Pending, NotificationState::Superseded]);
+}
+
+/// A process that starts knows whom the last one paged within the last minute: each page once, also of several integrations.
+async fn recent_pages_count_against_the_limit(store: SharedStore) {
+    let paged = |key: &str, incident: u64, secs: i64| Notification {
+        receiver: Arc::from("oncall"),
+        created_at: at(secs),
+        ..page(key, incident, 1)
+    };
+    let writes = vec![
+        w(Write::Notification, paged("old", 1, 0)),
+        w(Write::Notification, paged("a/0", 1, 41)),
+        w(Write::Notification, paged("a/1", 1, 41)),
+        w(Write::Notification, paged("b/0", 2, 41)),
+        moved("a/0", NotificationState::Sent),
+        w(Write::Notification, paged("c/0", 1, 99)),
+        Write::Moment(at(100)),
+    ];
+    store.commit(writes).await.unwrap();
+    let snapshot = store.load().await.unwrap();
+    let recent: Vec<(&str, Timestamp)> = snapshot.recent_pages.iter().map(|(name, at)| (&**name, *at)).collect();
+    assert_eq!(recent, [("oncall", at(41)), ("oncall", at(41)), ("oncall", at(99))]);
 }
 
 async fn a_large_batch_is_complete(store: SharedStore) {
@@ -449,7 +522,7 @@ async fn the_newest_lines_come_in_order(store: SharedStore) {
 async fn load_leaves_out_what_was_resolved_long_ago(store: SharedStore) {
     let day = RESOLVED_KEPT_IN_MEMORY.as_secs() as i64;
     let resolved =
-        |n, secs| Incident { resolved_at: Some(at(secs)), ..incident(n, IncidentStatus::Resolved, Severity::Low) };
+        |n, secs| Incident { state: resolved_at(n, at(secs)), ..incident(n, IncidentStatus::Resolved, Severity::Low) };
     let mut writes: Vec<Write> =
         [resolved(1, 0), resolved(2, 1), resolved(3, day + 1)].map(|i| w(Write::Incident, i)).into();
     writes.push(w(Write::Incident, incident(4, IncidentStatus::Triggered, Severity::Low)));
@@ -464,7 +537,7 @@ async fn load_leaves_out_what_was_resolved_long_ago(store: SharedStore) {
 async fn an_incident_whose_alert_still_fires_is_kept(store: SharedStore) {
     let day = RESOLVED_KEPT_IN_MEMORY.as_secs() as i64;
     let resolved =
-        |n, secs| Incident { resolved_at: Some(at(secs)), ..incident(n, IncidentStatus::Resolved, Severity::Low) };
+        |n, secs| Incident { state: resolved_at(n, at(secs)), ..incident(n, IncidentStatus::Resolved, Severity::Low) };
     // Alerts of even numbers fire, those of odd ones have ended; every third member is detached.
     let mut writes: Vec<Write> = (1..=4).map(|n| w(Write::Incident, resolved(n, 0))).collect();
     writes.push(w(Write::Incident, resolved(5, 9 * day)));
@@ -486,8 +559,8 @@ async fn an_incident_whose_alert_still_fires_is_kept(store: SharedStore) {
 async fn alerts_that_ended_long_ago_are_loaded_with_their_open_incident_only(store: SharedStore) {
     let day = RESOLVED_KEPT_IN_MEMORY.as_secs() as i64;
     let ended = |n, secs| w(Write::Alert, AlertRecord { ended_at: Some(at(secs)), ..alert(n) });
-    let resolved = Incident { resolved_at: Some(at(0)), ..incident(1, IncidentStatus::Resolved, Severity::Low) };
-    let newer = Incident { resolved_at: Some(at(9 * day)), ..incident(3, IncidentStatus::Resolved, Severity::Low) };
+    let resolved = Incident { state: resolved_at(1, at(0)), ..incident(1, IncidentStatus::Resolved, Severity::Low) };
+    let newer = Incident { state: resolved_at(3, at(9 * day)), ..incident(3, IncidentStatus::Resolved, Severity::Low) };
     let writes = vec![
         w(Write::Incident, resolved),
         w(Write::Incident, incident(2, IncidentStatus::Triggered, Severity::Low)),
@@ -514,7 +587,7 @@ async fn alerts_that_ended_long_ago_are_loaded_with_their_open_incident_only(sto
 
 async fn old_rows_go_and_numbers_stay(store: SharedStore) {
     let resolved =
-        |n, secs| Incident { resolved_at: Some(at(secs)), ..incident(n, IncidentStatus::Resolved, Severity::Low) };
+        |n, secs| Incident { state: resolved_at(n, at(secs)), ..incident(n, IncidentStatus::Resolved, Severity::Low) };
     let writes = vec![
         w(Write::Incident, incident(1, IncidentStatus::Triggered, Severity::Low)),
         w(Write::Incident, resolved(2, 20)),
@@ -562,7 +635,7 @@ async fn retain_takes_a_little_at_a_time(store: SharedStore) {
     let old = (1..=count).map(|n| {
         w(
             Write::Incident,
-            Incident { resolved_at: Some(at(0)), ..incident(n, IncidentStatus::Resolved, Severity::Low) },
+            Incident { state: resolved_at(n, at(0)), ..incident(n, IncidentStatus::Resolved, Severity::Low) },
         )
     });
     store.commit(old.collect()).await.unwrap();
@@ -576,6 +649,47 @@ async fn retain_takes_a_little_at_a_time(store: SharedStore) {
 }
 
 /// One test of each name for each store.
+async fn the_outbox_comes_in_pages(store: SharedStore) {
+    let mut alone = announcement("a1", NotificationState::Sent, 1);
+    let message = Arc::make_mut(&mut alone.message);
+    (message.alerts[0].fingerprint, message.incident) = (alert(1).fingerprint, None);
+    let writes = vec![
+        w(Write::Alert, alert(1)),
+        w(Write::Notification, alone),
+        w(Write::Notification, page("p1", 1, 2)),
+        w(Write::Notification, page("p2", 2, 3)),
+        w(Write::Notification, Notification { receiver: Arc::from("ops"), ..page("p3", 1, 4) }),
+    ];
+    store.commit(writes).await.unwrap();
+    store.commit(vec![moved("p1", NotificationState::Failed)]).await.unwrap();
+    let query = NotificationQuery { limit: 10, ..NotificationQuery::default() };
+    let keys = |query: NotificationQuery| {
+        let store = store.clone();
+        async move {
+            let page = store.notification_page(query).await.unwrap();
+            (page.rows.iter().map(|row| row.key.to_string()).collect::<Vec<_>>().join(" "), page.next)
+        }
+    };
+    let of = |query| async { keys(query).await.0 };
+    assert_eq!(keys(query.clone()).await, ("p3 p2 p1 a1".to_owned(), None));
+    let failed = vec![NotificationState::Failed, NotificationState::Sent];
+    assert_eq!(of(NotificationQuery { states: failed, ..query.clone() }).await, "p1 a1");
+    assert_eq!(of(NotificationQuery { kinds: vec!["announcement", "update"], ..query.clone() }).await, "a1");
+    assert_eq!(of(NotificationQuery { receiver: Some("ops".to_owned()), ..query.clone() }).await, "p3");
+    assert_eq!(of(NotificationQuery { incident: Some(IncidentId(1)), ..query.clone() }).await, "p3 p1");
+    assert_eq!(of(NotificationQuery { since: Some(at(2)), until: Some(at(4)), ..query.clone() }).await, "p2 p1");
+    let (first, next) = keys(NotificationQuery { limit: 3, ..query.clone() }).await;
+    assert_eq!(first, "p3 p2 p1");
+    assert_eq!(keys(NotificationQuery { before: next, limit: 3, ..query.clone() }).await, ("a1".to_owned(), None));
+    assert_eq!(keys(NotificationQuery { limit: 4, ..query }).await.1, None, "a full page that is the last");
+
+    let one = |key: &str| store.notification(NotificationKey(key.into()));
+    assert_eq!(one("p3/resend1").await.unwrap(), None);
+    assert_eq!(one("p2").await.unwrap(), Some(page("p2", 2, 3)));
+    let found = one("a1").await.unwrap().unwrap();
+    assert_eq!(found.message.alerts[0].labels, alert(1).labels, "its alerts are filled in");
+}
+
 macro_rules! suite {
     ($($case:ident),* $(,)?) => {
         mod memory {
@@ -599,6 +713,7 @@ suite!(
     nothing_at_first,
     each_write_is_put_replaced_and_dropped,
     the_last_word_of_a_batch_counts,
+    recent_pages_count_against_the_limit,
     a_large_batch_is_complete,
     incidents_come_in_pages,
     the_newest_lines_come_in_order,
@@ -607,6 +722,7 @@ suite!(
     an_incident_whose_alert_still_fires_is_kept,
     old_rows_go_and_numbers_stay,
     retain_takes_a_little_at_a_time,
+    the_outbox_comes_in_pages,
 );
 
 fn everything() -> Vec<Write> {

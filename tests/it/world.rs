@@ -3,18 +3,19 @@
 //! Never: decides anything the engine should.
 //! Start at [`Disk`] and [`settings`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
+use watchfire::alerts::RegistryConfig;
 use watchfire::alerts::{InhibitRule, Route, RouteSpec};
-use watchfire::engine::{Outcome, Restored, Settings};
+use watchfire::engine::{Engine, Outcome, Restart, Settings, Snapshot};
 use watchfire::escalation::{EscalationPolicy, EscalationStep, Rotation, Schedule, User};
 use watchfire::incidents::CorrelationRule;
-use watchfire::model::incident::EscalationTarget;
 use watchfire::model::{
-    AlertRecord, Door, Fingerprint, Incident, IncidentId, IntegrationId, IntegrationSpec, Labels, Lease, MatchOp,
-    Matcher, Member, NflogEntry, NflogKey, Notification, NotificationKey, NotificationKind, NotificationState,
-    ReceiverSpec, Severity, Silence, SourceKey, TimelineEntry, Timestamp, Transition, TransitionKind, Write,
+    AlertRecord, Door, EscalationTarget, Fingerprint, Incident, IncidentId, IntegrationId, IntegrationSpec, Labels,
+    Lease, MatchOp, Matcher, Member, NflogEntry, NflogKey, Notification, NotificationKey, NotificationKind,
+    NotificationState, ReceiverSpec, Severity, Silence, SourceKey, TimelineEntry, Timestamp, Transition,
+    TransitionKind, Write,
 };
 
 /// What a store would hold after every commit so far.
@@ -27,6 +28,7 @@ pub struct Disk {
     pub silences: BTreeMap<Arc<str>, Silence>,
     pub nflog: BTreeMap<NflogKey, NflogEntry>,
     pub outbox: BTreeMap<NotificationKey, Notification>,
+    pub last_moment: Option<Timestamp>,
 }
 
 impl Disk {
@@ -58,26 +60,40 @@ impl Disk {
                 Write::Nflog(e) => drop(self.nflog.insert(e.key.clone(), NflogEntry::clone(e))),
                 Write::NflogDropped(key) => drop(self.nflog.remove(key)),
                 Write::RuleAlert(_) | Write::RuleAlertDropped { .. } => {}
+                Write::Moment(at) => self.last_moment = Some(*at),
             }
         }
     }
 
     /// What is read back at start; all incidents are, which a store may bound.
-    pub fn load(&self, now: Timestamp) -> Restored {
+    pub fn load(&self) -> Snapshot {
         let pending = |n: &&Notification| n.state == NotificationState::Pending;
-        let minute = now - Duration::from_mins(1);
-        let paged = |n: &&Notification| matches!(n.kind, NotificationKind::Page { .. }) && n.created_at > minute;
-        Restored {
+        let last = self.last_moment.unwrap_or(Timestamp::EPOCH);
+        let recent = |n: &&Notification| {
+            matches!(n.kind, NotificationKind::Page { .. }) && n.created_at + Duration::from_mins(1) > last
+        };
+        let pages: BTreeSet<_> =
+            self.outbox.values().filter(recent).map(|n| (n.created_at, n.receiver.clone(), n.incident())).collect();
+        Snapshot {
             alerts: self.alerts.values().cloned().collect(),
             incidents: self.incidents.values().cloned().collect(),
             members: self.members.values().cloned().collect(),
             silences: self.silences.values().cloned().collect(),
             nflog: self.nflog.values().cloned().collect(),
             outbox: self.outbox.values().filter(pending).cloned().collect(),
-            recent_pages: self.outbox.values().filter(paged).map(|n| (n.receiver.clone(), n.created_at)).collect(),
+            sent: Vec::new(),
+            rule_alerts: Vec::new(),
+            recent_pages: pages.into_iter().map(|(at, receiver, _)| (receiver, at)).collect(),
             last_incident: self.incidents.keys().map(|id| id.0).max().unwrap_or(0),
             last_timeline_seq: self.timeline.last().map_or(0, |t| t.seq),
+            last_moment: self.last_moment,
         }
+    }
+
+    /// The process starts again from what was committed: the same restart as the program's.
+    pub fn restart(&self, settings: Arc<Settings>, now: Timestamp) -> (Engine, Outcome, Vec<Arc<Notification>>) {
+        let restart = Restart::new(settings, RegistryConfig::default(), self.load(), now);
+        (restart.engine, restart.first, restart.resend)
     }
 }
 
@@ -175,7 +191,7 @@ fn receiver(name: &str, rest: &[&str]) -> ReceiverSpec {
 /// - `policy NAME repeat=1 repeat_after=5m ack_timeout=1h page_again_at=critical fallback=boss | 0s first user:ana | 5s second`
 /// - `user NAME receiver …`; `rule NAME MATCHERS by=cluster,service window=10m`; `inhibit SOURCE TARGET equal=cluster`
 /// - `schedule NAME ZONE 13:30:00 2026-01-01 USER …` hands over daily
-/// - `limit 10` or `limit none`; `no rules`
+/// - `limit 10` or `limit none`; `no rules`; `hold 1h` after a resolve by hand
 pub fn settings(lines: &[&str]) -> Settings {
     let mut spec = RouteSpec {
         receiver: Some("ops".into()),
@@ -217,6 +233,7 @@ pub fn settings(lines: &[&str]) -> Settings {
                 let mut child = RouteSpec { matchers: matchers(rest[0]), ..RouteSpec::default() };
                 child.receiver = option("receiver").map(Into::into);
                 child.escalation_policy = option("policy").map(Into::into);
+                child.continues = words.contains(&"continue");
                 spec.routes.push(child);
                 settings.route = Route::build(&spec).expect("the route holds");
             }
@@ -253,6 +270,7 @@ pub fn settings(lines: &[&str]) -> Settings {
                 equal: option("equal").into_iter().flat_map(|e| e.split(',')).map(Into::into).collect(),
             }),
             ["reopen", window] => settings.correlation.reopen_window = span(window),
+            ["hold", time] => settings.resolve_hold = span(time),
             ["limit", "none"] => settings.max_pages_per_minute = None,
             ["limit", n] => settings.max_pages_per_minute = Some(n.parse().expect("a number")),
             ["no", "rules"] => settings.correlation.rules.clear(),
@@ -275,7 +293,11 @@ fn policy(text: &str) -> EscalationPolicy {
         repeat: option("repeat").map_or(0, |r| r.parse().expect("a number")),
         repeat_after: option("repeat_after").map_or(span("5m"), span),
         ack_timeout: option("ack_timeout").map(span),
-        page_again_at: option("page_again_at").map(|word| Severity::named(word).unwrap()),
+        page_again_at: match option("page_again_at") {
+            Some("never") => None,
+            Some(word) => Some(Severity::named(word).unwrap()),
+            None => Some(Severity::Critical),
+        },
         fallback: option("fallback").into_iter().flat_map(|f| f.split(',')).map(target).collect(),
         steps: steps.collect(),
     }

@@ -9,9 +9,9 @@ use super::permit::DeliveryPermit;
 use super::queue::Queue;
 use super::refs::Refs;
 use super::shared::Shared;
-use super::watch::Status;
-use crate::model::{Notification, NotificationKey, ReceiptOutcome};
-use crate::notify::breaker::{Breaker, Gate};
+use super::watch::{Hold, Status};
+use crate::model::{Notification, NotificationKey, Receipt, ReceiptOutcome, Timestamp};
+use crate::notify::breaker::{Breaker, FAILURES_TO_OPEN, Gate};
 use crate::notify::{Attempt, Delivery, Notifier, NotifyError};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -69,6 +69,8 @@ pub(super) struct Destination {
     pub wire: JoinSet<(AttemptResult, DeliveryPermit)>,
     pub sent: HashMap<Id, (Item, Instant)>,
     pub started: Instant,
+    /// When the breaker opened, while it is.
+    pub blocked_since: Option<Timestamp>,
 }
 
 impl Destination {
@@ -77,7 +79,9 @@ impl Destination {
         let inlet = Arc::clone(&self.inlet);
         loop {
             self.launch().await;
-            self.status.update(inlet.queue.lock().len(), &self.breaker);
+            self.report_blocked().await;
+            let queued = inlet.queue.lock().len();
+            self.status.update(queued, &self.breaker, self.hold());
             let closing = inlet.closing.load(Relaxed);
             if closing && self.wire.is_empty() {
                 return;
@@ -97,11 +101,15 @@ impl Destination {
 
     /// When something may be sent that may not now.
     fn wake_at(&self) -> Option<Instant> {
-        let queue = self.inlet.queue.lock();
-        let due = match self.breaker.gate(self.now()) {
-            Gate::Wait { until } => until.filter(|_| queue.has_ready() || queue.next_due().is_some()),
-            Gate::Closed | Gate::Probe => queue.next_due(),
+        let (now, queue) = (self.now(), self.inlet.queue.lock());
+        let due = |urgent| match self.breaker.gate(now, urgent) {
+            Gate::Wait { until } => {
+                let waits = queue.has_ready(urgent) || queue.next_due(urgent).is_some();
+                until.filter(|_| waits)
+            }
+            Gate::Closed | Gate::Probe => queue.next_due(urgent),
         };
+        let due = due(true).into_iter().chain(due(false)).min();
         due.map(|due| self.started + due)
     }
 
@@ -122,15 +130,70 @@ impl Destination {
     }
 
     fn next_item(&self) -> Option<(Gate, Item)> {
-        let gate = self.breaker.gate(self.now());
+        let now = self.now();
+        let gate = self.breaker.gate(now, true);
         if matches!(gate, Gate::Wait { .. }) || self.wire.len() >= self.status.in_flight_max(&self.shared) {
             return None;
         }
+        // What a destination asked for holds announcements longer.
+        let only_urgent = matches!(self.breaker.gate(now, false), Gate::Wait { .. });
         let mut queue = self.inlet.queue.lock();
-        if gate == Gate::Probe && !queue.has_ready() {
-            queue.wake_first();
+        if gate == Gate::Probe && !queue.has_ready(only_urgent) {
+            queue.wake_first(only_urgent);
         }
-        queue.pop().map(|item| (gate, item))
+        queue.pop(only_urgent).map(|item| (gate, item))
+    }
+
+    /// Tells the engine of pages that wait for a destination which is away: nobody has heard, and the next step shall not wait.
+    async fn report_blocked(&mut self) {
+        if !self.breaker.is_open() {
+            self.blocked_since = None;
+            return self.inlet.queue.lock().forget_new_pages();
+        }
+        let is_new = self.blocked_since.is_none();
+        let since = *self.blocked_since.get_or_insert(self.shared.clock.now());
+        let untold = self.inlet.queue.lock().untold_pages(is_new);
+        if untold.is_empty() {
+            return;
+        }
+        let (reason, until) = (self.away(since), self.wall(self.breaker.gate(self.now(), true)));
+        for item in untold {
+            let (key, at) = (item.notification.key.clone(), self.shared.clock.now());
+            let outcome = ReceiptOutcome::Blocked { reason: reason.clone(), until };
+            self.shared.post(Receipt { key, attempts: item.attempts, at, outcome }, None).await;
+        }
+    }
+
+    /// Why nothing but probes leaves.
+    fn away(&self, since: Timestamp) -> String {
+        let error = self.status.last_error().unwrap_or_default();
+        match self.breaker.failures() {
+            failures @ FAILURES_TO_OPEN.. => {
+                format!("the destination is away since {since}, {failures} tries failed in a row: {error}")
+            }
+            _ => format!("the destination asked to be left alone for now: {error}"),
+        }
+    }
+
+    /// What readers are told of it.
+    fn hold(&self) -> Hold {
+        let until = |is_urgent| match self.breaker.gate(self.now(), is_urgent) {
+            gate @ Gate::Wait { .. } => Some(self.wall(gate)),
+            Gate::Closed | Gate::Probe => None,
+        };
+        let (urgent_until, announcements_until) = (until(true), until(false));
+        let since = self.blocked_since.unwrap_or_else(|| self.shared.clock.now());
+        let reason = announcements_until.map(|_| self.away(since)).unwrap_or_default();
+        Hold { urgent_until, announcements_until, reason }
+    }
+
+    /// The moment at which a gate opens; a probe that is out is back soon.
+    fn wall(&self, gate: Gate) -> Timestamp {
+        let now = self.shared.clock.now();
+        match gate {
+            Gate::Wait { until: Some(until) } => now + until.saturating_sub(self.now()),
+            Gate::Wait { until: None } | Gate::Closed | Gate::Probe => now,
+        }
     }
 
     fn spawn(&mut self, notifier: Arc<dyn Notifier>, mut item: Item) {

@@ -39,6 +39,8 @@ pub(super) struct Item {
     pub attempts: u32,
     /// When the engine was last told that it is being retried.
     pub reported_at: Option<Duration>,
+    /// The engine was told that it waits for a destination that is away.
+    pub blocked: bool,
 }
 
 /// Where in the queue a message is.
@@ -53,13 +55,22 @@ pub(super) enum Place {
     OnWire,
 }
 
-/// The smaller, the sooner.
+/// Messages about an incident: somebody is to be told something now. Announcements can wait.
+pub(super) fn is_urgent(notification: &Notification) -> bool {
+    notification.incident().is_some()
+}
+
+/// The lanes of what may be sent: all of them, or those of urgent messages.
+pub(super) fn lanes_of(only_urgent: bool) -> std::ops::Range<usize> {
+    0..if only_urgent { LANES / 2 } else { LANES }
+}
+
+/// The smaller, the sooner; urgent messages have the first half.
 pub(super) fn lane(notification: &Notification) -> usize {
     let message = &notification.message;
     let severity = message
         .incident
         .as_ref()
         .map_or_else(|| Severity::of_label(message.common_labels.value("severity")), |incident| incident.severity);
-    let announcement = matches!(notification.kind, NotificationKind::Announcement { .. });
-    usize::from(announcement) * 2 + usize::from(severity != Severity::Critical)
+    usize::from(!is_urgent(notification)) * (LANES / 2) + usize::from(severity != Severity::Critical)
 }

@@ -3,11 +3,13 @@
 //! Never: reads a clock; times are spans since the destination's start.
 //! Start at [`Queue::pop`].
 
-use super::order::{Item, LANES, OrderKey, Place, STALE_MIN, lane};
-use crate::model::{Notification, NotificationKey};
+use super::order::{Item, LANES, OrderKey, Place, STALE_MIN, is_urgent, lane, lanes_of};
+use crate::model::{Notification, NotificationKey, NotificationKind};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
+
+type Waiting = BTreeMap<(Duration, u64), NotificationKey>;
 
 #[derive(Default)]
 pub(super) struct Queue {
@@ -16,10 +18,13 @@ pub(super) struct Queue {
     lanes: [VecDeque<NotificationKey>; LANES],
     /// A key in here has one message under way (ready, waiting or on the wire); the others stand in line.
     lines: HashMap<OrderKey, VecDeque<NotificationKey>>,
-    waiting: BTreeMap<(Duration, u64), NotificationKey>,
+    /// Between tries, by due time: urgent ones, then the others.
+    waiting: [Waiting; 2],
     seq: u64,
     /// Keys in `lanes` and `lines` whose message was cancelled.
     stale: usize,
+    /// Pages that came since [`Self::untold_pages`] was last asked.
+    new_pages: Vec<NotificationKey>,
 }
 
 impl Queue {
@@ -33,7 +38,10 @@ impl Queue {
         if self.items.contains_key(&key) {
             return false;
         }
-        let item = Item { attempts: notification.attempts, notification, reported_at: None };
+        let item = Item { attempts: notification.attempts, notification, reported_at: None, blocked: false };
+        if is_page(&item.notification) {
+            self.new_pages.push(key.clone());
+        }
         let place = if let Some(line) = self.lines.get_mut(&OrderKey::of(&item.notification)) {
             line.push_back(key.clone());
             Place::Parked
@@ -47,8 +55,8 @@ impl Queue {
     }
 
     /// The most urgent message that may be sent now; it counts as on the wire until [`Self::settle`] or [`Self::retry`].
-    pub fn pop(&mut self) -> Option<Item> {
-        for lane in &mut self.lanes {
+    pub fn pop(&mut self, only_urgent: bool) -> Option<Item> {
+        for lane in &mut self.lanes[lanes_of(only_urgent)] {
             while let Some(key) = lane.pop_front() {
                 if let Some((item, place @ Place::Ready)) = self.items.get_mut(&key) {
                     *place = Place::OnWire;
@@ -59,8 +67,11 @@ impl Queue {
         None
     }
 
-    pub fn has_ready(&self) -> bool {
-        self.lanes.iter().flatten().any(|key| self.items.get(key).is_some_and(|(_, place)| *place == Place::Ready))
+    pub fn has_ready(&self, only_urgent: bool) -> bool {
+        self.lanes[lanes_of(only_urgent)]
+            .iter()
+            .flatten()
+            .any(|key| self.items.get(key).is_some_and(|(_, place)| *place == Place::Ready))
     }
 
     /// Puts a message that failed for now between tries; its line goes on waiting. False when it was cancelled meanwhile.
@@ -71,7 +82,7 @@ impl Queue {
             return false;
         }
         self.seq += 1;
-        self.waiting.insert((due, self.seq), key.clone());
+        self.waiting[waiting_of(&item.notification)].insert((due, self.seq), key.clone());
         self.items.insert(key, (item, Place::Waiting(due, self.seq)));
         true
     }
@@ -86,7 +97,7 @@ impl Queue {
     pub fn cancel(&mut self, key: &NotificationKey) {
         let Some((item, place)) = self.items.remove(key) else { return };
         if let Place::Waiting(due, seq) = place {
-            self.waiting.remove(&(due, seq));
+            self.waiting[waiting_of(&item.notification)].remove(&(due, seq));
         }
         if matches!(place, Place::Ready | Place::Waiting(..)) {
             self.advance(&OrderKey::of(&item.notification));
@@ -107,27 +118,65 @@ impl Queue {
 
     /// Makes everything ready whose time has come.
     pub fn wake(&mut self, now: Duration) {
-        while self.waiting.first_key_value().is_some_and(|((due, _), _)| *due <= now) {
-            self.wake_first();
+        for which in 0..self.waiting.len() {
+            while self.waiting[which].first_key_value().is_some_and(|((due, _), _)| *due <= now) {
+                self.wake_first_of(which);
+            }
         }
     }
 
-    /// Makes the one that is due first ready before its time, as a probe.
-    pub fn wake_first(&mut self) {
-        let Some((_, key)) = self.waiting.pop_first() else { return };
+    /// Makes the one that is due first ready before its time, as a probe; an urgent one if there is any.
+    pub fn wake_first(&mut self, only_urgent: bool) {
+        let which = usize::from(!only_urgent && self.waiting[0].is_empty());
+        self.wake_first_of(which);
+    }
+
+    fn wake_first_of(&mut self, which: usize) {
+        let Some((_, key)) = self.waiting[which].pop_first() else { return };
         if let Some((item, place)) = self.items.get_mut(&key) {
             *place = Place::Ready;
             self.lanes[lane(&item.notification)].push_back(key);
         }
     }
 
-    /// The destination is back: nothing needs to wait for its own time.
+    /// The destination is back: nothing needs to wait for its own time, and nothing is blocked.
     pub fn wake_all(&mut self) {
         self.wake(Duration::MAX);
+        self.items.values_mut().for_each(|(item, _)| item.blocked = false);
     }
 
-    pub fn next_due(&self) -> Option<Duration> {
-        self.waiting.first_key_value().map(|((due, _), _)| *due)
+    /// When the next one of these is due again.
+    pub fn next_due(&self, urgent: bool) -> Option<Duration> {
+        self.waiting[usize::from(!urgent)].first_key_value().map(|((due, _), _)| *due)
+    }
+
+    /// Pages that wait for their turn and of which the engine does not know that the destination is away: of all, or of those that came
+    /// since the last call. They count as told from now on.
+    pub fn untold_pages(&mut self, of_all: bool) -> Vec<Item> {
+        let new: Vec<NotificationKey> = std::mem::take(&mut self.new_pages);
+        let keys = if of_all { self.items.keys().cloned().collect() } else { new };
+        let mut untold = Vec::new();
+        for key in keys {
+            if let Some((item, Place::Ready | Place::Parked)) = self.items.get_mut(&key)
+                && is_page(&item.notification)
+                && !item.blocked
+            {
+                item.blocked = true;
+                untold.push(item.clone());
+            }
+        }
+        untold.sort_by(|a, b| a.notification.key.cmp(&b.notification.key));
+        untold
+    }
+
+    /// The destination is not away: whatever came meanwhile needs no word.
+    pub fn forget_new_pages(&mut self) {
+        self.new_pages.clear();
+    }
+
+    /// Where a message is, if it is here.
+    pub fn place(&self, key: &NotificationKey) -> Option<(&Item, Place)> {
+        self.items.get(key).map(|(item, place)| (item, *place))
     }
 
     fn advance(&mut self, order: &OrderKey) {
@@ -141,6 +190,14 @@ impl Queue {
         }
         self.lines.remove(order);
     }
+}
+
+fn is_page(notification: &Notification) -> bool {
+    matches!(notification.kind, NotificationKind::Page { .. })
+}
+
+fn waiting_of(notification: &Notification) -> usize {
+    usize::from(!is_urgent(notification))
 }
 
 #[cfg(test)]

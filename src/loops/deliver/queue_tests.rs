@@ -23,7 +23,7 @@ fn page(key: &str, incident: u64, severity: Severity) -> Arc<Notification> {
         held_back: 0,
         acknowledged_by: None,
     });
-    notification(key, NotificationKind::Page { incident: IncidentId(incident), round: 1, step: 1 }, message)
+    notification(key, NotificationKind::Page { incident: IncidentId(incident), run: 1, round: 1, step: 1 }, message)
 }
 
 fn announcement(key: &str, group: &str) -> Arc<Notification> {
@@ -32,6 +32,7 @@ fn announcement(key: &str, group: &str) -> Arc<Notification> {
         firing: Vec::new(),
         resolved: Vec::new(),
         log_expires_at: Timestamp::EPOCH,
+        reason: String::new(),
     };
     notification(key, kind, message())
 }
@@ -68,7 +69,7 @@ fn notification(key: &str, kind: NotificationKind, message: Message) -> Arc<Noti
 }
 
 fn drain(queue: &mut Queue) -> Vec<String> {
-    std::iter::from_fn(|| queue.pop()).map(|i| i.notification.key.to_string()).collect()
+    std::iter::from_fn(|| queue.pop(false)).map(|i| i.notification.key.to_string()).collect()
 }
 
 #[test]
@@ -95,9 +96,9 @@ fn one_incident_is_told_in_order() {
     queue.push(Arc::clone(&second));
     queue.push(page("other", 2, Severity::Low));
     assert_eq!(drain(&mut queue), ["p1", "other"]);
-    let item = Item { notification: Arc::clone(&first), attempts: 1, reported_at: None };
+    let item = Item { notification: Arc::clone(&first), attempts: 1, reported_at: None, blocked: false };
     assert!(queue.retry(item, Duration::from_secs(5)));
-    assert_eq!((drain(&mut queue), queue.next_due()), (vec![], Some(Duration::from_secs(5))));
+    assert_eq!((drain(&mut queue), queue.next_due(true)), (vec![], Some(Duration::from_secs(5))));
     queue.wake(Duration::from_secs(5));
     assert_eq!(drain(&mut queue), ["p1"]);
     queue.settle(&first);
@@ -121,12 +122,12 @@ fn a_cancelled_message_lets_the_next_one_through() {
     let mut queue = Queue::default();
     let (old, new) = (announcement("old", "g"), announcement("new", "g"));
     queue.push(Arc::clone(&old));
-    let item = queue.pop().expect("one is ready");
+    let item = queue.pop(false).expect("one is ready");
     queue.retry(item, Duration::from_mins(1));
     queue.push(Arc::clone(&new));
     queue.cancel(&old.key);
-    assert_eq!(queue.next_due(), None);
-    let sent = queue.pop().expect("one is ready");
+    assert_eq!(queue.next_due(false), None);
+    let sent = queue.pop(false).expect("one is ready");
     assert_eq!(sent.notification.key, new.key);
     // Cancelled while on the wire: not tried again, and the line goes on.
     queue.push(announcement("third", "g"));

@@ -5,10 +5,10 @@
 
 use super::AttemptSeen;
 use super::destination::{AttemptResult, Destination};
-use super::order::Item;
+use super::order::{Item, is_urgent};
 use super::permit::DeliveryPermit;
 use crate::model::{Receipt, ReceiptOutcome};
-use crate::notify::retry::{Next, PATIENCE, plan};
+use crate::notify::retry::{Next, PATIENCE, granted, plan};
 use crate::notify::{Delivery, NotifyError};
 use std::time::Duration;
 use tokio::task::{Id, JoinError};
@@ -27,6 +27,7 @@ impl Destination {
         match result {
             Err(NotifyError::Temporary { reason, retry_after }) => {
                 self.breaker.failed(self.now(), retry_after);
+                let retry_after = retry_after.map(|asked| granted(asked, is_urgent(&item.notification)));
                 self.try_again(item, reason, retry_after, permit).await;
             }
             Ok(Delivery { external_ref }) => {

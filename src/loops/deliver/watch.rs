@@ -5,7 +5,7 @@
 
 use super::DestinationKey;
 use super::shared::Shared;
-use crate::model::{IntegrationId, Notification, ReceiptOutcome};
+use crate::model::{IntegrationId, Notification, ReceiptOutcome, Timestamp};
 use crate::notify::breaker::Breaker;
 use crate::notify::{Delivery, NotifyError};
 use parking_lot::Mutex;
@@ -22,6 +22,18 @@ pub(super) struct Status {
     retried: AtomicU64,
     breaker_open: AtomicBool,
     last_error: Mutex<Option<String>>,
+    /// Why the last message was refused for good, until one is delivered.
+    refused: Mutex<Option<String>>,
+    hold: Mutex<Hold>,
+}
+
+/// Until when a destination that is away, or asked to be left alone, gets nothing.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hold {
+    /// Messages about incidents.
+    pub urgent_until: Option<Timestamp>,
+    pub announcements_until: Option<Timestamp>,
+    pub reason: String,
 }
 
 impl Status {
@@ -34,6 +46,8 @@ impl Status {
             retried: AtomicU64::new(0),
             breaker_open: AtomicBool::new(false),
             last_error: Mutex::new(None),
+            refused: Mutex::new(None),
+            hold: Mutex::default(),
         }
     }
 
@@ -41,7 +55,12 @@ impl Status {
         shared.notifiers.load().get(&self.key.0, &self.key.1).map_or(1, |notifier| notifier.in_flight_max().max(1))
     }
 
-    pub fn update(&self, queued: usize, breaker: &Breaker) {
+    pub fn hold(&self) -> Hold {
+        self.hold.lock().clone()
+    }
+
+    pub fn update(&self, queued: usize, breaker: &Breaker, hold: Hold) {
+        *self.hold.lock() = hold;
         self.queued.store(queued, Relaxed);
         self.breaker_open.store(breaker.is_open(), Relaxed);
     }
@@ -51,17 +70,35 @@ impl Status {
         *self.last_error.lock() = Some(reason.to_owned());
     }
 
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().clone()
+    }
+
     pub fn settled(&self, outcome: &ReceiptOutcome) {
         match outcome {
             ReceiptOutcome::Delivered { .. } => {
                 self.delivered.fetch_add(1, Relaxed);
                 *self.last_error.lock() = None;
+                if self.refused.lock().take().is_some() {
+                    tracing::info!(receiver = %self.key.0, integration = %self.key.1, "messages are taken again");
+                }
             }
             ReceiptOutcome::Failed { error } => {
                 self.failed.fetch_add(1, Relaxed);
                 *self.last_error.lock() = Some(error.clone());
+                self.refuse(error);
             }
-            ReceiptOutcome::Retrying { .. } => {}
+            ReceiptOutcome::Retrying { .. } | ReceiptOutcome::Blocked { .. } => {}
+        }
+    }
+
+    /// Said once per answer: a destination that refuses everything must not fill the log.
+    fn refuse(&self, error: &str) {
+        let mut refused = self.refused.lock();
+        if refused.as_deref() != Some(error) {
+            let (receiver, integration) = (&self.key.0, &self.key.1);
+            tracing::warn!(%receiver, %integration, error, "a message was given up for good");
+            *refused = Some(error.to_owned());
         }
     }
 
@@ -75,6 +112,7 @@ impl Status {
             retried: self.retried.load(Relaxed),
             breaker_open: self.breaker_open.load(Relaxed),
             last_error: self.last_error.lock().clone(),
+            refused: self.refused.lock().clone(),
         }
     }
 }
@@ -92,6 +130,8 @@ pub struct DestinationStatus {
     pub breaker_open: bool,
     /// Of the last attempt, when it failed.
     pub last_error: Option<String>,
+    /// Why the last message was given up for good; `None` again when one was delivered since.
+    pub refused: Option<String>,
 }
 
 /// One attempt, for metrics.

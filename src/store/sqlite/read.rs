@@ -10,12 +10,15 @@ use crate::model::{
     AlertRecord, Fingerprint, Incident, IncidentId, IncidentStatus, IntegrationId, Member, Notification,
     NotificationKey, NotificationKind, NotificationState, Severity, Silence, TimelineEntry, TimelineKind, Timestamp,
 };
-use crate::store::outbox_rows::{NotificationBody, NotificationColumns, fill_announcements};
 use crate::store::contract::recent_pages;
 use crate::store::event_rows::{event_of, evidence_of};
 use crate::store::incident_rows::{IncidentColumns, StoredIncident};
+use crate::store::outbox_rows::{NotificationBody, NotificationColumns, fill_announcements};
 use crate::store::rows::{AlertBody, NflogBody, RuleAlertBody, SilenceBody, decode, encode, known, moment};
-use crate::store::{INCIDENTS_PAGE_MAX, IncidentQuery, RESOLVED_KEPT_IN_MEMORY, Snapshot, StoreError, TIMELINE_MAX};
+use crate::store::{
+    INCIDENTS_PAGE_MAX, IncidentQuery, NOTIFICATIONS_PAGE_MAX, NotificationPage, NotificationQuery,
+    RESOLVED_KEPT_IN_MEMORY, Snapshot, StoreError, TIMELINE_MAX,
+};
 use sqlx::sqlite::SqliteRow;
 use sqlx::{Decode, Row, Sqlite, SqliteConnection, SqlitePool, Type};
 use std::sync::Arc;
@@ -73,6 +76,19 @@ const TIMELINE: &str = "SELECT seq, incident, at, kind, text, actor, reason, dat
      WHERE incident = ?1 ORDER BY seq DESC LIMIT ?2";
 const NOTIFICATIONS: &str = "SELECT id, key, created_at, state, attempts, sent_at, error, external_ref, body \
      FROM notification WHERE incident = ?1 ORDER BY created_at, key";
+
+/// ?1 the number to go on from, then what is wanted; `null` and empty lists: all.
+const NOTIFICATION_PAGE: &str = "SELECT id, key, created_at, state, attempts, sent_at, error, external_ref, body \
+     FROM notification WHERE id < ?1 AND state IN (SELECT value FROM json_each(?2)) \
+     AND (?3 IS NULL OR body ->> '$.receiver' = ?3) AND (?4 IS NULL OR incident = ?4) \
+     AND created_at >= ?5 AND created_at < ?6 \
+     AND EXISTS (SELECT 1 FROM json_each(?7) WHERE json_type(body, '$.kind.' || value) IS NOT NULL) \
+     ORDER BY id DESC LIMIT ?8";
+const NOTIFICATION: &str = "SELECT id, key, created_at, state, attempts, sent_at, error, external_ref, body \
+     FROM notification WHERE key = ?1";
+/// The narrow index finds the numbers; only these rows are read.
+const ALERTS_NAMED: &str = "SELECT id, fingerprint, ended_at, body FROM alert WHERE id IN \
+     (SELECT id FROM alert WHERE fingerprint IN (SELECT value FROM json_each(?1)))";
 
 fn get<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(row: &'r SqliteRow, column: usize) -> Result<T, StoreError> {
     row.try_get(column).map_err(fault)
@@ -150,7 +166,7 @@ fn nflog_entry(row: &SqliteRow) -> Result<NflogEntry, StoreError> {
     Ok(decode::<NflogBody>("nflog", get(row, 4)?)?.into_entry(key))
 }
 
-fn notification(row: &SqliteRow) -> Result<Notification, StoreError> {
+fn outbox_row(row: &SqliteRow) -> Result<Notification, StoreError> {
     let state = get(row, 3)?;
     let columns = NotificationColumns {
         key: NotificationKey(text(row, 1)?),
@@ -206,12 +222,12 @@ pub(super) async fn load(readers: &SqlitePool) -> Result<Snapshot, StoreError> {
     let only = (ids.as_str(), ended_floor);
     let numbers = sqlx::query(LAST_NUMBERS).fetch_one(&mut *conn).await.map_err(fault)?;
     let alerts = pages(conn, LOAD_ALERTS, only, alert).await?;
-    let mut outbox = pages(conn, LOAD_OUTBOX, only, notification).await?;
+    let mut outbox = pages(conn, LOAD_OUTBOX, only, outbox_row).await?;
     fill_announcements(&mut outbox, &alerts);
     let last_moment = Some(get::<i64>(&numbers, 2)?).filter(|ms| *ms > 0).map(Timestamp::from_millis);
     let recent_since = last_moment.map_or(i64::MIN, |at| (at - PAGE_WINDOW).as_millis());
     let recent = sqlx::query(RECENT).bind(RECENT_ROWS_MAX).bind(recent_since).fetch_all(&mut *conn).await;
-    let recent: Vec<Notification> = all(&recent.map_err(fault)?, notification)?;
+    let recent: Vec<Notification> = all(&recent.map_err(fault)?, outbox_row)?;
     let is_page = |row: &&Notification| matches!(row.kind, NotificationKind::Page { .. });
     Ok(Snapshot {
         alerts,
@@ -220,7 +236,7 @@ pub(super) async fn load(readers: &SqlitePool) -> Result<Snapshot, StoreError> {
         silences: pages(conn, LOAD_SILENCES, only, silence).await?,
         nflog: pages(conn, LOAD_NFLOG, only, nflog_entry).await?,
         outbox,
-        sent: pages(conn, LOAD_SENT, only, notification).await?,
+        sent: pages(conn, LOAD_SENT, only, outbox_row).await?,
         rule_alerts: pages(conn, LOAD_RULE_ALERTS, only, rule_alert).await?,
         recent_pages: recent_pages(recent.iter().filter(is_page), last_moment),
         last_incident: get::<i64>(&numbers, 0)? as u64,
@@ -276,5 +292,47 @@ pub(super) async fn timeline(
 
 pub(super) async fn notifications(readers: &SqlitePool, id: IncidentId) -> Result<Vec<Notification>, StoreError> {
     let rows = sqlx::query(NOTIFICATIONS).bind(id.0 as i64).fetch_all(readers).await.map_err(fault)?;
-    all(&rows, notification)
+    all(&rows, outbox_row)
+}
+
+pub(super) async fn notification_page(
+    readers: &SqlitePool,
+    query: NotificationQuery,
+) -> Result<NotificationPage, StoreError> {
+    let NotificationQuery { states, kinds, receiver, incident, since, until, before, limit } = query;
+    let states = if states.is_empty() { NotificationState::ALL.to_vec() } else { states };
+    let kinds = if kinds.is_empty() { NotificationKind::NAMES.to_vec() } else { kinds };
+    let limit = limit.min(NOTIFICATIONS_PAGE_MAX);
+    let rows = sqlx::query(NOTIFICATION_PAGE)
+        .bind(before.map_or(i64::MAX, |number| i64::try_from(number).unwrap_or(i64::MAX)))
+        .bind(encode(&states.iter().map(|s| s.as_str()).collect::<Vec<_>>())?)
+        .bind(receiver)
+        .bind(incident.map(|id| id.0 as i64))
+        .bind(since.map_or(i64::MIN, Timestamp::as_millis))
+        .bind(until.map_or(i64::MAX, Timestamp::as_millis))
+        .bind(encode(&kinds)?)
+        .bind(limit as i64 + 1)
+        .fetch_all(readers)
+        .await
+        .map_err(fault)?;
+    let page = &rows[..rows.len().min(limit)];
+    let next = match page.last() {
+        Some(last) if rows.len() > limit => Some(get::<i64>(last, 0)? as u64),
+        _ => None,
+    };
+    Ok(NotificationPage { rows: all(page, outbox_row)?, next })
+}
+
+pub(super) async fn notification(
+    readers: &SqlitePool,
+    key: NotificationKey,
+) -> Result<Option<Notification>, StoreError> {
+    let row = sqlx::query(NOTIFICATION).bind(&*key.0).fetch_optional(readers).await.map_err(fault)?;
+    let Some(found) = row.as_ref().map(outbox_row).transpose()? else { return Ok(None) };
+    let named: Vec<i64> = found.message.alerts.iter().map(|alert| alert.fingerprint.0 as i64).collect();
+    let rows = sqlx::query(ALERTS_NAMED).bind(encode(&named)?).fetch_all(readers).await.map_err(fault)?;
+    let mut found = [found];
+    fill_announcements(&mut found, &all(&rows, alert)?);
+    let [found] = found;
+    Ok(Some(found))
 }

@@ -5,9 +5,11 @@
 
 use super::numbers::Writer;
 use super::{open, read, retain, write};
-use crate::model::{AlertRecord, Incident, IncidentId, Member, Notification, TimelineEntry, Write};
+use crate::model::{AlertRecord, Incident, IncidentId, Member, Notification, NotificationKey, TimelineEntry, Write};
 use crate::store::batch::Batch;
-use crate::store::{IncidentQuery, Retention, Snapshot, Store, StoreError, StoreFuture};
+use crate::store::{
+    IncidentQuery, NotificationPage, NotificationQuery, Retention, Snapshot, Store, StoreError, StoreFuture,
+};
 use sqlx::{Connection, SqlitePool};
 use std::fs::File;
 use std::path::Path;
@@ -87,6 +89,14 @@ impl Store for SqliteStore {
 
     fn notifications(&self, id: IncidentId) -> StoreFuture<'_, Vec<Notification>> {
         Box::pin(read::notifications(&self.readers, id))
+    }
+
+    fn notification_page(&self, query: NotificationQuery) -> StoreFuture<'_, NotificationPage> {
+        Box::pin(read::notification_page(&self.readers, query))
+    }
+
+    fn notification(&self, key: NotificationKey) -> StoreFuture<'_, Option<Notification>> {
+        Box::pin(read::notification(&self.readers, key))
     }
 
     fn retain(&self, keep: Retention) -> StoreFuture<'_, u64> {

@@ -11,9 +11,9 @@ use crate::model::{
 };
 use crate::store::StoreError;
 use crate::store::batch::{AlertOp, Batch, Moved, NotificationOp};
-use crate::store::outbox_rows::NotificationBody;
 use crate::store::event_rows::{event_columns, evidence_columns};
 use crate::store::incident_rows::IncidentBody;
+use crate::store::outbox_rows::NotificationBody;
 use crate::store::rows::{AlertBody, NflogBody, RuleAlertBody, SilenceBody, encode, millis};
 use sqlx::sqlite::{SqliteArguments, SqliteRow};
 use sqlx::{Arguments, Connection, Encode, Sqlite, SqliteConnection, Type};

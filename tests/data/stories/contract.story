@@ -11,4 +11,4 @@
 4000s status INC-1 is resolved critical 0/1
 4000s line INC-1 acknowledged acknowledged by ana
 4000s line INC-1 escalated round 1 step 2 of policy default nobody acknowledged for 5s
-4000s line INC-1 resolved resolved all its alerts have ended; told: first, second
+4000s line INC-1 resolved resolved all its alerts have ended; the end goes to first, second

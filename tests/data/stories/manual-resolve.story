@@ -1,16 +1,17 @@
-# Resolved by hand: the alert still fires and pages nobody; when it fires anew it is another incident.
+# Resolved by hand: the alert still fires and pages nobody while the resolve holds; when it fires anew it is another incident.
 0s fire Down instance=a
 0s page first INC-1 round 1 step 1
 3s resolve INC-1 by ana
 3s told first INC-1 resolved
+3s line INC-1 resolved while 1 alert still fires
 4s resolve INC-1 by bob
 4s refused INC-1 is already resolved by ana
 5s escalate INC-1 by bob
 5s refused INC-1 is already resolved by ana
 6s fire Down instance=a
-7200s end Down
-7201s fire Down instance=a
-7201s page first INC-2 round 1 step 1
-7202s end Down
-7202s told first INC-2 resolved
+3000s end Down
+3001s fire Down instance=a
+3001s page first INC-2 round 1 step 1
+3002s end Down
+3002s told first INC-2 resolved
 9999s end of story

@@ -1,5 +1,6 @@
-# Whoever took a warning did not take an outage: where the policy says so, a rise to critical pages again.
-set policy default page_again_at=critical | 0s first
+# An acknowledgement covers what was known. A rise to critical, a new name or a new service at critical pages again; a repeat
+# of what is known never does, nor does what is less severe.
+set policy default | 0s first
 
 0s fire Slow service=a severity=warning
 0s page first INC-1 round 1 step 1
@@ -13,5 +14,11 @@ set policy default page_again_at=critical | 0s first
 15s line INC-1 paged again although acknowledged by ana: the policy says so from critical on
 20s ack INC-1 by ana
 25s fire Downer service=a severity=critical
-25s status INC-1 is acknowledged critical 4/4
+25s page first INC-1 round 1 step 1
+25s line INC-1 Downer a is new here
+26s ack INC-1 by ana
+27s end Downer
+28s fire Downer service=a severity=critical
+28s status INC-1 is acknowledged critical 4/4
+28s line INC-1 alert_attached Downer a fires again
 40s end of story

@@ -23,6 +23,10 @@ impl Clock for PausedClock {
     fn now(&self) -> Timestamp {
         at("2026-01-02T03:04:06Z") + self.0.elapsed()
     }
+
+    fn monotonic(&self) -> Duration {
+        self.0.elapsed()
+    }
 }
 
 #[derive(Clone)]
@@ -114,11 +118,11 @@ impl Rig {
         self.receipts.recv().await.expect("deliver runs")
     }
 
-    /// The next receipt that is not about a retry.
+    /// The next receipt that ends a message.
     async fn settled(&mut self) -> Receipt {
         loop {
             let receipt = self.next().await;
-            if !matches!(receipt.outcome, ReceiptOutcome::Retrying { .. }) {
+            if !matches!(receipt.outcome, ReceiptOutcome::Retrying { .. } | ReceiptOutcome::Blocked { .. }) {
                 return receipt;
             }
         }
@@ -150,6 +154,71 @@ async fn a_busy_receiver_is_tried_again_when_it_said() {
     assert_eq!((seen[0].0.as_str(), seen[0].1, seen[1].0.as_str(), seen[1].1), ("k", 1, "k", 2));
     let waited = between(&seen, 0, 1);
     assert!((17..18).contains(&waited.as_secs()), "{waited:?}");
+}
+
+/// The destination asked for ten minutes and is well again after thirty seconds: a page waits the rest of a minute, says so at once,
+/// and with it everything else is let go.
+#[tokio::test(start_paused = true)]
+async fn a_long_retry_after_holds_a_page_for_a_minute() {
+    let ops = Scripted::new(&[Does::Fails(Some(600)), Does::Takes]);
+    let mut rig = Rig::new(&[("ops", Arc::clone(&ops))]);
+    rig.send([announcement("a", "log")]);
+    let first = rig.next().await;
+    let ReceiptOutcome::Retrying { next_at, .. } = &first.outcome else { panic!("{first:?}") };
+    assert_eq!(*next_at, first.at + Duration::from_mins(10), "an announcement can wait");
+    tokio::time::advance(Duration::from_secs(30)).await;
+    rig.send([announcement("b", "log"), page("p", "log", 1)]);
+    let blocked = rig.next().await;
+    assert_eq!((&*blocked.key.0, blocked.attempts, blocked.at), ("p", 0, first.at + Duration::from_secs(30)));
+    let ReceiptOutcome::Blocked { reason, until } = &blocked.outcome else { panic!("{blocked:?}") };
+    assert_eq!(reason, "the destination asked to be left alone for now: busy");
+    assert_eq!(*until, first.at + Duration::from_mins(1));
+    for _ in 0..3 {
+        assert_eq!(rig.next().await.outcome, DELIVERED);
+    }
+    assert_eq!(ops.keys()[..2], ["a", "p"]);
+    let waited = between(&ops.seen(), 0, 1);
+    assert!((60..61).contains(&waited.as_secs()), "{waited:?}");
+    assert!(between(&ops.seen(), 1, 3) < Duration::from_millis(50), "nothing else is held");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_failed_is_tried_again_within_a_minute_whatever_was_asked() {
+    let ops = Scripted::new(&[Does::Fails(Some(3600)), Does::Takes]);
+    let mut rig = Rig::new(&[("ops", Arc::clone(&ops))]);
+    rig.send([page("p", "log", 1)]);
+    assert_eq!(rig.settled().await.outcome, DELIVERED);
+    assert_eq!(between(&ops.seen(), 0, 1).as_secs(), 60);
+}
+
+/// The engine hears at once, and once, that pages wait for a destination that is away: those that waited when it went, and new ones.
+#[tokio::test(start_paused = true)]
+async fn a_page_behind_an_open_breaker_says_so_once() {
+    let mut script = vec![Does::Fails(None); 9];
+    script.push(Does::Takes);
+    let ops = Scripted::new(&script);
+    let mut rig = Rig::new(&[("ops", Arc::clone(&ops))]);
+    rig.send((0..5).map(|i| announcement(&format!("k{i}"), "log")));
+    while !rig.deliver.status().iter().any(|destination| destination.breaker_open) {
+        rig.next().await;
+    }
+    rig.send([page("p1", "log", 1), page("p2", "log", 2)]);
+    let mut blocked = Vec::new();
+    let mut delivered = 0;
+    while delivered < 7 {
+        let receipt = rig.next().await;
+        match receipt.outcome {
+            ReceiptOutcome::Blocked { reason, .. } => {
+                assert_eq!(receipt.attempts, 0);
+                assert!(reason.ends_with("5 tries failed in a row: busy"), "{reason}");
+                blocked.push(receipt.key.to_string());
+            }
+            ReceiptOutcome::Delivered { .. } => delivered += 1,
+            _ => {}
+        }
+    }
+    blocked.sort();
+    assert_eq!(blocked, ["p1", "p2"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -239,7 +308,7 @@ async fn cancelled_messages_are_dropped_and_order_is_kept() {
     rig.next().await;
     rig.send([new]);
     rig.deliver.cancel(&[key]);
-    let receipt = rig.next().await;
+    let receipt = rig.settled().await;
     assert_eq!((receipt.key.to_string().as_str(), receipt.outcome), ("new", DELIVERED));
     assert_eq!(ops.keys(), ["old", "new"]);
 }
@@ -284,7 +353,7 @@ async fn stop_sends_what_it_can_and_leaves_the_rest_in_the_outbox() {
     while let Some(receipt) = rig.receipts.recv().await {
         match receipt.outcome {
             ReceiptOutcome::Delivered { .. } => delivered += 1,
-            ReceiptOutcome::Retrying { .. } => assert_eq!(&*receipt.key.0, "b"),
+            ReceiptOutcome::Retrying { .. } | ReceiptOutcome::Blocked { .. } => assert_eq!(&*receipt.key.0, "b"),
             ReceiptOutcome::Failed { .. } => panic!("{receipt:?}"),
         }
     }

@@ -65,6 +65,7 @@ pub fn announcement(key: &str, kind: &str) -> Notification {
             firing: vec![],
             resolved: vec![],
             log_expires_at: at("2026-01-03T00:00:00Z"),
+            reason: String::new(),
         },
         message(alerts),
     )
@@ -73,7 +74,7 @@ pub fn announcement(key: &str, kind: &str) -> Notification {
 pub fn page(key: &str, kind: &str, id: u64) -> Notification {
     let mut message = message(vec![alert("Down", "a:9100", false)]);
     message.incident = Some(incident(id, IncidentStatus::Triggered));
-    row(key, kind, NotificationKind::Page { incident: IncidentId(id), round: 1, step: 1 }, message)
+    row(key, kind, NotificationKind::Page { incident: IncidentId(id), run: 1, round: 1, step: 1 }, message)
 }
 
 pub fn update(key: &str, kind: &str, id: u64, status: IncidentStatus) -> Notification {
