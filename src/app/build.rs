@@ -20,7 +20,7 @@ use crate::loops::deliver::{Deliver, into_inbox};
 use crate::loops::evaluate::RuleEngine;
 use crate::loops::ports::DoorHooks;
 use crate::model::{Secret, Timestamp};
-use crate::notify::{self, Notifiers, Renderer, Templates};
+use crate::notify;
 use crate::rules::RuleSet;
 use crate::series::Head;
 use crate::series::ha::HaTracker;
@@ -46,7 +46,6 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     let now = clock.now();
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
     let health = Arc::new(Health::new(now));
-    let notifiers = notifiers(config).map_err(AppError::Start)?;
 
     let store = Arc::new(SqliteStore::open(&config.storage.path).await?);
     let snapshot = store.load().await?;
@@ -71,7 +70,8 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
 
     let (inbox, receiver) = inbox();
     let observer = super::gauges::attempt_observer(&metrics);
-    let deliver = Arc::new(Deliver::new(notifiers, clock.clone(), into_inbox(inbox.clone()), Some(observer)));
+    let deliver =
+        Arc::new(Deliver::new(config.notifiers.clone(), clock.clone(), into_inbox(inbox.clone()), Some(observer)));
     deliver.remember(&restart.sent);
     // What earlier processes committed and nobody settled goes out again at once, with the same keys. What came due meanwhile
     // goes out after its commit, by the single writer.
@@ -136,19 +136,6 @@ fn open_wal(
     );
     let wal = WalConfig { window: config.ingest.window, ..WalConfig::default() };
     Ok(Arc::new(Wal::open(dir, wal, now.as_millis())?))
-}
-
-/// Builds every integration with its templates, or says everything that is wrong.
-pub fn notifiers(config: &Config) -> Result<Notifiers, String> {
-    let mut sources = Vec::new();
-    for path in &config.templates {
-        let text = std::fs::read_to_string(path).map_err(|e| format!("template {}: {e}", path.display()))?;
-        sources.push((path.display().to_string(), text));
-    }
-    let named = sources.iter().map(|(name, text)| (name.as_str(), text.as_str()));
-    let templates = Templates::new(named).map_err(|e| e.to_string())?;
-    notify::build(&config.receivers, &Renderer::new(Arc::new(templates)))
-        .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
 }
 
 /// Who may come in.

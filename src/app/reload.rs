@@ -69,12 +69,11 @@ impl Reloader {
         }
         let config = loaded.config;
         self.warn_of_restart(&config);
-        // Everything that may fail comes before anything is swapped.
-        let notifiers = build::notifiers(&config)?;
+        // Everything that may fail comes before anything is swapped; the notifiers were built with the configuration.
         let files = rules::files(&config).map_err(|m| m.to_string())?;
         let settings = Arc::new(config.engine_settings());
         let now = self.context.clock.now();
-        self.deliver.reload(notifiers);
+        self.deliver.reload(config.notifiers.clone());
         self.context.inbox.reload(settings).await.map_err(|e| e.to_string())?;
         let started_at = self.context.started_at;
         self.rules.change(|set, head| set.reload(rules::settings(&config, started_at), &files, head, now));

@@ -17,13 +17,14 @@ use super::receivers::receivers;
 use super::routing::{inhibit_rules, route};
 use super::server::is_exposed;
 use super::server::{self, Evaluation, Paging, Storage, Web};
+use super::trial;
 use super::yaml::{self, Node, Position, Value};
 use crate::alerts::{InhibitRule, Route, TimeInterval};
 use crate::engine;
 use crate::escalation::{EscalationPolicy, Schedule, User};
 use crate::incidents::CorrelationConfig;
 use crate::model::Labels;
-use crate::notify::ReceiverConfig;
+use crate::notify::{Notifiers, ReceiverConfig};
 use crate::probes::Probe;
 use crate::promql::Features;
 use crate::rules::{self, Reading, RuleFile};
@@ -58,8 +59,8 @@ pub struct Config {
     tree: Tree,
     /// How long an alert posted without an end lives.
     pub resolve_timeout: Duration,
-    /// Files of notification templates.
-    pub templates: Vec<PathBuf>,
+    /// Built from the receivers and the template files; empty when files were not looked at.
+    pub notifiers: Notifiers,
     pub route: Route,
     pub inhibit_rules: Vec<InhibitRule>,
     /// By name; one holds when any of its entries does.
@@ -86,6 +87,13 @@ pub struct Config {
     /// What we ask ourselves.
     pub probes: Vec<Probe>,
     pub external_labels: Labels,
+}
+
+/// A file of notification templates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct TemplateFile {
+    pub(super) name: String,
+    pub(super) text: String,
 }
 
 /// The file as it was read, secrets included: `Debug` shows nothing of it.
@@ -267,7 +275,7 @@ fn read(tree: &Node, notes: &Notes, files: Files, reading: Reading) -> Option<Co
     let inhibit_rules = inhibit_rules(&root);
     let correlation = people::correlation(&root);
     let resolve_hold = people::resolve_hold(&root);
-    let templates = named_files(&root, "templates", files).into_iter().map(|f| f.value.path).collect();
+    let templates = read_templates(&root, files);
     let (rule_files, rules) = read_rules(&root, files, reading);
     let evaluation = server::evaluation(&root);
     let storage = server::storage(&root);
@@ -280,17 +288,19 @@ fn read(tree: &Node, notes: &Notes, files: Files, reading: Reading) -> Option<Co
     if files == Files::Check {
         notes.check_files();
     }
+    // What cannot be read says nothing more of what is in it.
+    let notifiers = notes.is_clean().then(|| trial::check(&receivers, &templates, files, notes));
     if !notes.is_clean() {
         return None;
     }
-    let route = route?;
+    let (route, notifiers) = (route?, notifiers?);
     // All that `Route` refuses was looked for above, with better places; this is the last word.
     let route = Route::build(&route.spec()).map_err(|error| notes.mistake(route.at, error.to_string())).ok()?;
     Some(Config {
         path: None,
         tree: Tree(tree.clone()),
         resolve_timeout: global.resolve_timeout,
-        templates,
+        notifiers,
         route,
         inhibit_rules,
         time_intervals: time_intervals.into_iter().map(|i| (i.name.to_string(), i.entries)).collect(),
@@ -340,6 +350,19 @@ fn named_files(root: &Fields<'_>, key: &'static str, files: Files) -> Vec<At<Fou
             if seen.insert(path.clone()) {
                 out.push(At { value: Found { path, by_pattern }, at: pattern.at });
             }
+        }
+    }
+    out
+}
+
+fn read_templates(root: &Fields<'_>, files: Files) -> Vec<TemplateFile> {
+    let mut out = Vec::new();
+    for At { value: found, at } in named_files(root, "templates", files) {
+        match std::fs::read_to_string(&found.path) {
+            Ok(text) => out.push(TemplateFile { name: found.path.display().to_string(), text }),
+            // A file named without a pattern was noted as one that must be readable.
+            Err(_) if !found.by_pattern => {}
+            Err(_) => drop(root.notes().read("templates", &found.path, at)),
         }
     }
     out

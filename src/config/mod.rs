@@ -20,6 +20,7 @@ mod probes;
 mod receivers;
 mod routing;
 mod server;
+mod trial;
 mod yaml;
 
 pub use glob::expand;

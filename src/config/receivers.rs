@@ -10,6 +10,7 @@ use super::global::{self, Global};
 use super::http;
 use super::yaml::Position;
 use crate::model::Secret;
+use crate::notify::addresses;
 use crate::notify::settings::{
     EmailConfig, HttpConfig, LogConfig, PagerDutyConfig, SlackConfig, SlackDestination, SlackField, Smarthost,
     WebhookConfig,
@@ -28,6 +29,8 @@ const CHAT_POST_MESSAGE: &str = "https://slack.com/api/chat.postMessage";
 pub struct Receiver {
     pub at: Position,
     pub config: ReceiverConfig,
+    /// Where each of its integrations is written.
+    pub places: Vec<Position>,
     /// Kinds that Alertmanager knows and Watchfire does not deliver to (`opsgenie`), and where they are written.
     pub foreign: Vec<At<&'static str>>,
 }
@@ -56,28 +59,38 @@ fn receiver(f: Fields<'_>, global: &Global) -> Receiver {
     }
     // Labels of receivers are shown by Alertmanager's API only.
     f.pairs("labels");
-    let mut integrations = Vec::new();
-    integrations.extend(f.each("webhook_configs").into_iter().map(|c| webhook(c, global)));
-    integrations.extend(f.each("email_configs").into_iter().map(|c| email(c, global)));
-    integrations.extend(f.each("pagerduty_configs").into_iter().map(|c| pagerduty(c, global)));
-    integrations.extend(f.each("slack_configs").into_iter().map(|c| slack(c, global)));
-    integrations.extend(f.each("log_configs").into_iter().map(|c| {
-        let log = LogConfig { send_resolved: c.bool("send_resolved") };
-        c.finish();
-        IntegrationConfig::Log(log)
-    }));
+    let (mut integrations, mut places) = (Vec::new(), Vec::new());
+    let mut add = |key, read: fn(Fields<'_>, &Global) -> IntegrationConfig| {
+        for c in f.each(key) {
+            places.push(c.at());
+            integrations.push(read(c, global));
+        }
+    };
+    add("webhook_configs", webhook);
+    add("email_configs", email);
+    add("pagerduty_configs", pagerduty);
+    add("slack_configs", slack);
+    add("log_configs", log);
     let mut foreign = Vec::new();
     for integration in foreign::read(&f, global) {
         foreign.push(At { value: integration.value.kind(), at: integration.at });
+        places.push(integration.at);
         integrations.push(integration.value);
     }
     let out = Receiver {
         at: name.map_or(f.at(), |n| n.at),
         config: ReceiverConfig { name: Arc::from(name.map_or("", |n| n.value)), integrations },
+        places,
         foreign,
     };
     f.finish();
     out
+}
+
+fn log(f: Fields<'_>, _: &Global) -> IntegrationConfig {
+    let log = LogConfig { send_resolved: f.bool("send_resolved") };
+    f.finish();
+    IntegrationConfig::Log(log)
 }
 
 fn http_config(f: &Fields<'_>, global: &Global) -> HttpConfig {
@@ -119,10 +132,18 @@ fn email(f: Fields<'_>, global: &Global) -> IntegrationConfig {
     let (notes, at) = (f.notes(), f.at());
     let text = |key, or: &str| f.filled(key).map_or_else(|| or.to_owned(), |t: At<&str>| t.value.to_owned());
     let to = text("to", "");
+    let from = text("from", smtp.from.as_deref().unwrap_or(""));
+    for (key, addresses) in [("to", &to), ("from", &from)] {
+        if !addresses.is_empty()
+            && let Err(text) = addresses::check(addresses)
+        {
+            let at = f.filled(key).map_or(at, |written| written.at);
+            notes.mistake_with(at, format!("{key}: {text}"), "write ana@example.org, or several with commas between");
+        }
+    }
     if to.is_empty() {
         notes.mistake_with(at, "missing to address in email config", "write to: with one address or several");
     }
-    let from = text("from", smtp.from.as_deref().unwrap_or(""));
     if from.is_empty() {
         notes.mistake_with(at, "no global SMTP from set", "write from: here or smtp_from: in global");
     }

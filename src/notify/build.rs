@@ -21,6 +21,12 @@ type ByReceiver = HashMap<Arc<str>, HashMap<IntegrationId, Arc<dyn Notifier>>>;
 #[derive(Clone, Default)]
 pub struct Notifiers(Arc<ByReceiver>);
 
+impl std::fmt::Debug for Notifiers {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(receiver, all)| (receiver, all.keys()))).finish()
+    }
+}
+
 impl Notifiers {
     pub fn new(receivers: impl IntoIterator<Item = (Arc<str>, Vec<Arc<dyn Notifier>>)>) -> Self {
         let by_id = |notifiers: Vec<Arc<dyn Notifier>>| {

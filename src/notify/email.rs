@@ -3,13 +3,14 @@
 //! Never: sends a password over an unencrypted line to another machine, or a second mail to a recipient that has it.
 //! Start at [`Email`].
 
+use super::addresses;
 use super::mail::Mail;
 use super::settings::{EmailConfig, TlsConfig};
 use super::smtp::Smtp;
 use super::{Attempt, Delivery, Notifier, NotifyError, NotifyFuture, Renderer, html, http, text};
 use crate::model::{Notification, NotificationKey, Secret};
 use indexmap::IndexMap;
-use lettre::message::{Mailbox, Mailboxes};
+use lettre::message::Mailbox;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, CertificateStore, Identity, Tls, TlsParameters};
 use lettre::transport::smtp::extension::ClientId;
@@ -20,8 +21,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Recipients of one message; a longer list belongs into the mail server's aliases.
-pub const RECIPIENTS_MAX: usize = 100;
 /// Messages whose recipients are remembered between tries. The oldest goes first: then a retry may repeat a mail, with the
 /// same Message-ID.
 const PARTIAL_MAX: usize = 1000;
@@ -41,27 +40,10 @@ pub struct Email {
 
 type Settled = HashMap<String, Result<(), String>>;
 
-/// Checks what is written as `to` or `from`, unless it is a template.
-pub fn check_addresses(addresses: &str) -> Result<(), String> {
-    if addresses.contains("{{") {
-        return Ok(());
-    }
-    parse_addresses(addresses).map(|_| ())
-}
-
-fn parse_addresses(addresses: &str) -> Result<Mailboxes, String> {
-    let parsed: Mailboxes = addresses.parse().map_err(|e| format!("`{addresses}` is not a list of addresses: {e}"))?;
-    match parsed.iter().count() {
-        0 => Err("no recipient".to_owned()),
-        n if n > RECIPIENTS_MAX => Err(format!("{n} recipients, at most {RECIPIENTS_MAX} are allowed")),
-        _ => Ok(parsed),
-    }
-}
-
 impl Email {
     pub fn new(config: &EmailConfig, renderer: Renderer) -> Result<Self, String> {
-        check_addresses(&config.to)?;
-        check_addresses(&config.from)?;
+        addresses::check(&config.to)?;
+        addresses::check(&config.from)?;
         let tls = tls_of(config)?;
         let has_auth = !config.auth_username.is_empty();
         if has_auth && config.auth_password.is_none() {
@@ -117,7 +99,7 @@ impl Email {
         let render = self.renderer.at(attempt.at);
         let address = |field: &str, text: &str| {
             let rendered = render.optional(field, Some(&text.into()), message).unwrap_or_default();
-            parse_addresses(&rendered).map_err(|e| NotifyError::permanent(format!("email: {field}: {e}")))
+            addresses::parse(&rendered).map_err(|e| NotifyError::permanent(format!("email: {field}: {e}")))
         };
         let from = address("from", &config.from)?.into_iter().next();
         let mut mail = Mail {

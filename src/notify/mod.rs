@@ -3,6 +3,7 @@
 //! Never: decides whether to notify.
 //! Start at [`Notifier`], then [`build`](build::build).
 
+pub mod addresses;
 pub mod body;
 pub mod breaker;
 pub mod build;
@@ -13,6 +14,7 @@ mod guard;
 mod html;
 mod http;
 pub mod log;
+mod made_up;
 mod mail;
 mod mrkdwn;
 pub mod pagerduty;
@@ -30,7 +32,7 @@ pub use error::NotifyError;
 pub use http::install_tls_provider;
 pub use render::Renderer;
 pub use settings::{IntegrationConfig, ReceiverConfig, SecretSource};
-pub use templates::Templates;
+pub use templates::{TemplateField, Templates};
 
 use crate::model::{Notification, Timestamp};
 use std::future::Future;

@@ -3,6 +3,7 @@
 //! Never: prints a secret; a URL that may carry one is a [`Secret`] as well.
 //! Start at [`ReceiverConfig`].
 
+use super::TemplateField;
 use crate::model::{IntegrationId, IntegrationSpec, ReceiverSpec, Secret};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -80,6 +81,53 @@ impl IntegrationConfig {
             Self::PagerDuty(c) => (c.send_resolved, true),
             Self::Log(c) => (c.send_resolved, true),
             Self::Foreign(c) => (c.send_resolved, c.send_resolved_default),
+        }
+    }
+
+    /// Every text in it that is a template.
+    pub fn templates(&self) -> Vec<TemplateField<'_>> {
+        fn field<'a>(name: &'static str, text: &'a str) -> TemplateField<'a> {
+            TemplateField { name, text, is_html: false }
+        }
+        fn set<'a>(name: &'static str, text: Option<&'a Arc<str>>) -> Option<TemplateField<'a>> {
+            text.map(|text| field(name, text))
+        }
+        match self {
+            Self::Slack(c) => {
+                let written = [
+                    set("color", c.color.as_ref()),
+                    set("title", c.title.as_ref()),
+                    set("title_link", c.title_link.as_ref()),
+                    set("pretext", c.pretext.as_ref()),
+                    set("text", c.text.as_ref()),
+                    set("fallback", c.fallback.as_ref()),
+                    set("footer", c.footer.as_ref()),
+                    c.channel.as_deref().map(|channel| field("channel", channel)),
+                ];
+                let fields = c.fields.iter().flat_map(|f| [field("fields", &f.title), field("fields", &f.value)]);
+                written.into_iter().flatten().chain(fields).collect()
+            }
+            Self::Email(c) => {
+                let html = c.html.as_ref().map(|html| TemplateField { is_html: true, ..field("html", html) });
+                let headers = c.headers.iter().map(|(_, value)| field("headers", value));
+                let addresses = [field("to", &c.to), field("from", &c.from)];
+                html.into_iter().chain(set("text", c.text.as_ref())).chain(headers).chain(addresses).collect()
+            }
+            Self::PagerDuty(c) => {
+                let written = [
+                    set("client", c.client.as_ref()),
+                    set("client_url", c.client_url.as_ref()),
+                    set("description", c.description.as_ref()),
+                    set("severity", c.severity.as_ref()),
+                    set("class", c.class.as_ref()),
+                    set("component", c.component.as_ref()),
+                    set("group", c.group.as_ref()),
+                    set("source", c.source.as_ref()),
+                ];
+                let details = c.details.iter().map(|(_, value)| field("details", value));
+                written.into_iter().flatten().chain(details).collect()
+            }
+            Self::Webhook(_) | Self::Log(_) | Self::Foreign(_) => Vec::new(),
         }
     }
 

@@ -4,7 +4,7 @@
 //! Start at [`Templates`].
 
 use super::render::TemplateEngine;
-use super::{html, text};
+use super::{html, made_up, text};
 use crate::model::{Message, Timestamp};
 use crate::template::{Env, Map, Mode, Template, TemplateError, TemplateSet, Value, alertmanager};
 use parking_lot::Mutex;
@@ -42,6 +42,15 @@ const DEFAULTS: &str = r#"
 {{- define "email.default.text" }}{{ .Watchfire.Text }}{{ end }}
 {{- define "email.default.html" }}{{ .Watchfire.Html | safeHtml }}{{ end }}"#;
 
+/// One text of the configuration that is a template.
+#[derive(Clone, Copy, Debug)]
+pub struct TemplateField<'a> {
+    /// As the configuration calls it: `title`, `headers`.
+    pub name: &'a str,
+    pub text: &'a str,
+    pub is_html: bool,
+}
+
 /// The template engine of one configuration.
 pub struct Templates {
     text: TemplateSet,
@@ -68,9 +77,14 @@ impl Templates {
         Ok(Self { text, html, parsed: Mutex::new(HashMap::new()) })
     }
 
-    /// Whether a text of the configuration is a template at all; for `check` and load.
-    pub fn check(&self, field: &str, template: &str) -> Result<(), TemplateError> {
-        self.text.parse(field, template).map(|_| ())
+    /// Whether a text of the configuration is a template that can say something: it is parsed, and run on made-up messages.
+    pub fn check(&self, field: &TemplateField<'_>) -> Result<(), TemplateError> {
+        let set = if field.is_html { &self.html } else { &self.text };
+        let template = set.parse(field.name, field.text)?;
+        made_up::messages().iter().try_for_each(|message| {
+            let world = World { now: made_up::NOW, external_url: &message.external_url };
+            template.execute_in(&data(message), &world).map(|_| ())
+        })
     }
 
     fn parsed(&self, template: &str, html: bool) -> Result<Template, TemplateError> {
@@ -161,6 +175,36 @@ mod tests {
         }
         let said = templates.render(r#"{{ template "__subject" . }}"#, &message, Timestamp::EPOCH, false);
         assert_eq!(said.as_deref(), Ok("[FIRING:0] Down"));
-        assert!(templates.check("title", "{{ .Broken").is_err());
+    }
+
+    #[test]
+    fn a_text_is_tried_on_made_up_messages() {
+        let files = [("own.tmpl", r#"{{ define "own" }}{{ .CommonLabels.severity | toUpper }}{{ end }}"#)];
+        let templates = Templates::new(files).unwrap();
+        let check = |text: &str| {
+            let field = TemplateField { name: "title", text, is_html: false };
+            templates.check(&field).map_err(|error| error.to_string())
+        };
+        for good in [
+            "plain",
+            r#"{{ template "own" . }}"#,
+            r#"{{ template "slack.default.title" . }}"#,
+            "{{ range .Alerts.Firing }}{{ .Labels.instance }} {{ .Annotations.summary }} {{ .StartsAt }}{{ end }}",
+            "{{ .GroupLabels.SortedPairs.Values | join \", \" }} {{ len .Alerts }} {{ (index .Alerts 0).Labels.alertname }}",
+            "{{ if eq .Status \"firing\" }}{{ .CommonAnnotations.nosuch }}{{ end }}{{ .Watchfire.Title }}",
+        ] {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for (bad, words) in [
+            ("{{ .Broken", "unclosed action"),
+            ("{{ nosuch .Alerts }}", "function \"nosuch\" not defined"),
+            ("{{ if }}x{{ end }}", "missing value for if"),
+            (r#"{{ template "nosuch" . }}"#, "template \"nosuch\" not defined"),
+            ("{{ .Nosuch.Field }}", "Nosuch"),
+            ("{{ range .Alerts }}{{ .Lables.instance }}{{ end }}", "can't evaluate field Lables"),
+        ] {
+            let said = check(bad).expect_err(bad);
+            assert!(said.contains(words), "{bad}: {said}");
+        }
     }
 }

@@ -423,3 +423,79 @@ fn alertmanagers_cases_load_or_are_refused() {
     }
     println!("{files} further files as they should be");
 }
+
+/// Every mistake of a file that is judged as a server would, with what stands beside it.
+fn outcome_of_files(config: &str, template: &str) -> String {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("watchfire.yml");
+    std::fs::write(&path, config).unwrap();
+    std::fs::write(dir.path().join("own.tmpl"), template).unwrap();
+    match config::load(Some(&path)) {
+        Ok(loaded) => {
+            let warnings: Vec<String> = loaded.warnings.iter().map(|w| format!("warning: {}", w.text)).collect();
+            format!("ok {}", warnings.join("; "))
+        }
+        Err(mistakes) => {
+            let told = |m: &config::Mistake| {
+                let file = Path::new(&m.file).file_name().unwrap_or_default().to_string_lossy().into_owned();
+                format!("{file}:{}: {}", m.at.line, m.text)
+            };
+            mistakes.0.iter().map(told).collect::<Vec<_>>().join("\n")
+        }
+    }
+}
+
+/// A notification template that would be refused at a start, or go mute at the first alert, is refused here.
+#[test]
+fn templates_are_tried_before_they_are_used() {
+    let config = |title: &str| {
+        format!(
+            "templates: [own.tmpl]\nroute: {{receiver: a}}\nreceivers:\n- name: a\n  slack_configs:\n  \
+             - {{api_url: 'https://hooks.example.org/x', title: '{title}'}}\n"
+        )
+    };
+    let own = "{{ define \"own\" }}{{ .CommonLabels.severity }}{{ end }}";
+    let check = |title: &str, template: &str, expect: &str| {
+        assert_eq!(outcome_of_files(&config(title), template).trim(), expect, "{title} {template}");
+    };
+    check("{{ template \"own\" . }}", own, "ok");
+    check("{{ nosuch .Alerts }}", own, "watchfire.yml:6: title: template: function \"nosuch\" not defined");
+    check("{{ $labels.x }}", own, "watchfire.yml:6: title: template: undefined variable \"$labels\"");
+    check("{{ template \"owm\" . }}", own, "watchfire.yml:6: title: template: template \"owm\" not defined");
+    check("x", "{{ if }}y{{ end }}", "own.tmpl:1: template: missing value for if");
+    check(
+        "x",
+        "one\n{{ define \"own\" }}{{ nosuch . }}{{ end }}",
+        "own.tmpl:2: template: function \"nosuch\" not defined",
+    );
+    let other = "ok warning: title: template at <index .Alerts 7>: error calling index: index out of range: 7";
+    check("{{ (index .Alerts 7).Status }}", own, other);
+    // Without the files only what the text says by itself is judged.
+    assert_eq!(outcome(&config("{{ template \"own\" . }}")), "ok");
+    assert!(outcome(&config("{{ nosuch . }}")).contains("function \"nosuch\" not defined"));
+}
+
+/// What Go's reader of address lists takes is taken; what a start would refuse is refused with its place.
+#[test]
+fn mail_is_judged_when_it_is_read() {
+    let mail = |to: &str, more: &str| {
+        format!(
+            "route: {{receiver: a}}\nreceivers:\n- name: a\n  email_configs:\n  \
+             - {{to: '{to}', from: w@example.org, smarthost: 'mail.example.org:587'{more}}}\n"
+        )
+    };
+    for to in
+        ["ana@x.org,", " ,ana@x.org, , Bob <bob@x.org>,", "{{ .CommonLabels.mail }},", "\"Ops, night\" <ops@x.org>"]
+    {
+        check(&mail(to, ""), "ok");
+        assert_eq!(outcome_of_files(&mail(to, ""), "").trim(), "ok", "{to}");
+    }
+    let said = outcome(&mail("ana at x.org", ""));
+    assert!(said.starts_with("5:10: to: `ana at x.org` is not a list of addresses"), "{said}");
+    check(&mail(",", ""), "5:10: to: no recipient");
+    let said = outcome_of_files(&mail("ana@x.org", ", auth_username: w"), "");
+    assert_eq!(
+        said,
+        "watchfire.yml:5: receiver \"a\", email/0: auth_username needs auth_password or auth_password_file"
+    );
+}
