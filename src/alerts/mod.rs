@@ -19,7 +19,7 @@ pub use group::{Flush, GroupId, GroupView, Groups};
 pub use inhibit::{InhibitRule, Inhibition, Inhibitor};
 pub use mute::{MuteReason, Muter};
 pub use nflog::{NotifyDecision, NotifyReason, SkipReason};
-pub use registry::{AlertRegistry, IgnoredReason, Observed, RegistryConfig, RegistryError};
+pub use registry::{AlertRegistry, IgnoredReason, Observed, RegistryConfig, RegistryError, authority};
 pub use route::{GroupBy, Route, RouteError, RouteNode, RouteSpec};
 pub use silence::{SilenceError, Silences};
 pub use time_interval::{TimeInterval, TimeIntervals};

@@ -4,6 +4,7 @@
 //! Start at [`AlertRegistry::observe`] and [`AlertRegistry::expire`].
 
 mod due;
+mod ends;
 mod entry;
 
 use crate::alerts::lease::Claim;
@@ -11,11 +12,13 @@ use crate::model::{Alert, AlertRecord, Door, Fingerprint, Labels, Lease, Timesta
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
 use due::DueQueue;
+use ends::EndRules;
+pub use ends::authority;
 use entry::{Effect, Entry, SourceUpdate};
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Sources that one alert may have; a sender label with a new value in each post must not grow a record without end.
@@ -27,6 +30,8 @@ pub const ALERTS_MAX: usize = 1_000_000;
 pub const WEBHOOK_LEASE: Duration = Duration::from_hours(24);
 /// An ended alert is kept this long after it was last heard of. Prometheus repeats an end for 15 minutes.
 pub const ENDED_RETENTION: Duration = Duration::from_mins(15);
+/// Alertmanager's default for an alert that is posted without an end.
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_mins(5);
 /// The labels that name the sender of an alert rather than the trouble.
 pub const SENDER_LABELS: [&str; 4] = ["__replica__", "prometheus", "prometheus_replica", "replica"];
 /// Shards of the map: more than the threads that post at once.
@@ -38,6 +43,9 @@ pub struct RegistryConfig {
     pub drop_labels: Vec<Arc<str>>,
     /// The longest claim that a webhook post makes.
     pub webhook_lease: Duration,
+    /// How long a sender's lease lasts at most once another sender reported the end of the same generator's alert, and how
+    /// long nothing resolves by time after the clock jumped.
+    pub resolve_timeout: Duration,
     pub ended_retention: Duration,
     pub alerts_max: usize,
 }
@@ -47,6 +55,7 @@ impl Default for RegistryConfig {
         Self {
             drop_labels: SENDER_LABELS.into_iter().map(Arc::from).collect(),
             webhook_lease: WEBHOOK_LEASE,
+            resolve_timeout: RESOLVE_TIMEOUT,
             ended_retention: ENDED_RETENTION,
             alerts_max: ALERTS_MAX,
         }
@@ -72,6 +81,8 @@ pub enum IgnoredReason {
     EndOfUnknown,
     /// The alert has [`SOURCES_PER_ALERT_MAX`] live sources; it fires anyway.
     TooManySources,
+    /// An end by time so soon after a jump of the clock that the time may be wrong.
+    HeldAfterClockJump,
 }
 
 impl IgnoredReason {
@@ -79,6 +90,9 @@ impl IgnoredReason {
         match self {
             Self::EndOfUnknown => "the source ended an alert that it had not reported as firing",
             Self::TooManySources => "the alert has as many sources as are kept",
+            Self::HeldAfterClockJump => {
+                "the clock has just jumped, so an end of another sender's alert is not believed"
+            }
         }
     }
 }
@@ -104,6 +118,8 @@ pub struct AlertRegistry {
     leases: DueQueue,
     ended: DueQueue,
     no_sender: Arc<str>,
+    /// Nothing resolves by time before this moment (milliseconds): the clock jumped.
+    held_until: AtomicI64,
 }
 
 impl AlertRegistry {
@@ -116,6 +132,7 @@ impl AlertRegistry {
             leases: DueQueue::default(),
             ended: DueQueue::default(),
             no_sender: Arc::from(""),
+            held_until: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -132,6 +149,7 @@ impl AlertRegistry {
         let update = SourceUpdate {
             door: alert.door,
             sender: &sender,
+            claimant: &alert.claimant,
             claim: self.claim(&alert, now),
             annotations: &alert.annotations,
             generator_url: &alert.generator_url,
@@ -139,7 +157,12 @@ impl AlertRegistry {
         match self.map.entry(fingerprint) {
             Slot::Occupied(mut slot) => {
                 let entry = slot.get_mut();
-                let effect = entry.apply(&update, &self.no_sender, now);
+                let rules = EndRules {
+                    resolve_timeout: self.config.resolve_timeout,
+                    held_until: self.held_until(now),
+                    no_sender: &self.no_sender,
+                };
+                let effect = entry.apply(&update, &rules, now);
                 Ok(self.publish(fingerprint, entry, effect, now))
             }
             Slot::Vacant(_) if !update.claim.is_live(now) => {
@@ -168,6 +191,9 @@ impl AlertRegistry {
     /// Ends the alerts whose last lease has run out, at most `max` of them.
     pub fn expire(&self, now: Timestamp, max: usize) -> Vec<Transition> {
         let mut transitions = Vec::new();
+        if self.held_until(now).is_some() {
+            return transitions;
+        }
         while transitions.len() < max
             && let Some((due, fingerprint)) = self.leases.pop_due(now)
         {
@@ -191,7 +217,24 @@ impl AlertRegistry {
 
     /// When [`AlertRegistry::expire`] may have work; at times early, never late.
     pub fn next_expiry(&self) -> Option<Timestamp> {
-        self.leases.next()
+        // During a hold there is nothing to do before it is over.
+        let held_until = Timestamp::from_millis(self.held_until.load(Ordering::Relaxed));
+        self.leases.next().map(|due| due.max(held_until))
+    }
+
+    /// The clock was set by `by_ms` (negative: back) and now says `now`. Leases keep the time that they had left, and for
+    /// `resolve_timeout` nothing resolves by time: neither a lease that runs out nor an `endsAt` that only the jump made
+    /// past. Call it before anything else is decided at the new time.
+    pub fn clock_jumped(&self, by_ms: i64, now: Timestamp) {
+        self.held_until.store((now + self.config.resolve_timeout).as_millis(), Ordering::Relaxed);
+        for mut entry in self.map.iter_mut() {
+            let fingerprint = *entry.key();
+            if entry.record.is_firing() {
+                entry.move_leases(by_ms, now);
+                entry.lease_due = Timestamp::MAX;
+                self.arm(fingerprint, &mut entry, now);
+            }
+        }
     }
 
     /// Forgets the alerts that ended and were not heard of for the retention, at most `max`; their rows are to be dropped.
@@ -267,6 +310,11 @@ impl AlertRegistry {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    fn held_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let until = Timestamp::from_millis(self.held_until.load(Ordering::Relaxed));
+        (until > now).then_some(until)
     }
 
     fn names_sender(&self, name: &str) -> bool {
@@ -369,5 +417,7 @@ fn grant_again(lease: &mut Lease, now: Timestamp) {
     }
 }
 
+#[cfg(test)]
+mod ends_tests;
 #[cfg(test)]
 mod tests;

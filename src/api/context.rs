@@ -9,7 +9,7 @@ use crate::alerts::AlertRegistry;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::inbox::Inbox;
-use crate::model::Timestamp;
+use crate::model::{Network, Timestamp};
 use crate::promql::Features;
 use crate::rules::RulesView;
 use crate::series::Head;
@@ -39,6 +39,8 @@ pub struct Settings {
     pub evaluation_interval: Duration,
     /// What queries may use besides the stable language.
     pub features: Features,
+    /// Proxies whose headers say who sent a request.
+    pub trusted_proxies: Vec<Network>,
 }
 
 pub struct Context {

@@ -10,6 +10,7 @@ pub mod error;
 pub mod health;
 pub mod incidents;
 pub mod params;
+pub mod peer;
 pub mod prometheus;
 pub mod router;
 pub mod rules;

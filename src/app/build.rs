@@ -56,7 +56,7 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
         outbox = snapshot.outbox.len(),
         "state loaded"
     );
-    let registry = Arc::new(AlertRegistry::new(config.ingest.registry()));
+    let registry = Arc::new(AlertRegistry::new(config.ingest.registry(config.resolve_timeout)));
     let rule_alerts = snapshot.rule_alerts.clone();
     let sent = snapshot.sent.clone();
     let (engine, first) = restore(config, &registry, snapshot, now);
@@ -180,6 +180,7 @@ pub fn settings(config: &Config) -> Settings {
         external_url: config.external_url().to_string(),
         config_text: config.print_alertmanager().into(),
         resolve_timeout: config.resolve_timeout,
+        trusted_proxies: config.web.trusted_proxies.clone(),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Never: holds more than the configured connections, or one that asks nothing ([`HEADER_TIMEOUT`], [`BODY_TIMEOUT`], [`IDLE_TIMEOUT`]).
 //! Start at [`serve`].
 
+use crate::api::peer::PeerAddress;
 use arc_swap::ArcSwapOption;
 use axum::BoxError;
 use axum::Router;
@@ -49,7 +50,14 @@ impl Gate {
         self.0.store(Some(Arc::new(router)));
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn answer(
+        self,
+        mut request: Request<Incoming>,
+        peer: Option<PeerAddress>,
+    ) -> Result<Response<Body>, Infallible> {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         match self.0.load_full() {
             Some(router) => (*router).clone().oneshot(request.map(|body| Body::new(InTime::new(body)))).await,
             None => Ok(loading(request.uri().path())),
@@ -174,11 +182,13 @@ impl Drop for InWork {
 async fn connection(socket: TcpStream, gate: Gate, http: Http, mut ending: watch::Receiver<()>) {
     // Small answers should not wait for more data; a socket that refuses the option works all the same.
     drop(socket.set_nodelay(true));
+    // A client that is gone already has none.
+    let peer = socket.peer_addr().ok().map(|address| PeerAddress(address.ip()));
     let requests = Requests::new();
     let begun = requests.clone();
     let service = service_fn(move |request| {
         let in_work = begun.begin();
-        let answer = gate.clone().answer(request);
+        let answer = gate.clone().answer(request, peer);
         async move {
             let answer = answer.await;
             drop(in_work);

@@ -81,10 +81,12 @@ impl Ingest {
         }
     }
 
-    pub fn registry(&self) -> RegistryConfig {
+    /// `resolve_timeout` is the global one.
+    pub fn registry(&self, resolve_timeout: Duration) -> RegistryConfig {
         RegistryConfig {
             drop_labels: self.drop_labels.clone(),
             alerts_max: self.limits.alerts as usize,
+            resolve_timeout,
             ..RegistryConfig::default()
         }
     }

@@ -9,6 +9,7 @@ pub mod ids;
 pub mod incident;
 pub mod labels;
 pub mod matcher;
+pub mod network;
 pub mod notification;
 pub mod pattern;
 pub mod quote;
@@ -24,6 +25,7 @@ pub use ids::{Fingerprint, IncidentId, NotificationKey, SeriesId};
 pub use incident::{Escalation, Incident, IncidentStatus, Member, Severity, TimelineEntry, TimelineKind};
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
+pub use network::Network;
 pub use notification::{
     Message, MessageAlert, MessageIncident, Notification, NotificationKind, NotificationState, Receipt, ReceiptOutcome,
 };

@@ -182,10 +182,11 @@ pub fn webhook(body: &[u8], now: Timestamp) -> Result<Decoded, JsonError> {
     let mut decoded = Decoded { truncated: hook.truncated_alerts, ..Decoded::default() };
     for (index, post) in hook.alerts.0.iter().enumerate() {
         let alert = times(post).and_then(|(starts, ends)| {
-            let starts_at = starts.unwrap_or(now);
+            let starts_at = starts.map_or(now, |start| start.min(now));
             let ends_at = match post.status.as_ref().map(|s| s.0.as_ref()) {
                 Some("firing") => None,
-                Some("resolved") => Some(ends.unwrap_or(now).max(starts_at)),
+                // Resolved is resolved, also when the sender's clock is ahead of ours and its end is still to come.
+                Some("resolved") => Some(ends.map_or(now, |end| end.min(now)).max(starts_at)),
                 None => ends.filter(|end| *end <= now).map(|end| end.max(starts_at)),
                 Some(other) => return Err(format!("status {other:?} is neither firing nor resolved")),
             };
@@ -263,7 +264,8 @@ fn build(
     }
     let annotations = pairs("annotation", &post.annotations)?;
     let generator_url: Arc<str> = post.generator_url.as_ref().map_or("", |t| t.0.as_ref()).into();
-    Ok(Alert { labels, annotations, generator_url, starts_at, ends_at, ends_by_timeout, door })
+    let claimant = Arc::from("");
+    Ok(Alert { labels, annotations, generator_url, starts_at, ends_at, ends_by_timeout, door, claimant })
 }
 
 fn pairs(what: &str, pairs: &Pairs<'_>) -> Result<Labels, String> {

@@ -484,6 +484,7 @@ fn replay(sources: &[Posts], order: &[usize]) -> (AlertRegistry, Vec<TransitionK
             ends_at: Some(at(ends)),
             ends_by_timeout: false,
             door: Door::AlertmanagerApi,
+            claimant: Arc::from(""),
         };
         if let Observed::Transition(t) = registry.observe(post, at(NOW)).unwrap() {
             registry.committed(t.record.fingerprint, t.version);

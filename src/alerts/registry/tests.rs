@@ -21,6 +21,7 @@ fn alert(door: Door, labels: &[(&str, &str)], starts: i64, ends: Option<i64>, no
         ends_at: ends.map(at),
         ends_by_timeout: false,
         door,
+        claimant: Arc::from(""),
     }
 }
 
@@ -127,7 +128,7 @@ fn the_identity_has_no_sender() {
     let Ok(Observed::Transition(t)) = registry.observe(with, at(1)) else { panic!("not started") };
     assert_eq!(t.record.labels, bare);
     let sender = Arc::from("prometheus=m/k8s,prometheus_replica=k8s-0");
-    assert_eq!(t.record.leases[0].source, SourceKey { door: PROM, sender });
+    assert_eq!(t.record.leases[0].source, SourceKey { door: PROM, sender, claimant: Arc::from("") });
     let only = alert(PROM, &[("replica", "a")], 1, None, "");
     assert_eq!(registry.observe(only, at(1)).unwrap_err(), RegistryError::NoIdentity);
 }

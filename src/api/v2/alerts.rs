@@ -3,41 +3,70 @@
 //! Never: answers 2xx for an alert that is not on disk, or holds the engine's lock while it prints.
 //! Start at [`post`].
 
-use crate::alerts::{Observed, RegistryError, matchers};
+use crate::alerts::{self, Observed, RegistryError, authority, matchers};
 use crate::api::context::{Context, Shared};
 use crate::api::dto::{LabelsDto, TimeDto};
 use crate::api::error::{ApiError, V2Error};
 use crate::api::params::Params;
+use crate::api::peer::{PeerAddress, peer_of};
 use crate::engine::Input;
 use crate::model::pattern::Pattern;
 use crate::model::{AlertRecord, Door, Matcher, Timestamp};
 use crate::wire::alertmanager::{self, Decoded};
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use std::sync::Arc;
 
 /// `POST /api/v2/alerts`: good ones are kept even if others are not; then 400 with the reasons.
-pub async fn post(State(context): Shared, body: Bytes) -> Result<Response, V2Error> {
+pub async fn post(
+    State(context): Shared,
+    peer: Option<Extension<PeerAddress>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, V2Error> {
     let now = context.clock.now();
-    let decoded = alertmanager::posted(&body, now, context.resolve_timeout())
+    let mut decoded = alertmanager::posted(&body, now, context.resolve_timeout())
         .map_err(|e| ApiError::Invalid(format!("parsing alerts body failed: {e}")))?;
+    name_claimants(&context, peer, &headers, &mut decoded);
     take(&context, decoded, Door::AlertmanagerApi, now).await?;
     Ok(().into_response())
 }
 
 /// `POST /api/v1/alertmanager`: Alertmanager's webhook, version 4.
-pub async fn webhook(State(context): Shared, body: Bytes) -> Result<Response, ApiError> {
+pub async fn webhook(
+    State(context): Shared,
+    peer: Option<Extension<PeerAddress>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
     let now = context.clock.now();
-    let decoded = alertmanager::webhook(&body, now).map_err(|e| ApiError::Invalid(e.to_string()))?;
+    let mut decoded = alertmanager::webhook(&body, now).map_err(|e| ApiError::Invalid(e.to_string()))?;
     if decoded.truncated > 0 {
         tracing::warn!(truncated = decoded.truncated, "an alertmanager webhook left alerts out: raise its max_alerts");
     }
+    name_claimants(&context, peer, &headers, &mut decoded);
     take(&context, decoded, Door::AlertmanagerWebhook, now).await?;
     Ok(().into_response())
+}
+
+/// Says of each alert whose it is: the authority of its generator URL and the peer's address. Neighbours usually share it.
+fn name_claimants(context: &Context, peer: Option<Extension<PeerAddress>>, headers: &HeaderMap, decoded: &mut Decoded) {
+    let trusted = &context.settings.load().trusted_proxies;
+    let peer = peer.map(|Extension(PeerAddress(address))| peer_of(address, headers, trusted).to_string());
+    let peer = peer.unwrap_or_default();
+    let mut last: Option<(Arc<str>, Arc<str>)> = None;
+    for alert in &mut decoded.alerts {
+        let authority = authority(&alert.generator_url);
+        alert.claimant = match &last {
+            Some((url, claimant)) if alerts::authority(url) == authority => claimant.clone(),
+            _ => format!("{authority}@{peer}").into(),
+        };
+        last = Some((alert.generator_url.clone(), alert.claimant.clone()));
+    }
 }
 
 /// Shows the alerts to the door's map; only news goes on to the writer, and is waited for.
