@@ -21,6 +21,11 @@ use axum::{Extension, Json};
 use serde::Serialize;
 use std::sync::Arc;
 
+/// Refused alerts of one post that the log names.
+const REFUSALS_LOGGED_MAX: usize = 20;
+/// Refused alerts of one post that the answer names.
+const REFUSALS_ANSWERED_MAX: usize = 100;
+
 /// `POST /api/v2/alerts`: good ones are kept even if others are not; then 400 with the reasons.
 pub async fn post(
     State(context): Shared,
@@ -95,7 +100,13 @@ async fn take(context: &Context, decoded: Decoded, door: Door, now: Timestamp) -
     if errors.is_empty() {
         return Ok(());
     }
-    errors.truncate(100);
+    for reason in errors.iter().take(REFUSALS_LOGGED_MAX) {
+        tracing::warn!(door = door.as_str(), reason, "an alert was refused");
+    }
+    if let Some(more) = errors.len().checked_sub(REFUSALS_LOGGED_MAX).filter(|more| *more > 0) {
+        tracing::warn!(door = door.as_str(), more, "more alerts of the same post were refused");
+    }
+    errors.truncate(REFUSALS_ANSWERED_MAX);
     Err(ApiError::Invalid(errors.join("; ")))
 }
 
