@@ -4,11 +4,11 @@
 //! Start at [`Context`].
 
 use super::auth::Auth;
-use super::write::WriteDoor;
 use crate::alerts::AlertRegistry;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::inbox::Inbox;
+use crate::ingest::RemoteWrite;
 use crate::model::{Network, Timestamp};
 use crate::promql::Features;
 use crate::rules::RulesView;
@@ -51,7 +51,7 @@ pub struct Context {
     pub head: Arc<Head>,
     /// Published by the evaluate loop after each round.
     pub rules: Arc<ArcSwap<RulesView>>,
-    pub write: WriteDoor,
+    pub write: RemoteWrite,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
     pub clock: Arc<dyn Clock>,

@@ -10,11 +10,11 @@ use super::rules;
 use crate::alerts::AlertRegistry;
 use crate::api::auth::Auth;
 use crate::api::context::{Context, ReloadOrder, Settings};
-use crate::api::write::{DoorLimits, WriteDoor, replay};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::{Engine, Outcome, Restored};
 use crate::inbox::inbox;
+use crate::ingest::{RemoteWrite, RequestLimits, replay};
 use crate::loops::decide::ROUND_ALERTS_MAX;
 use crate::loops::deliver::{Deliver, into_inbox};
 use crate::loops::evaluate::RuleEngine;
@@ -120,7 +120,7 @@ fn samples(
     config: &Config,
     clock: &Arc<dyn Clock>,
     head: &Arc<Head>,
-) -> Result<(WriteDoor, Arc<tokio::sync::Notify>), AppError> {
+) -> Result<(RemoteWrite, Arc<tokio::sync::Notify>), AppError> {
     let ingest = &config.ingest;
     let ha = Arc::new(HaTracker::new(ingest.ha()));
     let dir = config.storage.path.join(WAL_DIR);
@@ -128,8 +128,9 @@ fn samples(
     let wal = open_wal(&dir, config, head, &ha, now).map_err(|e| AppError::Start(e.to_string()))?;
     let arrivals = Arc::new(tokio::sync::Notify::new());
     let bytes = ingest.limits.door_bytes();
-    let limits = DoorLimits { body_bytes: bytes.body, decoded_bytes: bytes.decoded, in_flight_bytes: bytes.in_flight };
-    let door = WriteDoor::with_limits(head.clone(), Some(wal), ha, clock.clone(), arrivals.clone(), limits);
+    let limits =
+        RequestLimits { body_bytes: bytes.body, decoded_bytes: bytes.decoded, in_flight_bytes: bytes.in_flight };
+    let door = RemoteWrite::with_limits(head.clone(), Some(wal), ha, clock.clone(), arrivals.clone(), limits);
     Ok((door, arrivals))
 }
 

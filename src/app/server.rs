@@ -273,8 +273,9 @@ pub async fn serve(listener: TcpListener, gate: Gate, connections_max: usize, mu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::write::WriteDoor;
+    use crate::api::write::handle;
     use crate::clock::ManualClock;
+    use crate::ingest::RemoteWrite;
     use crate::model::{Labels, Sample, Timestamp};
     use crate::series::Head;
     use crate::wire::remote_write::{Version, encode};
@@ -402,8 +403,8 @@ mod tests {
         let head = Arc::new(Head::default());
         let now = Timestamp::from_millis(1_767_323_045_000);
         let clock = Arc::new(ManualClock::at(now));
-        let door = WriteDoor::new(head.clone(), None, Arc::default(), clock, Arc::default());
-        let write = move |headers: HeaderMap, body: Body| async move { door.handle(&headers, body).await };
+        let door = RemoteWrite::new(head.clone(), None, Arc::default(), clock, Arc::default());
+        let write = move |headers: HeaderMap, body: Body| async move { handle(&door, &headers, None, body).await };
         let (address, _stop) = start(Router::new().route("/api/v1/write", post(write)), 1).await;
         let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
         for (n, version) in [Version::V1, Version::V2].into_iter().enumerate() {

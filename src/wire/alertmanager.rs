@@ -289,7 +289,8 @@ mod tests {
         let alert = &post(r#"[{"labels":{"alertname":"A","x":""}}]"#).alerts[0];
         assert_eq!((alert.starts_at, alert.ends_at, alert.ends_by_timeout), (NOW, Some(NOW + TIMEOUT), true));
         assert_eq!(alert.labels, Labels::from_pairs([("alertname", "A")]));
-        let alert = &post(r#"[{"labels":{"alertname":"A","x":null},"annotations":{"y":null},"startsAt":null}]"#).alerts[0];
+        let alert =
+            &post(r#"[{"labels":{"alertname":"A","x":null},"annotations":{"y":null},"startsAt":null}]"#).alerts[0];
         assert_eq!((alert.labels.iter().count(), alert.annotations.is_empty()), (1, true));
         let alert = &post(r#"[{"labels":{"a":"1"},"endsAt":"2023-01-01T00:00:00Z"}]"#).alerts[0];
         assert_eq!(Some(alert.starts_at), alert.ends_at);
