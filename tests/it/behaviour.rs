@@ -341,3 +341,27 @@ async fn senders_with_equal_labels_make_one_incident() {
     assert_eq!(incidents_after_twenty_rounds(API, proxied, one).await, 1, "behind a trusted proxy");
     assert_eq!(incidents_after_twenty_rounds("/api/v1/alertmanager", direct, one).await, 1, "an Alertmanager pair");
 }
+
+/// `amtool alert add --end=now` from a workstation ends what Prometheus posted, as in Alertmanager; and Prometheus may go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_ends_an_alert_by_hand() {
+    let server = Watchfire::start(CONFIG).await;
+    let prometheus = async |ends: String| {
+        let alert = json!([{ "labels": { "alertname": "Down" }, "startsAt": soon(-60), "endsAt": ends,
+            "generatorURL": "http://prometheus:9090/graph" }]);
+        post_from(&server, "127.0.0.2", None, "/api/v2/alerts", &alert).await;
+    };
+    let listed = async || server.get("/api/v2/alerts").await.expect(200).as_array().unwrap().len();
+    prometheus(soon(240)).await;
+    assert_eq!(listed().await, 1);
+    let by_hand = json!([{ "labels": { "alertname": "Down" }, "endsAt": soon(0) }]);
+    post_from(&server, "127.0.0.1", None, "/api/v2/alerts", &by_hand).await;
+    assert_eq!(listed().await, 0);
+    prometheus(soon(240)).await;
+    assert_eq!(listed().await, 1, "it still fires");
+    // Another Prometheus that never reported it ends nothing.
+    let other =
+        json!([{ "labels": { "alertname": "Down" }, "endsAt": soon(0), "generatorURL": "http://other:9090/graph" }]);
+    post_from(&server, "127.0.0.3", None, "/api/v2/alerts", &other).await;
+    assert_eq!(listed().await, 1);
+}

@@ -76,10 +76,10 @@ pub(super) fn url(text: &str) -> &str {
 }
 
 fn check_names(what: &str, pairs: &Pairs<'_>) -> Result<(), String> {
-    match pairs.kept.iter().any(|(name, _)| name.is_empty()) {
-        true => Err(format!("invalid {what} set: a name is empty")),
-        false => Ok(()),
+    if pairs.kept.iter().any(|(name, _)| name.is_empty()) {
+        return Err(format!("invalid {what} set: a name is empty"));
     }
+    Ok(())
 }
 
 fn too_long(name: &str, value_bytes: usize) -> String {
@@ -91,7 +91,7 @@ fn too_long(name: &str, value_bytes: usize) -> String {
 }
 
 /// The value with a mark that says how long it was; the mark is within the limit.
-fn cut<'a>(value: &'a Cow<'_, str>) -> Cow<'a, str> {
+fn cut(value: &str) -> Cow<'_, str> {
     if value.len() <= ANNOTATION_BYTES_MAX {
         return Cow::Borrowed(value);
     }
@@ -104,7 +104,7 @@ fn cut<'a>(value: &'a Cow<'_, str>) -> Cow<'a, str> {
 mod tests {
     use super::*;
 
-    fn pairs<'a>(list: &'a [(String, String)]) -> Pairs<'a> {
+    fn pairs(list: &[(String, String)]) -> Pairs<'_> {
         let kept = list.iter().take(PAIRS_MAX).map(|(n, v)| (Cow::Borrowed(&**n), Cow::Borrowed(&**v))).collect();
         Pairs { kept, total: list.len() }
     }
