@@ -25,8 +25,8 @@ use std::time::Duration;
 pub const SOURCES_PER_ALERT_MAX: usize = 32;
 /// Alerts held by default: about 600 bytes each, so that a flood stays below a gigabyte.
 pub const ALERTS_MAX: usize = 1_000_000;
-/// Alertmanager's webhook says no end while an alert fires; a claim unrepeated for this long is void. Its
-/// `repeat_interval` is rarely more than half of it.
+/// Alertmanager's webhook gives no end while an alert fires. An alert that it has not repeated for so long is taken as ended;
+/// its `repeat_interval` is rarely more than half of it.
 pub const WEBHOOK_LEASE: Duration = Duration::from_hours(24);
 /// An ended alert is kept this long after it was last heard of. Prometheus repeats an end for 15 minutes.
 pub const ENDED_RETENTION: Duration = Duration::from_mins(15);

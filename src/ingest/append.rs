@@ -27,7 +27,7 @@ pub struct Append<'a> {
 /// Checked labels.
 type Texts<'a> = SmallVec<[(&'a str, &'a str); 32]>;
 
-/// The last origin and whether it is admitted: a request usually has one.
+/// Whether the last seen HA origin is elected. A request usually has one origin, so the tracker is asked once.
 #[derive(Default)]
 struct Verdict {
     origin: u32,
@@ -111,7 +111,7 @@ impl<'a> Append<'a> {
             Ok(())
         };
         let end = walk();
-        // What came before a break is kept.
+        // What came before the message broke off is kept.
         self.flush_v1(&mut group).and(end)
     }
 
@@ -397,7 +397,7 @@ impl<'a> Append<'a> {
                 },
             }
         }
-        // Only what the memory budget sends away leaves that often.
+        // The series left the head at each try; only a memory budget sends series away that often.
         self.report.left_out += 1;
         false
     }

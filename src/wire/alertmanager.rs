@@ -116,7 +116,7 @@ struct Posted<'a> {
     status: Option<Text<'a>>,
 }
 
-/// At most [`ALERTS_MAX`]; one more ends the reading, before its memory is taken.
+/// At most [`ALERTS_MAX`] alerts. Reading stops at one more, so that a hostile body takes no more memory.
 struct List<'a>(Vec<Posted<'a>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for List<'a> {
@@ -176,7 +176,7 @@ pub fn posted(body: &[u8], now: Timestamp, resolve_timeout: Duration) -> Result<
     Ok(decoded)
 }
 
-/// Reads Alertmanager's webhook, version 4 (protocol facts, section 5). A firing alert there has no end until it is told.
+/// Reads Alertmanager's webhook, version 4 (protocol facts, section 5). A firing alert has no end there until it is resolved.
 pub fn webhook(body: &[u8], now: Timestamp) -> Result<Decoded, JsonError> {
     shallow(body)?;
     let hook: Webhook<'_> = serde_json::from_slice(body).map_err(|e| JsonError::Malformed(e.to_string()))?;
@@ -213,7 +213,7 @@ impl Decoded {
     }
 }
 
-/// One pass over the bytes: fields that we skip may not nest without end either.
+/// Checks the depth of the whole body in one pass: the parser would also recurse into fields that we skip.
 fn shallow(body: &[u8]) -> Result<(), JsonError> {
     let (mut depth, mut at) = (0usize, 0);
     while let Some(byte) = body.get(at) {

@@ -59,7 +59,7 @@ pub(super) struct Content {
 }
 
 pub(super) struct Entry {
-    /// Unshared between transitions, so that a refresh changes it in place.
+    /// Nobody else holds it between two transitions, so a refresh changes it without a copy.
     pub(super) record: Arc<AlertRecord>,
     /// One for each of the record's leases, in the same order.
     pub(super) contents: SmallVec<[Content; 1]>,
@@ -202,7 +202,7 @@ impl Entry {
         lease.ends_by_timeout = claim.ends_by_timeout;
         lease.updated_at = now;
         self.contents[i] = update.content();
-        // One source of several came or went: no end, no start, but it must be as durable as the answer says.
+        // One of several sources came or went. The alert fires as before, but the 2xx promises that this is stored.
         self.settle(shared && was_live != claim.is_live(now), now)
     }
 
@@ -225,7 +225,7 @@ impl Entry {
         leases.len() < SOURCES_PER_ALERT_MAX || leases.iter().any(|l| !l.is_live(now))
     }
 
-    /// At the limit, the source that ended first makes room.
+    /// At the limit, the lease that ended first is dropped.
     fn make_room(&mut self, now: Timestamp) {
         let leases = &self.record.leases;
         if leases.len() < SOURCES_PER_ALERT_MAX {

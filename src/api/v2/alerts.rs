@@ -1,4 +1,4 @@
-//! Alerts in and out: `POST` and `GET /api/v2/alerts`, `GET /api/v2/alerts/groups`, and the webhook door.
+//! Alerts in and out: `POST` and `GET /api/v2/alerts`, `GET /api/v2/alerts/groups`, and the webhook.
 //! In: posts. Out: 200 when every good alert is committed; lists with each alert's state evaluated now.
 //! Never: answers 2xx for an alert that is not on disk, or holds the engine's lock while it prints.
 //! Start at [`post`].
@@ -74,9 +74,9 @@ fn name_claimants(context: &Context, peer: Option<Extension<PeerAddress>>, heade
     }
 }
 
-/// Shows the alerts to the door's map; only news goes on to the writer, and is waited for.
+/// Gives the alerts to the registry. Transitions go on to the single writer, and the answer waits for their commit.
 async fn take(context: &Context, decoded: Decoded, door: Door, now: Timestamp) -> Result<(), ApiError> {
-    let mut news = Vec::new();
+    let mut transitions = Vec::new();
     let mut errors = decoded.errors;
     let (mut full, mut refreshes) = (None, 0);
     context.metrics.alerts.received(door.as_str(), decoded.alerts.len() as u64);
@@ -84,15 +84,15 @@ async fn take(context: &Context, decoded: Decoded, door: Door, now: Timestamp) -
     for alert in decoded.alerts {
         match context.registry.observe(alert, now) {
             Ok(Observed::Refresh) => refreshes += 1,
-            Ok(Observed::Transition(transition)) => news.push(transition),
+            Ok(Observed::Transition(transition)) => transitions.push(transition),
             Ok(Observed::Ignored { reason }) => tracing::debug!(reason = reason.as_str(), "a post changed nothing"),
             Err(error @ RegistryError::Full { .. }) => full = Some(error),
             Err(error @ RegistryError::NoIdentity) => errors.push(error.to_string()),
         }
     }
     context.metrics.alerts.refreshes.inc_by(refreshes);
-    if !news.is_empty() {
-        context.inbox.submit(Input::Transitions(news)).await?;
+    if !transitions.is_empty() {
+        context.inbox.submit(Input::Transitions(transitions)).await?;
     }
     if let Some(full) = full {
         return Err(ApiError::Unavailable(format!("{full}; new ones are refused until some end")));
@@ -212,7 +212,7 @@ impl Wanted {
     }
 }
 
-/// An alert that nobody ends has no end to print; Alertmanager prints one in the future, so do we.
+/// Alertmanager prints an end for every alert, one in the future while it fires; so do we, also where a lease has none.
 fn printed_end(record: &AlertRecord, now: Timestamp, resolve_timeout: std::time::Duration) -> Timestamp {
     record.ended_at.or_else(|| record.lease_end()).unwrap_or(now + resolve_timeout)
 }
