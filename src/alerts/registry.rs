@@ -3,6 +3,7 @@
 //! Never: holds a lock across calls, or reports a transition as done before it was committed.
 //! Start at [`AlertRegistry::observe`] and [`AlertRegistry::expire`].
 
+mod clock;
 mod due;
 mod ends;
 mod entry;
@@ -222,21 +223,6 @@ impl AlertRegistry {
         self.leases.next().map(|due| due.max(held_until))
     }
 
-    /// The clock was set by `by_ms` (negative: back) and now says `now`. Leases keep the time that they had left, and for
-    /// `resolve_timeout` nothing resolves by time: neither a lease that runs out nor an `endsAt` that only the jump made
-    /// past. Call it before anything else is decided at the new time.
-    pub fn clock_jumped(&self, by_ms: i64, now: Timestamp) {
-        self.held_until.store((now + self.config.resolve_timeout).as_millis(), Ordering::Relaxed);
-        for mut entry in self.map.iter_mut() {
-            let fingerprint = *entry.key();
-            if entry.record.is_firing() {
-                entry.move_leases(by_ms, now);
-                entry.lease_due = Timestamp::MAX;
-                self.arm(fingerprint, &mut entry, now);
-            }
-        }
-    }
-
     /// Forgets the alerts that ended and were not heard of for the retention, at most `max`; their rows are to be dropped.
     pub fn gc(&self, now: Timestamp, max: usize) -> Vec<Fingerprint> {
         let mut dropped = Vec::new();
@@ -310,11 +296,6 @@ impl AlertRegistry {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    fn held_until(&self, now: Timestamp) -> Option<Timestamp> {
-        let until = Timestamp::from_millis(self.held_until.load(Ordering::Relaxed));
-        (until > now).then_some(until)
     }
 
     fn names_sender(&self, name: &str) -> bool {
