@@ -72,7 +72,7 @@ fn transition(i: usize) -> Transition {
         ("instance", format!("10.{}.{}.{}:8080", i >> 16 & 255, i >> 8 & 255, i & 255)),
         ("job", "kube-state-metrics".to_owned()),
     ]);
-    let source = SourceKey { door: Door::AlertmanagerApi, sender: "".into() };
+    let source = SourceKey { door: Door::AlertmanagerApi, sender: "".into(), claimant: "".into() };
     let lease = Lease { source, starts_at: START, ends_at: None, ends_by_timeout: false, updated_at: START };
     let record = AlertRecord {
         fingerprint: Fingerprint::of(&labels),

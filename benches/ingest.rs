@@ -8,7 +8,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use std::hint::black_box;
 use std::rc::Rc;
 use std::time::Duration;
-use watchfire::api::write::ingest_body;
+use watchfire::ingest::append_body;
 use watchfire::model::{Labels, Sample, Timestamp};
 use watchfire::series::ha::HaTracker;
 use watchfire::series::{Head, HeadConfig};
@@ -174,7 +174,7 @@ fn ingest(c: &mut Criterion) {
         let fill = || {
             let head = Head::new(HeadConfig::default());
             for (body, t) in &first {
-                ingest_body(version, body, &head, &ha, *t).expect("our own body");
+                append_body(version, body, &head, &ha, *t).expect("our own body");
             }
             head
         };
@@ -189,7 +189,7 @@ fn ingest(c: &mut Criterion) {
                     (head.clone(), &later[i - 1])
                 };
                 timed(count, next, |(head, (body, t))| {
-                    black_box(ingest_body(version, body, head, &ha, *t).expect("our own body"));
+                    black_box(append_body(version, body, head, &ha, *t).expect("our own body"));
                 })
             });
         });
@@ -210,7 +210,7 @@ fn ingest(c: &mut Criterion) {
                 };
                 let done = count.min(BODIES as u64);
                 let total = timed(done, next, |(body, t)| {
-                    black_box(ingest_body(version, body, &head, &ha, *t).expect("our own body"));
+                    black_box(append_body(version, body, &head, &ha, *t).expect("our own body"));
                 });
                 total.mul_f64(count as f64 / done as f64)
             });

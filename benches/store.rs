@@ -39,7 +39,7 @@ fn alert(n: u64) -> Arc<AlertRecord> {
         ended_at: None,
         updated_at: Timestamp::from_millis(1_767_323_045_000),
         leases: vec![Lease {
-            source: SourceKey { door: Door::AlertmanagerApi, sender: Arc::from("") },
+            source: SourceKey { door: Door::AlertmanagerApi, sender: Arc::from(""), claimant: Arc::from("") },
             starts_at: Timestamp::from_millis(1_767_323_045_000),
             ends_at: Some(Timestamp::from_millis(1_767_323_345_000)),
             ends_by_timeout: false,

@@ -1,5 +1,5 @@
-//! The bounded door into the engine: what happened waits here for the single writer.
-//! In: inputs from doors, rules, operators and destinations. Out: envelopes for `loops::decide`, answers for who asked.
+//! The bounded queue in front of the engine: inputs wait here for the single writer.
+//! In: inputs from posted alerts, rules, operators and destinations. Out: envelopes for `loops::decide`, answers for who asked.
 //! Never: grows without end (a full inbox refuses), or answers before the store has committed.
 //! Start at [`Inbox::submit`].
 
@@ -77,7 +77,7 @@ impl Waiting {
     }
 }
 
-/// Hears of a commit.
+/// Waits for one commit.
 #[derive(Debug)]
 pub struct Committed(oneshot::Receiver<Answer>);
 
@@ -95,14 +95,14 @@ struct Shared {
     unavailable: AtomicBool,
 }
 
-/// The side that many hold.
+/// The sending side, for everybody who has an input.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     sender: mpsc::Sender<Envelope>,
     shared: Arc<Shared>,
 }
 
-/// The side that the single writer holds.
+/// The receiving side, for the single writer.
 #[derive(Debug)]
 pub struct InboxReceiver {
     receiver: mpsc::Receiver<Envelope>,

@@ -6,7 +6,7 @@
 //! - floor 2: [`promql`], [`alerts`], [`incidents`], [`escalation`], which do not know each other
 //! - floor 3: [`rules`] (what fires) and [`engine`] (what is decided, in one order)
 //! - floor 4: [`wire`], [`wal`], [`store`], [`notify`], [`telemetry`], [`probes`], [`clock`], [`inbox`]: one kind of
-//!   IO each
+//!   IO each; [`ingest`] (bodies into the head and the log)
 //! - floor 5: [`config`], [`api`], [`ui`], [`loops`]; floor 6: [`app`] builds and runs it all; floor 7: [`cli`]
 //!
 //! Imports go down only; `tests/it/tidy.rs` keeps it so.
@@ -21,6 +21,7 @@ pub mod engine;
 pub mod escalation;
 pub mod inbox;
 pub mod incidents;
+pub mod ingest;
 pub mod loops;
 pub mod model;
 pub mod notify;

@@ -5,7 +5,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use watchfire::api::write::ingest_body;
+use watchfire::ingest::append_body;
 use watchfire::model::Timestamp;
 use watchfire::series::Head;
 use watchfire::series::ha::HaTracker;
@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
             // A body that is refused at its first bytes has no length that counts.
             let decoded = declared_length(body).unwrap_or(0);
             let budget = BASE_BYTES + FACTOR * (decoded + body.len());
-            let report = within("a remote-write body", budget, || ingest_body(version, body, &head, &ha, now));
+            let report = within("a remote-write body", budget, || append_body(version, body, &head, &ha, now));
             if let Ok(report) = report {
                 assert!(head.sample_count() as u64 <= 3 * (report.samples + report.histograms).max(data.len() as u64));
                 assert!(report.complaints.len() <= 20);

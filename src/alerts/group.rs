@@ -1,6 +1,6 @@
 //! Aggregation groups: the alerts of one route with the same group labels, and when they are looked at next.
 //! In: records and the route nodes that take them. Out: [`Flush`]: everything a group holds, at its time.
-//! Never: decides whether anybody is told (`mute` and `nflog` do), or keeps more groups than alerts times their routes.
+//! Never: decides whether anybody is notified (`mute` and `nflog` do), or keeps more groups than alerts times their routes.
 //! Start at [`Groups::insert`], [`Groups::flush`] and [`Groups::done`].
 
 use crate::alerts::route::RouteNode;
@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// A group while it lives; never used again.
+/// The number of a group. It is never given to another one, so a flush of a group that is gone changes nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u64);
 
@@ -95,7 +95,7 @@ impl Groups {
         self.due.first().map(|(at, _)| *at)
     }
 
-    /// A group that is due now; it stays due until [`Groups::flush`]. Tell whom it concerns, then say [`Groups::done`].
+    /// A group that is due now; it stays due until [`Groups::flush`]. Once its receivers are notified, call [`Groups::done`].
     pub fn pop_due(&self, now: Timestamp) -> Option<GroupId> {
         self.due.first().filter(|(at, _)| *at <= now).map(|(_, id)| *id)
     }
@@ -124,13 +124,17 @@ impl Groups {
         self.due.insert((held.next_flush, group));
     }
 
-    /// The flush came through: every receiver was told or need not be. Ended alerts leave unless they changed
+    /// The flush succeeded: every receiver was notified or need not be. Ended alerts leave unless they changed
     /// meanwhile, and an empty group with them. Not called after a failure: the next flush has them still.
     pub fn done(&mut self, flush: &Flush) {
         let Some(group) = self.by_id.get_mut(&flush.group) else { return };
-        for told in flush.alerts.iter().filter(|a| !a.is_firing()) {
-            if group.alerts.get(&told.fingerprint).is_some_and(|held| Arc::ptr_eq(held, told) || held == told) {
-                group.alerts.remove(&told.fingerprint);
+        for notified in flush.alerts.iter().filter(|a| !a.is_firing()) {
+            if group
+                .alerts
+                .get(&notified.fingerprint)
+                .is_some_and(|held| Arc::ptr_eq(held, notified) || held == notified)
+            {
+                group.alerts.remove(&notified.fingerprint);
             }
         }
         if group.alerts.is_empty() {

@@ -1,4 +1,4 @@
-//! Inhibition: an alert that fires mutes others that it explains.
+//! Inhibition: an alert that fires mutes others, as the rules say (a host that is down explains its services).
 //! In: rules, the firing alerts, and the labels of an alert that asks. Out: the rule and the alerts that mute it.
 //! Never: looks at routes, silences or time; a source counts while its record fires.
 //! Start at [`Inhibitor::update`] and [`Inhibitor::inhibited_by`].

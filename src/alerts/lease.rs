@@ -1,6 +1,6 @@
 //! How two posts of one alert become one: Alertmanager's merge inside a source, a union of leases across sources.
 //! In: leases and a new post. Out: the merged claim, and the state that follows from all leases.
-//! Never: depends on the order in which different sources were heard.
+//! Never: depends on the order in which different sources posted.
 //! Start at [`merge`] and [`summary`].
 
 use crate::model::{Lease, Timestamp};
@@ -22,14 +22,14 @@ impl Claim {
         self.end() > now
     }
 
-    /// An open claim ends never.
+    /// A claim without an end never ends by itself.
     fn end(&self) -> Timestamp {
         self.ends_at.unwrap_or(Timestamp::MAX)
     }
 }
 
 /// What a source's lease becomes when the same source posts again (Alertmanager, `Alert.Merge`): claims that overlap
-/// keep the earliest start, and the end follows the newer post unless the older one knows better; claims that do not
+/// keep the earliest start, and the end is the newer post's, unless the older one gave a later end that was no guess; claims that do not
 /// overlap are two firings, and the newer one replaces the older.
 pub fn merge(old: Claim, new: Claim, now: Timestamp) -> Claim {
     let inside = |t: Timestamp| t > old.starts_at && t < old.end();
@@ -40,7 +40,7 @@ pub fn merge(old: Claim, new: Claim, now: Timestamp) -> Claim {
     merged.starts_at = old.starts_at.min(new.starts_at);
     let old_is_later = old.end() > new.end();
     let keep_old_end = if new.is_live(now) {
-        // A guess (resolve_timeout) never outlives what was said.
+        // An end that was only filled in from resolve_timeout gives way to one that was sent.
         old_is_later && !old.ends_by_timeout
     } else {
         old_is_later && !old.is_live(now)
@@ -58,7 +58,7 @@ pub struct Summary {
     pub starts_at: Timestamp,
     /// `None` while any lease lives, else the latest end.
     pub ended_at: Option<Timestamp>,
-    /// Whose annotations count: the first live source in order, else the first of those that ended last.
+    /// The lease whose annotations the record shows: the first live source in order, else the first of those that ended last.
     pub content_of: usize,
 }
 
@@ -70,7 +70,7 @@ pub fn summary(leases: &[Lease], now: Timestamp) -> Summary {
     let ended_at = if live.is_some() { None } else { Some(last_end) };
     let anchors = leases.iter().filter(|l| if live.is_some() { l.is_live(now) } else { l.ends_at == Some(last_end) });
     let mut starts_at = anchors.map(|l| l.starts_at).min().unwrap_or(Timestamp::MIN);
-    // A source that fell silent earlier still tells when the firing began, if its claim reaches into the others.
+    // The firing began with a source whose lease has run out already, if its claim overlaps those that followed.
     while let Some(earlier) =
         leases.iter().filter(|l| l.starts_at < starts_at && Claim::of(l).end() > starts_at).map(|l| l.starts_at).min()
     {

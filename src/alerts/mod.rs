@@ -1,7 +1,7 @@
-//! Alerts: many posts become one record, and what is told about it to whom, and when not.
+//! Alerts: many posts become one record; who is notified of it, and what mutes it.
 //! In: posts, rule results, commands on silences. Out: transitions, groups that are due, reasons why an alert is muted.
 //! Never: does IO, reads a clock, or pages anybody (`engine` orders the decisions, `incidents` and `escalation` page).
-//! Start at [`registry::AlertRegistry`] (the door), then [`route::Route`] and [`group::Groups`].
+//! Start at [`registry::AlertRegistry`] (deduplication), then [`route::Route`] and [`group::Groups`].
 
 pub mod group;
 pub mod inhibit;
@@ -19,7 +19,7 @@ pub use group::{Flush, GroupId, GroupView, Groups};
 pub use inhibit::{InhibitRule, Inhibition, Inhibitor};
 pub use mute::Muter;
 pub use nflog::{NotifyDecision, NotifyReason, SkipReason};
-pub use registry::{AlertRegistry, IgnoredReason, Observed, RegistryConfig, RegistryError};
+pub use registry::{AlertRegistry, IgnoredReason, Observed, RegistryConfig, RegistryError, authority};
 pub use route::{GroupBy, Route, RouteError, RouteNode, RouteSpec};
 pub use silence::{SilenceError, Silences};
 pub use time_interval::{TimeInterval, TimeIntervals};

@@ -1,4 +1,4 @@
-//! Why an alert is not told: silences, inhibition and time intervals, asked in one place.
+//! Why nobody is notified of an alert: silences, inhibition and time intervals, asked in one place.
 //! In: an alert's labels, its route, the moment. Out: every [`MuteReason`] that holds.
 //! Never: drops an alert; muted ones stay visible with their reasons.
 //! Start at [`Muter::why`].

@@ -1,5 +1,5 @@
-//! The notification log's decision: does a receiver need to hear of a group again?
-//! In: what it was told last, what the group holds now. Out: [`NotifyDecision`], either way with its reason.
+//! The notification log's decision: must a receiver be notified of a group again?
+//! In: what it was notified of last, what the group holds now. Out: [`NotifyDecision`], either way with its reason.
 //! Never: writes the log (the engine does when the message is delivered).
 //! Start at [`decide`].
 
@@ -7,10 +7,10 @@ use crate::model::{Fingerprint, NflogEntry, Timestamp};
 use std::fmt;
 use std::time::Duration;
 
-/// Why a receiver is told.
+/// Why a receiver is notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotifyReason {
-    /// It never heard of this group.
+    /// It was never notified of this group.
     First,
     /// This many alerts fire that it did not know of.
     NewFiring(usize),
@@ -23,14 +23,14 @@ pub enum NotifyReason {
     },
 }
 
-/// Why a receiver is not told.
+/// Why a receiver is not notified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SkipReason {
-    /// Everything ended before it was ever told.
-    NeverToldNothingFires,
+    /// Everything ended before it was ever notified.
+    NeverNotified,
     /// It knows already that nothing fires.
     KnownResolved,
-    /// Nothing changed; it is told again after `repeat_at`.
+    /// Nothing changed; it is notified again after `repeat_at`.
     Unchanged { last: Timestamp, repeat_at: Timestamp },
 }
 
@@ -51,8 +51,7 @@ pub fn decide(
 ) -> NotifyDecision {
     use NotifyDecision::{Notify, Skip};
     let Some(entry) = entry else {
-        let never =
-            if firing.is_empty() { Skip(SkipReason::NeverToldNothingFires) } else { Notify(NotifyReason::First) };
+        let never = if firing.is_empty() { Skip(SkipReason::NeverNotified) } else { Notify(NotifyReason::First) };
         return never;
     };
     let new_firing = not_in(firing, &entry.firing);
@@ -60,7 +59,7 @@ pub fn decide(
         return Notify(NotifyReason::NewFiring(new_firing));
     }
     if firing.is_empty() {
-        // Told whatever send_resolved says, so that the log forgets the firing alerts.
+        // Notified whatever send_resolved says, so that the log forgets the firing alerts.
         return if entry.firing.is_empty() {
             Skip(SkipReason::KnownResolved)
         } else {
@@ -104,7 +103,7 @@ impl fmt::Display for NotifyReason {
 impl fmt::Display for SkipReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NeverToldNothingFires => f.write_str("nothing fires and the receiver was never told of it"),
+            Self::NeverNotified => f.write_str("nothing fires and the receiver was never notified of it"),
             Self::KnownResolved => f.write_str("the receiver knows that all alerts have ended"),
             Self::Unchanged { last, repeat_at } => write!(f, "unchanged since {last}; repeated after {repeat_at}"),
         }
@@ -126,9 +125,9 @@ mod tests {
         use NotifyDecision::{Notify, Skip};
         const HOUR: Duration = Duration::from_hours(1);
         let at = Timestamp::from_millis(10_000_000);
-        // (told firing, told resolved) -> (firing, resolved), seconds later, send_resolved
-        let check = |told: Option<(&[u64], &[u64])>, now: (&[u64], &[u64]), later: u64, send_resolved, expect| {
-            let entry = told.map(|(firing, resolved)| NflogEntry {
+        // (notified firing, notified resolved) -> (firing, resolved), seconds later, send_resolved
+        let check = |notified: Option<(&[u64], &[u64])>, now: (&[u64], &[u64]), later: u64, send_resolved, expect| {
+            let entry = notified.map(|(firing, resolved)| NflogEntry {
                 key: NflogKey {
                     group_key: Arc::from("{}:{}"),
                     receiver: Arc::from("r"),
@@ -141,12 +140,12 @@ mod tests {
             });
             let moment = at + Duration::from_secs(later);
             let got = decide(entry.as_ref(), &fps(now.0), &fps(now.1), moment, HOUR, send_resolved);
-            assert_eq!(got, expect, "{told:?} -> {now:?}");
+            assert_eq!(got, expect, "{notified:?} -> {now:?}");
         };
         let unchanged = Skip(SkipReason::Unchanged { last: at, repeat_at: at + HOUR });
         check(None, (&[1], &[]), 0, true, Notify(NotifyReason::First));
-        check(None, (&[], &[1]), 0, true, Skip(SkipReason::NeverToldNothingFires));
-        check(None, (&[], &[]), 0, true, Skip(SkipReason::NeverToldNothingFires));
+        check(None, (&[], &[1]), 0, true, Skip(SkipReason::NeverNotified));
+        check(None, (&[], &[]), 0, true, Skip(SkipReason::NeverNotified));
         check(Some((&[1], &[])), (&[1, 2, 3], &[]), 1, true, Notify(NotifyReason::NewFiring(2)));
         check(Some((&[1, 2], &[])), (&[1], &[]), 1, true, unchanged);
         check(Some((&[1], &[])), (&[], &[1]), 1, true, Notify(NotifyReason::AllResolved));

@@ -3,7 +3,9 @@
 //! Never: holds a lock across calls, or reports a transition as done before it was committed.
 //! Start at [`AlertRegistry::observe`] and [`AlertRegistry::expire`].
 
+mod clock;
 mod due;
+mod ends;
 mod entry;
 
 use crate::alerts::lease::Claim;
@@ -11,22 +13,26 @@ use crate::model::{Alert, AlertRecord, Door, Fingerprint, Labels, Lease, Timesta
 use dashmap::DashMap;
 use dashmap::mapref::entry::Entry as Slot;
 use due::DueQueue;
+use ends::EndRules;
+pub use ends::authority;
 use entry::{Effect, Entry, SourceUpdate};
 use foldhash::fast::FixedState;
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Sources that one alert may have; a sender label with a new value in each post must not grow a record without end.
 pub const SOURCES_PER_ALERT_MAX: usize = 32;
 /// Alerts held by default: about 600 bytes each, so that a flood stays below a gigabyte.
 pub const ALERTS_MAX: usize = 1_000_000;
-/// Alertmanager's webhook says no end while an alert fires; a claim unrepeated for this long is void. Its
-/// `repeat_interval` is rarely more than half of it.
+/// Alertmanager's webhook gives no end while an alert fires. An alert that it has not repeated for so long is taken as ended;
+/// its `repeat_interval` is rarely more than half of it.
 pub const WEBHOOK_LEASE: Duration = Duration::from_hours(24);
 /// An ended alert is kept this long after it was last heard of. Prometheus repeats an end for 15 minutes.
 pub const ENDED_RETENTION: Duration = Duration::from_mins(15);
+/// Alertmanager's default for an alert that is posted without an end.
+pub const RESOLVE_TIMEOUT: Duration = Duration::from_mins(5);
 /// The labels that name the sender of an alert rather than the trouble.
 pub const SENDER_LABELS: [&str; 4] = ["__replica__", "prometheus", "prometheus_replica", "replica"];
 /// Shards of the map: more than the threads that post at once.
@@ -38,6 +44,9 @@ pub struct RegistryConfig {
     pub drop_labels: Vec<Arc<str>>,
     /// The longest claim that a webhook post makes.
     pub webhook_lease: Duration,
+    /// How long a sender's lease lasts at most once another sender reported the end of the same generator's alert, and how
+    /// long nothing resolves by time after the clock jumped.
+    pub resolve_timeout: Duration,
     pub ended_retention: Duration,
     pub alerts_max: usize,
 }
@@ -47,6 +56,7 @@ impl Default for RegistryConfig {
         Self {
             drop_labels: SENDER_LABELS.into_iter().map(Arc::from).collect(),
             webhook_lease: WEBHOOK_LEASE,
+            resolve_timeout: RESOLVE_TIMEOUT,
             ended_retention: ENDED_RETENTION,
             alerts_max: ALERTS_MAX,
         }
@@ -72,6 +82,8 @@ pub enum IgnoredReason {
     EndOfUnknown,
     /// The alert has [`SOURCES_PER_ALERT_MAX`] live sources; it fires anyway.
     TooManySources,
+    /// An end by time so soon after a jump of the clock that the time may be wrong.
+    HeldAfterClockJump,
 }
 
 impl IgnoredReason {
@@ -79,6 +91,9 @@ impl IgnoredReason {
         match self {
             Self::EndOfUnknown => "the source ended an alert that it had not reported as firing",
             Self::TooManySources => "the alert has as many sources as are kept",
+            Self::HeldAfterClockJump => {
+                "the clock has just jumped, so an end of another sender's alert is not believed"
+            }
         }
     }
 }
@@ -104,6 +119,8 @@ pub struct AlertRegistry {
     leases: DueQueue,
     ended: DueQueue,
     no_sender: Arc<str>,
+    /// Nothing resolves by time before this moment (milliseconds): the clock jumped.
+    held_until: AtomicI64,
 }
 
 impl AlertRegistry {
@@ -116,6 +133,7 @@ impl AlertRegistry {
             leases: DueQueue::default(),
             ended: DueQueue::default(),
             no_sender: Arc::from(""),
+            held_until: AtomicI64::new(i64::MIN),
         }
     }
 
@@ -132,6 +150,7 @@ impl AlertRegistry {
         let update = SourceUpdate {
             door: alert.door,
             sender: &sender,
+            claimant: &alert.claimant,
             claim: self.claim(&alert, now),
             annotations: &alert.annotations,
             generator_url: &alert.generator_url,
@@ -139,7 +158,12 @@ impl AlertRegistry {
         match self.map.entry(fingerprint) {
             Slot::Occupied(mut slot) => {
                 let entry = slot.get_mut();
-                let effect = entry.apply(&update, &self.no_sender, now);
+                let rules = EndRules {
+                    resolve_timeout: self.config.resolve_timeout,
+                    held_until: self.held_until(now),
+                    no_sender: &self.no_sender,
+                };
+                let effect = entry.apply(&update, &rules, now);
                 Ok(self.publish(fingerprint, entry, effect, now))
             }
             Slot::Vacant(_) if !update.claim.is_live(now) => {
@@ -168,6 +192,9 @@ impl AlertRegistry {
     /// Ends the alerts whose last lease has run out, at most `max` of them.
     pub fn expire(&self, now: Timestamp, max: usize) -> Vec<Transition> {
         let mut transitions = Vec::new();
+        if self.held_until(now).is_some() {
+            return transitions;
+        }
         while transitions.len() < max
             && let Some((due, fingerprint)) = self.leases.pop_due(now)
         {
@@ -191,7 +218,9 @@ impl AlertRegistry {
 
     /// When [`AlertRegistry::expire`] may have work; at times early, never late.
     pub fn next_expiry(&self) -> Option<Timestamp> {
-        self.leases.next()
+        // During a hold there is nothing to do before it is over.
+        let held_until = Timestamp::from_millis(self.held_until.load(Ordering::Relaxed));
+        self.leases.next().map(|due| due.max(held_until))
     }
 
     /// Forgets the alerts that ended and were not heard of for the retention, at most `max`; their rows are to be dropped.
@@ -369,5 +398,7 @@ fn grant_again(lease: &mut Lease, now: Timestamp) {
     }
 }
 
+#[cfg(test)]
+mod ends_tests;
 #[cfg(test)]
 mod tests;

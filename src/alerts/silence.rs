@@ -257,10 +257,15 @@ fn validate(silence: &Silence, now: Timestamp) -> Result<(), SilenceError> {
             "invalid silence: invalid label matcher {i}: invalid label name \"\""
         )));
     }
-    if silence.matchers.iter().all(Matcher::matches_empty) {
+    if silence.matchers.iter().all(selects_everything) {
         return refuse("invalid silence: at least one matcher must not match the empty string");
     }
     Ok(())
+}
+
+/// As Alertmanager counts it: `env!="prod"` and `env!~"a|b"` are enough for a silence, though they match the empty string too.
+fn selects_everything(matcher: &Matcher) -> bool {
+    matches!(matcher.op, MatchOp::Equal | MatchOp::Regex) && matcher.matches_empty()
 }
 
 fn can_update(old: &Silence, new: &Silence, now: Timestamp) -> bool {

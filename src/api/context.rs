@@ -5,12 +5,12 @@
 
 use super::auth::Auth;
 use super::notifications::NextTries;
-use super::write::WriteDoor;
 use crate::alerts::AlertRegistry;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::inbox::Inbox;
-use crate::model::Timestamp;
+use crate::ingest::RemoteWrite;
+use crate::model::{Network, Timestamp};
 use crate::promql::Features;
 use crate::rules::RulesView;
 use crate::series::Head;
@@ -40,6 +40,8 @@ pub struct Settings {
     pub evaluation_interval: Duration,
     /// What queries may use besides the stable language.
     pub features: Features,
+    /// Proxies whose headers say who sent a request.
+    pub trusted_proxies: Vec<Network>,
 }
 
 pub struct Context {
@@ -50,7 +52,7 @@ pub struct Context {
     pub head: Arc<Head>,
     /// Published by the evaluate loop after each round.
     pub rules: Arc<ArcSwap<RulesView>>,
-    pub write: WriteDoor,
+    pub write: RemoteWrite,
     pub metrics: Arc<Metrics>,
     pub health: Arc<Health>,
     pub clock: Arc<dyn Clock>,

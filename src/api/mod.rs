@@ -11,6 +11,7 @@ pub mod health;
 pub mod incidents;
 pub mod notifications;
 pub mod params;
+pub mod peer;
 pub mod prometheus;
 pub mod router;
 pub mod rules;

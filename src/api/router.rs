@@ -5,7 +5,8 @@
 
 use super::context::{Context, Shared};
 use super::error::ApiError;
-use super::{health, incidents, notifications, prometheus, rules, v2};
+use super::peer::{PeerAddress, peer_of};
+use super::{health, incidents, notifications, prometheus, rules, v2, write};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -24,7 +25,7 @@ const OPEN_PATHS: [&str; 2] = ["/-/healthy", "/-/ready"];
 /// Every route of the API; `pages` are the UI's, which shares the context and brings the answer for paths that nobody has.
 pub fn router(context: Arc<Context>, pages: Router<Arc<Context>>) -> Router {
     let doors = Router::new()
-        .route("/api/v1/write", post(write))
+        .route("/api/v1/write", post(remote_write))
         .route("/api/v1/alertmanager", post(v2::alerts::webhook))
         .route("/api/v2/alerts", get(v2::alerts::list).post(v2::alerts::post))
         .route("/api/v2/alerts/groups", get(v2::alerts::groups))
@@ -70,9 +71,11 @@ pub fn router(context: Arc<Context>, pages: Router<Arc<Context>>) -> Router {
     routed.with_state(context)
 }
 
-async fn write(State(context): Shared, request: Request) -> Response {
+async fn remote_write(State(context): Shared, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    context.write.handle(&parts.headers, body).await
+    let peer = parts.extensions.get::<PeerAddress>().map(|PeerAddress(address)| *address);
+    let peer = peer.map(|peer| peer_of(peer, &parts.headers, &context.settings.load().trusted_proxies));
+    write::handle(&context.write, &parts.headers, peer, body).await
 }
 
 async fn wrong_method(request: Request) -> Response {

@@ -10,11 +10,11 @@ use super::rules;
 use crate::alerts::AlertRegistry;
 use crate::api::auth::Auth;
 use crate::api::context::{Context, ReloadOrder, Settings};
-use crate::api::write::{DoorLimits, WriteDoor, replay};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::Restart;
 use crate::inbox::inbox;
+use crate::ingest::{RemoteWrite, RequestLimits, replay};
 use crate::loops::decide::ROUND_ALERTS_MAX;
 use crate::loops::deliver::{Deliver, into_inbox};
 use crate::loops::evaluate::RuleEngine;
@@ -55,7 +55,8 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
         outbox = snapshot.outbox.len(),
         "state loaded"
     );
-    let restart = Restart::new(Arc::new(config.engine_settings()), config.ingest.registry(), snapshot, now);
+    let registry = config.ingest.registry(config.resolve_timeout);
+    let restart = Restart::new(Arc::new(config.engine_settings()), registry, snapshot, now);
     let registry = Arc::new(restart.registry);
     let is_first_start = !config.storage.path.join(WAL_DIR).exists();
     let files = rules::files(config).map_err(|m| AppError::Start(m.to_string()))?;
@@ -107,7 +108,7 @@ fn samples(
     config: &Config,
     clock: &Arc<dyn Clock>,
     head: &Arc<Head>,
-) -> Result<(WriteDoor, Arc<tokio::sync::Notify>), AppError> {
+) -> Result<(RemoteWrite, Arc<tokio::sync::Notify>), AppError> {
     let ingest = &config.ingest;
     let ha = Arc::new(HaTracker::new(ingest.ha()));
     let dir = config.storage.path.join(WAL_DIR);
@@ -115,8 +116,9 @@ fn samples(
     let wal = open_wal(&dir, config, head, &ha, now).map_err(|e| AppError::Start(e.to_string()))?;
     let arrivals = Arc::new(tokio::sync::Notify::new());
     let bytes = ingest.limits.door_bytes();
-    let limits = DoorLimits { body_bytes: bytes.body, decoded_bytes: bytes.decoded, in_flight_bytes: bytes.in_flight };
-    let door = WriteDoor::with_limits(head.clone(), Some(wal), ha, clock.clone(), arrivals.clone(), limits);
+    let limits =
+        RequestLimits { body_bytes: bytes.body, decoded_bytes: bytes.decoded, in_flight_bytes: bytes.in_flight };
+    let door = RemoteWrite::with_limits(head.clone(), Some(wal), ha, clock.clone(), arrivals.clone(), limits);
     Ok((door, arrivals))
 }
 
@@ -154,6 +156,7 @@ pub fn settings(config: &Config) -> Settings {
         external_url: config.external_url().to_string(),
         config_text: config.print_alertmanager().into(),
         resolve_timeout: config.resolve_timeout,
+        trusted_proxies: config.web.trusted_proxies.clone(),
     }
 }
 

@@ -55,6 +55,7 @@ fn signs(context: &Arc<Context>, deliver: &SharedDispatch) -> Signs {
     let breakers_open = open.map(|d| (name(d), why(d.last_error.as_deref()))).collect();
     let refusing = destinations.iter().filter_map(|d| Some((name(d), d.refused.clone()?))).collect();
     let refused = context.write.counters().rejected().find(|(reason, _)| *reason == "too_many_series");
+    let senders = context.write.senders().offsets(context.clock.now());
     let (undelivered, undelivered_since) = {
         let engine = context.engine.read();
         (engine.pending().count(), engine.pending().map(|n| n.created_at).min())
@@ -66,6 +67,7 @@ fn signs(context: &Arc<Context>, deliver: &SharedDispatch) -> Signs {
         series: context.head.series_count(),
         series_max: context.head.series_max(),
         series_refused: refused.map_or(0, |(_, n)| n),
+        senders_off: senders.iter().filter(|s| s.is_off).map(|s| (s.sender.to_string(), s.offset_ms)).collect(),
         rules_failing: failing.map(|r| (r.name.to_string(), why(r.last_error.as_deref()))).collect(),
         rules_missed_slots: view.groups.iter().map(|g| g.missed_slots).sum(),
         inbox_fullness: context.inbox.fullness(),

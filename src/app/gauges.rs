@@ -5,6 +5,7 @@
 
 use super::parts::Parts;
 use crate::api::context::Context;
+use crate::ingest::SenderOffset;
 use crate::loops::deliver::{AttemptSeen, Observer};
 use crate::loops::evaluate::TurnObserver;
 use crate::rules::{Evaluation, GroupView, RulesView};
@@ -150,6 +151,12 @@ fn register_door(context: &Arc<Context>) {
     metrics.read(readings::INGEST_LEFT_OUT, move || {
         let row = |(metric, n): (Arc<str>, u64)| (vec![("metric", metric.to_string())], n as f64);
         head.left_out().into_iter().map(row).collect()
+    });
+    let (door, clock) = (context.write.clone(), context.clock.clone());
+    metrics.read(readings::INGEST_SENDER_OFFSET, move || {
+        let row =
+            |offset: SenderOffset| (vec![("sender", offset.sender.to_string())], offset.offset_ms as f64 / 1000.0);
+        door.senders().offsets(clock.now()).into_iter().map(row).collect()
     });
     let door = context.write.clone();
     metrics.read_one(readings::INGEST_IN_FLIGHT, move || door.in_flight_bytes() as f64);

@@ -3,6 +3,7 @@
 //! Never: holds more than the configured connections, or one that asks nothing ([`HEADER_TIMEOUT`], [`BODY_TIMEOUT`], [`IDLE_TIMEOUT`]).
 //! Start at [`serve`].
 
+use crate::api::peer::PeerAddress;
 use arc_swap::ArcSwapOption;
 use axum::BoxError;
 use axum::Router;
@@ -49,7 +50,14 @@ impl Gate {
         self.0.store(Some(Arc::new(router)));
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Body>, Infallible> {
+    async fn answer(
+        self,
+        mut request: Request<Incoming>,
+        peer: Option<PeerAddress>,
+    ) -> Result<Response<Body>, Infallible> {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(peer);
+        }
         match self.0.load_full() {
             Some(router) => (*router).clone().oneshot(request.map(|body| Body::new(InTime::new(body)))).await,
             None => Ok(loading(request.uri().path())),
@@ -174,11 +182,13 @@ impl Drop for InWork {
 async fn connection(socket: TcpStream, gate: Gate, http: Http, mut ending: watch::Receiver<()>) {
     // Small answers should not wait for more data; a socket that refuses the option works all the same.
     drop(socket.set_nodelay(true));
+    // A client that is gone already has none.
+    let peer = socket.peer_addr().ok().map(|address| PeerAddress(address.ip()));
     let requests = Requests::new();
     let begun = requests.clone();
     let service = service_fn(move |request| {
         let in_work = begun.begin();
-        let answer = gate.clone().answer(request);
+        let answer = gate.clone().answer(request, peer);
         async move {
             let answer = answer.await;
             drop(in_work);
@@ -263,8 +273,9 @@ pub async fn serve(listener: TcpListener, gate: Gate, connections_max: usize, mu
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::api::write::WriteDoor;
+    use crate::api::write::handle;
     use crate::clock::ManualClock;
+    use crate::ingest::RemoteWrite;
     use crate::model::{Labels, Sample, Timestamp};
     use crate::series::Head;
     use crate::wire::remote_write::{Version, encode};
@@ -392,8 +403,8 @@ mod tests {
         let head = Arc::new(Head::default());
         let now = Timestamp::from_millis(1_767_323_045_000);
         let clock = Arc::new(ManualClock::at(now));
-        let door = WriteDoor::new(head.clone(), None, Arc::default(), clock, Arc::default());
-        let write = move |headers: HeaderMap, body: Body| async move { door.handle(&headers, body).await };
+        let door = RemoteWrite::new(head.clone(), None, Arc::default(), clock, Arc::default());
+        let write = move |headers: HeaderMap, body: Body| async move { handle(&door, &headers, None, body).await };
         let (address, _stop) = start(Router::new().route("/api/v1/write", post(write)), 1).await;
         let client = reqwest::Client::builder().http2_prior_knowledge().build().unwrap();
         for (n, version) in [Version::V1, Version::V2].into_iter().enumerate() {

@@ -18,6 +18,8 @@ pub struct Ingest {
     pub window: Duration,
     /// Samples older than the newest of their series by at most this are still taken.
     pub out_of_order_window: Duration,
+    /// Samples further ahead of our clock are refused.
+    pub future_limit: Duration,
     pub cluster_label: Arc<str>,
     pub replica_label: Arc<str>,
     /// A replica that was silent for this long loses its election.
@@ -34,6 +36,7 @@ impl Default for Ingest {
         Self {
             window: head.window,
             out_of_order_window: head.out_of_order_window,
+            future_limit: head.future_limit,
             cluster_label: Arc::from(ha.cluster_label),
             replica_label: Arc::from(ha.replica_label),
             replica_failover: ha.failover,
@@ -60,6 +63,7 @@ impl Ingest {
         HeadConfig {
             window: self.window,
             out_of_order_window: self.out_of_order_window,
+            future_limit: self.future_limit,
             series_max: self.limits.series as usize,
             series_per_metric_max: self.limits.series_per_metric as usize,
             series_per_source_max: self.limits.series_per_source as usize,
@@ -81,10 +85,12 @@ impl Ingest {
         }
     }
 
-    pub fn registry(&self) -> RegistryConfig {
+    /// `resolve_timeout` is the global one.
+    pub fn registry(&self, resolve_timeout: Duration) -> RegistryConfig {
         RegistryConfig {
             drop_labels: self.drop_labels.clone(),
             alerts_max: self.limits.alerts as usize,
+            resolve_timeout,
             ..RegistryConfig::default()
         }
     }
@@ -156,6 +162,9 @@ pub fn ingest(root: &Fields<'_>) -> Ingest {
     }
     if let Some(window) = f.duration("out_of_order_window") {
         ingest.out_of_order_window = window.value;
+    }
+    if let Some(limit) = f.positive_duration("future_limit") {
+        ingest.future_limit = limit.value;
     }
     if let Some(label) = label_name(&f, "cluster_label") {
         ingest.cluster_label = label;

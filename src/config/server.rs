@@ -8,7 +8,7 @@ use super::http::url_mistake;
 use super::mistakes::Notes;
 use super::yaml::Position;
 use crate::model::labels::is_classic_label_name;
-use crate::model::{Labels, Secret};
+use crate::model::{Labels, Network, Secret};
 use crate::notify::SecretSource;
 use crate::promql::Features;
 use std::net::SocketAddr;
@@ -40,6 +40,8 @@ pub struct Web {
     pub external_url: Option<Arc<str>>,
     pub auth: Auth,
     pub max_connections: usize,
+    /// Whose `Forwarded` and `X-Forwarded-For` are believed.
+    pub trusted_proxies: Vec<Network>,
 }
 
 /// Who may talk to any door. Empty: everybody, which is allowed on loopback or with `--insecure` only.
@@ -104,6 +106,7 @@ pub fn web(root: &Fields<'_>) -> Web {
         external_url: None,
         auth: Auth::default(),
         max_connections: 1024,
+        trusted_proxies: Vec::new(),
     };
     let Some(f) = root.fields("web") else { return web };
     if let Some(address) = f.filled("listen_address") {
@@ -120,6 +123,16 @@ pub fn web(root: &Fields<'_>) -> Web {
     }
     if let Some(max) = f.count("max_connections", 1_000_000).filter(|m| m.value > 0) {
         web.max_connections = max.value as usize;
+    }
+    for text in f.texts("trusted_proxies").unwrap_or_default() {
+        match Network::parse(text.value) {
+            Some(network) => web.trusted_proxies.push(network),
+            None => f.notes().mistake_with(
+                text.at,
+                format!("{:?} in trusted_proxies is no address and no network", text.value),
+                "write an address or a CIDR, such as 10.0.0.0/8",
+            ),
+        }
     }
     if let Some(f) = f.fields("auth") {
         web.auth = auth(f);

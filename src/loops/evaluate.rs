@@ -45,7 +45,7 @@ pub enum Taken {
     Nothing,
 }
 
-/// What takes the news: the door of the alerts registry and the single writer.
+/// What takes the news: the alert registry and the single writer.
 pub trait RuleSink: Send + Sync {
     fn submit<'a>(&'a self, news: &'a Evaluation) -> Pin<Box<dyn Future<Output = Taken> + Send + 'a>>;
 }

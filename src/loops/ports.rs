@@ -38,7 +38,7 @@ pub trait Dispatch: Send + Sync + 'static {
 /// Takes versions of alerts that are on the disk.
 pub type CommittedHook = Box<dyn Fn(&[(Fingerprint, u64)]) + Send + Sync>;
 
-/// What the writer needs of the door (`alerts::AlertRegistry`).
+/// What the writer needs of the `alerts::AlertRegistry`.
 pub struct DoorHooks {
     /// Alerts whose last lease has run out.
     pub expire: Box<dyn Fn(Timestamp) -> Vec<Transition> + Send + Sync>,

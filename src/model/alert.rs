@@ -1,6 +1,6 @@
-//! Alerts: what a door heard, and what is known about one fingerprint.
+//! Alerts: what one source reported, and what is known about one fingerprint.
 //! In: posts and rule results. Out: [`AlertRecord`], the state that is stored, and [`Transition`], the news that travels on.
-//! Never: decides whether two posts are one alert (that is `alerts::registry`).
+//! Never: decides whether two posts are one alert (`alerts::registry` does).
 //! Start at [`AlertRecord`].
 
 use super::ids::{Fingerprint, IncidentId};
@@ -8,7 +8,7 @@ use super::labels::Labels;
 use super::time::Timestamp;
 use std::sync::Arc;
 
-/// The three doors through which an alert is heard.
+/// The three ways by which an alert comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Door {
     /// A rule of ours, evaluated on samples that came by remote write.
@@ -34,11 +34,14 @@ impl Door {
     }
 }
 
-/// Who says so: the door, and the sender behind it (the labels that name a sender, printed; empty when there are none).
+/// Who reports an alert. Each source holds a lease of its own.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceKey {
     pub door: Door,
+    /// The labels that name a sender, printed; empty when there are none.
     pub sender: Arc<str>,
+    /// What tells two senders with equal labels apart, see [`Alert::claimant`].
+    pub claimant: Arc<str>,
 }
 
 /// One alert as one source posted it, already validated. `labels` still hold the labels that name the sender.
@@ -53,6 +56,9 @@ pub struct Alert {
     /// `ends_at` was filled in from `resolve_timeout`, not sent.
     pub ends_by_timeout: bool,
     pub door: Door,
+    /// What tells two sources with equal labels apart: of a post the authority of its generator URL and its peer's
+    /// address (`prometheus-0:9090@10.0.0.7`), of our own rules `rule:` and the rule's identity. May be empty.
+    pub claimant: Arc<str>,
 }
 
 /// One source's claim on an alert. The alert fires while any lease lives and ends when the last one has.
@@ -62,7 +68,7 @@ pub struct Lease {
     pub starts_at: Timestamp,
     pub ends_at: Option<Timestamp>,
     pub ends_by_timeout: bool,
-    /// When the source was last heard.
+    /// When the source last reported the alert.
     pub updated_at: Timestamp,
 }
 
@@ -98,7 +104,7 @@ impl AlertRecord {
         self.leases.iter().map(|l| l.ends_at).try_fold(Timestamp::MIN, |max, end| end.map(|e| max.max(e)))
     }
 
-    /// The doors it was heard through, each once, in order.
+    /// The doors it came in by, each once, in order.
     pub fn doors(&self) -> Vec<Door> {
         let mut doors: Vec<Door> = self.leases.iter().map(|l| l.source.door).collect();
         doors.sort_unstable();

@@ -13,6 +13,7 @@ pub mod incident;
 pub mod labels;
 pub mod matcher;
 pub mod mute;
+pub mod network;
 pub mod notification;
 pub mod pattern;
 pub mod quote;
@@ -34,6 +35,7 @@ pub use incident::{
 pub use labels::{Labels, LabelsBuilder};
 pub use matcher::{MatchOp, Matcher};
 pub use mute::MuteReason;
+pub use network::Network;
 pub use notification::{
     Message, MessageAlert, MessageIncident, NextTry, Notification, NotificationKind, NotificationState, Receipt,
     ReceiptOutcome,

@@ -446,6 +446,7 @@ fn announced(alert: &Active, ends_at: Option<Timestamp>, round: &Round<'_>, gene
         ends_at,
         ends_by_timeout: false,
         door: Door::RemoteWrite,
+        claimant: Arc::from(""),
     }
 }
 

@@ -10,14 +10,14 @@ use super::error::AppendError;
 use super::head::{Head, Place};
 use super::region::{Data, Inserted, REGION};
 use super::series::Series;
-use crate::model::{Labels, SampleValue};
+use crate::model::{Labels, SampleValue, Timestamp};
 use parking_lot::{MutexGuard, RwLockReadGuard};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-/// Samples further ahead of our clock are refused (Prometheus' receiver: `maxAheadTime`).
-pub const AHEAD_MAX: Duration = Duration::from_mins(10);
+/// The default of [`super::HeadConfig::future_limit`] (Prometheus' receiver: `maxAheadTime`).
+pub const FUTURE_LIMIT: Duration = Duration::from_mins(10);
 
 /// What became of a sample that was not refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,7 +58,7 @@ impl<'h> Batch<'h> {
         Self {
             head,
             now_ms,
-            ahead_ms: now_ms.saturating_add(AHEAD_MAX.as_millis() as i64),
+            ahead_ms: now_ms.saturating_add(head.future_limit_ms()),
             from_sender: true,
             tells: !head.is_hushed.load(Ordering::Relaxed),
             aliases: None,
@@ -76,6 +76,11 @@ impl<'h> Batch<'h> {
         let mut batch = Self::received(head, now_ms);
         (batch.ahead_ms, batch.from_sender) = (i64::MAX, false);
         batch
+    }
+
+    /// The newest sample that was added.
+    pub fn newest(&self) -> Option<Timestamp> {
+        self.span_ms.map(|(_, newest)| Timestamp::from_millis(newest))
     }
 
     /// Whether a sample came to a series that some rule watches.

@@ -9,7 +9,7 @@ pub enum AppendError {
     TooOld,
     #[error("duplicate sample for timestamp with another value")]
     DuplicateTimestamp,
-    #[error("timestamp is more than 10 minutes ahead of our clock")]
+    #[error("timestamp is further ahead of our clock than is taken (ingest.future_limit)")]
     TooFarAhead,
     #[error("too many series {what}: the limit of {limit} is reached, no new series of metric {metric:?} is taken")]
     TooManySeries { what: String, limit: usize, metric: String },

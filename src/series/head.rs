@@ -40,6 +40,8 @@ pub struct HeadConfig {
     pub window: Duration,
     /// How much older than the newest sample of its series a sample may be.
     pub out_of_order_window: Duration,
+    /// Samples further ahead of our clock are refused.
+    pub future_limit: Duration,
     /// Series held at most. Known ones keep working when it is reached, new ones are refused.
     pub series_max: usize,
     /// The same for each metric, and for each source.
@@ -57,6 +59,7 @@ impl Default for HeadConfig {
         Self {
             window: Duration::from_hours(1),
             out_of_order_window: Duration::from_mins(10),
+            future_limit: super::batch::FUTURE_LIMIT,
             series_max: 2_000_000,
             series_per_metric_max: usize::MAX,
             series_per_source_max: usize::MAX,
@@ -455,6 +458,10 @@ impl Head {
 
     pub(super) fn regions(&self) -> impl Iterator<Item = (Slot, &Arc<Region>)> {
         self.regions.iter().enumerate().filter_map(|(i, region)| Some(((i * REGION) as Slot, region.get()?)))
+    }
+
+    pub(super) fn future_limit_ms(&self) -> i64 {
+        i64::try_from(self.config.future_limit.as_millis()).unwrap_or(i64::MAX)
     }
 
     /// The time of the newest sample that a sender brought.

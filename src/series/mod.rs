@@ -25,7 +25,7 @@ mod tests;
 mod watch;
 
 pub use admission::LabelLimits;
-pub use batch::{AHEAD_MAX, Appended, Batch};
+pub use batch::{Appended, Batch, FUTURE_LIMIT};
 pub use error::AppendError;
 pub use hash::SpanHasher;
 pub use head::{Head, HeadConfig, Place};

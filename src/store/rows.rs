@@ -139,6 +139,9 @@ pub(super) struct AlertBody {
 struct LeaseBody {
     door: String,
     sender: Arc<str>,
+    /// Not in rows of version 0.1.
+    #[serde(default = "no_claimant", skip_serializing_if = "str::is_empty")]
+    claimant: Arc<str>,
     starts_at: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ends_at: Option<i64>,
@@ -187,12 +190,18 @@ impl AlertBody {
     }
 }
 
+fn no_claimant() -> Arc<str> {
+    Arc::from("")
+}
+
 impl LeaseBody {
     fn of(lease: &Lease) -> Self {
-        let Lease { source: SourceKey { door, sender }, starts_at, ends_at, ends_by_timeout, updated_at } = lease;
+        let Lease { source, starts_at, ends_at, ends_by_timeout, updated_at } = lease;
+        let SourceKey { door, sender, claimant } = source;
         Self {
             door: door.as_str().to_owned(),
             sender: Arc::clone(sender),
+            claimant: Arc::clone(claimant),
             starts_at: starts_at.as_millis(),
             ends_at: millis(*ends_at),
             ends_by_timeout: *ends_by_timeout,
@@ -202,7 +211,11 @@ impl LeaseBody {
 
     fn into_lease(self) -> Result<Lease, StoreError> {
         Ok(Lease {
-            source: SourceKey { door: known("alert", &self.door, Door::parse(&self.door))?, sender: self.sender },
+            source: SourceKey {
+                door: known("alert", &self.door, Door::parse(&self.door))?,
+                sender: self.sender,
+                claimant: self.claimant,
+            },
             starts_at: Timestamp::from_millis(self.starts_at),
             ends_at: moment(self.ends_at),
             ends_by_timeout: self.ends_by_timeout,

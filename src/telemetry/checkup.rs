@@ -31,6 +31,8 @@ pub struct Signs {
     pub series_max: usize,
     /// Samples refused because there are too many series.
     pub series_refused: u64,
+    /// Senders whose samples are too far off our clock: address, and milliseconds ahead (negative: behind).
+    pub senders_off: Vec<(String, i64)>,
     /// Rules whose last evaluation failed: name and why.
     pub rules_failing: Vec<(String, String)>,
     pub rules_missed_slots: u64,
@@ -118,6 +120,15 @@ impl Checkup {
         }
         if series as f64 >= max as f64 * NEARLY_FULL {
             let text = format!("{series} of {max} series: nearly full, new series will be refused");
+            return (Part::Series, Status::Degraded, text);
+        }
+        if !signs.senders_off.is_empty() {
+            let off = |(sender, offset_ms): &(String, i64)| {
+                let side = if *offset_ms > 0 { "ahead" } else { "behind" };
+                (sender.clone(), format!("{} s {side}", offset_ms.unsigned_abs() / 1000))
+            };
+            let senders: Vec<(String, String)> = signs.senders_off.iter().map(off).collect();
+            let text = format!("samples are off our clock, of {}: check the clocks of both", listed(&senders));
             return (Part::Series, Status::Degraded, text);
         }
         (Part::Series, Status::Ok, String::new())
@@ -209,6 +220,9 @@ mod tests {
         let late = Signs { wal_syncing_for: Duration::from_secs(7), ..well() };
         check(&late, Part::Wal, Status::Degraded, "7s so far");
         check(&Signs { series: 89, ..well() }, Part::Series, Status::Ok, "");
+        let off =
+            Signs { senders_off: vec![("10.0.0.1".to_owned(), 240_000), ("10.0.0.2".to_owned(), -45_000)], ..well() };
+        check(&off, Part::Series, Status::Degraded, "of 10.0.0.1 (240 s ahead), 10.0.0.2 (45 s behind)");
         check(&Signs { series: 90, ..well() }, Part::Series, Status::Degraded, "90 of 100 series");
         check(&Signs { series_refused: 3, ..well() }, Part::Series, Status::Degraded, "3 samples of new series");
         check(

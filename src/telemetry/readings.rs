@@ -47,6 +47,11 @@ pub const INGEST_HA_DROPPED: Reading =
 pub const INGEST_LEFT_OUT: Reading =
     counter("watchfire_ingest_left_out_samples", "Samples of series that the memory budget has no room for");
 pub const INGEST_IN_FLIGHT: Reading = gauge("watchfire_ingest_in_flight_bytes", "Bytes of requests in work");
+/// Label `sender`: an address.
+pub const INGEST_SENDER_OFFSET: Reading = gauge(
+    "watchfire_ingest_sender_clock_offset_seconds",
+    "How far a sender's newest samples are ahead of our clock (negative: behind)",
+);
 pub const RULES_MISSED_SLOTS: Reading = counter("watchfire_rules_missed_slots", "Slots of groups that were skipped");
 pub const PAGES_HELD_BACK: Reading =
     gauge("watchfire_escalations_held_back_pages", "Pages that wait for the limit per contact");

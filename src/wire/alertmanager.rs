@@ -1,9 +1,13 @@
 //! Alerts as JSON: Alertmanager's webhook (version 4) and `POST /api/v2/alerts`.
-//! In: a body, `now`, the resolve timeout. Out: [`Alert`]s that are valid, and a sentence for each that is not.
+//! In: a body, `now`, the resolve timeout. Out: [`Alert`]s that are valid, and a sentence for each that cannot be one.
 //! Never: keeps an alert back because its neighbour is bad, or reads what nests deeper than [`DEPTH_MAX`].
 //! Start at [`posted`] and [`webhook`].
 
-use crate::model::{Alert, Door, Labels, Timestamp};
+mod admit;
+
+pub use admit::{ALERT_BYTES_MAX, ANNOTATION_BYTES_MAX, LABEL_BYTES_MAX, LEFT_OUT, NAME_BYTES_MAX, PAIRS_MAX};
+
+use crate::model::{Alert, Door, Timestamp};
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use std::borrow::Cow;
@@ -11,12 +15,6 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The longest label or annotation name, in bytes.
-pub const NAME_BYTES_MAX: usize = 1_024;
-/// The longest label or annotation value, in bytes (annotations may hold a paragraph).
-pub const VALUE_BYTES_MAX: usize = 16 * 1_024;
-/// The most labels or annotations of one alert (Alertmanager has no limit; Prometheus alerts carry about ten).
-pub const PAIRS_MAX: usize = 128;
 /// How deep a body may nest; Alertmanager's own bodies nest four deep.
 pub const DEPTH_MAX: usize = 32;
 /// The most alerts in one body.
@@ -41,7 +39,12 @@ pub struct Decoded {
 
 /// Pairs in the order they came, borrowed where the JSON has no escapes.
 #[derive(Default)]
-struct Pairs<'a>(Vec<(Cow<'a, str>, Cow<'a, str>)>);
+struct Pairs<'a> {
+    /// The first [`PAIRS_MAX`].
+    kept: Vec<(Cow<'a, str>, Cow<'a, str>)>,
+    /// How many there were.
+    total: usize,
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -55,14 +58,14 @@ impl<'de: 'a, 'a> Deserialize<'de> for Pairs<'a> {
                 Ok(Pairs::default())
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut pairs = Vec::with_capacity(12);
+                let (mut kept, mut total) = (Vec::with_capacity(12), 0);
                 while let Some((Text(name), Text(value))) = map.next_entry::<Text<'de>, Text<'de>>()? {
-                    if pairs.len() == PAIRS_MAX {
-                        return Err(A::Error::custom(format!("more than {PAIRS_MAX} labels or annotations")));
+                    total += 1;
+                    if kept.len() < PAIRS_MAX {
+                        kept.push((name, value));
                     }
-                    pairs.push((name, value));
                 }
-                Ok(Pairs(pairs))
+                Ok(Pairs { kept, total })
             }
         }
         deserializer.deserialize_any(PairsVisitor)
@@ -86,8 +89,12 @@ impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
             fn visit_str<E>(self, v: &str) -> Result<Self::Value, E> {
                 Ok(Text(Cow::Owned(v.to_owned())))
             }
+            /// Go, and so Alertmanager, reads `null` as an empty string.
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed("")))
+            }
         }
-        deserializer.deserialize_str(TextVisitor)
+        deserializer.deserialize_any(TextVisitor)
     }
 }
 
@@ -109,7 +116,7 @@ struct Posted<'a> {
     status: Option<Text<'a>>,
 }
 
-/// At most [`ALERTS_MAX`]; one more ends the reading, before its memory is taken.
+/// At most [`ALERTS_MAX`] alerts. Reading stops at one more, so that a hostile body takes no more memory.
 struct List<'a>(Vec<Posted<'a>>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for List<'a> {
@@ -169,7 +176,7 @@ pub fn posted(body: &[u8], now: Timestamp, resolve_timeout: Duration) -> Result<
     Ok(decoded)
 }
 
-/// Reads Alertmanager's webhook, version 4 (protocol facts, section 5). A firing alert there has no end until it is told.
+/// Reads Alertmanager's webhook, version 4 (protocol facts, section 5). A firing alert has no end there until it is resolved.
 pub fn webhook(body: &[u8], now: Timestamp) -> Result<Decoded, JsonError> {
     shallow(body)?;
     let hook: Webhook<'_> = serde_json::from_slice(body).map_err(|e| JsonError::Malformed(e.to_string()))?;
@@ -182,10 +189,11 @@ pub fn webhook(body: &[u8], now: Timestamp) -> Result<Decoded, JsonError> {
     let mut decoded = Decoded { truncated: hook.truncated_alerts, ..Decoded::default() };
     for (index, post) in hook.alerts.0.iter().enumerate() {
         let alert = times(post).and_then(|(starts, ends)| {
-            let starts_at = starts.unwrap_or(now);
+            let starts_at = starts.map_or(now, |start| start.min(now));
             let ends_at = match post.status.as_ref().map(|s| s.0.as_ref()) {
                 Some("firing") => None,
-                Some("resolved") => Some(ends.unwrap_or(now).max(starts_at)),
+                // Resolved is resolved, also when the sender's clock is ahead of ours and its end is still to come.
+                Some("resolved") => Some(ends.map_or(now, |end| end.min(now)).max(starts_at)),
                 None => ends.filter(|end| *end <= now).map(|end| end.max(starts_at)),
                 Some(other) => return Err(format!("status {other:?} is neither firing nor resolved")),
             };
@@ -205,7 +213,7 @@ impl Decoded {
     }
 }
 
-/// One pass over the bytes: fields that we skip may not nest without end either.
+/// Checks the depth of the whole body in one pass: the parser would also recurse into fields that we skip.
 fn shallow(body: &[u8]) -> Result<(), JsonError> {
     let (mut depth, mut at) = (0usize, 0);
     while let Some(byte) = body.get(at) {
@@ -257,33 +265,17 @@ fn build(
     ends_by_timeout: bool,
     door: Door,
 ) -> Result<Alert, String> {
-    let labels = pairs("label", &post.labels)?;
-    if labels.is_empty() {
-        return Err("at least one label pair required".to_owned());
-    }
-    let annotations = pairs("annotation", &post.annotations)?;
-    let generator_url: Arc<str> = post.generator_url.as_ref().map_or("", |t| t.0.as_ref()).into();
-    Ok(Alert { labels, annotations, generator_url, starts_at, ends_at, ends_by_timeout, door })
-}
-
-fn pairs(what: &str, pairs: &Pairs<'_>) -> Result<Labels, String> {
-    for (name, value) in &pairs.0 {
-        if name.is_empty() {
-            return Err(format!("invalid {what} set: a name is empty"));
-        }
-        if name.len() > NAME_BYTES_MAX || value.len() > VALUE_BYTES_MAX {
-            let shown: String = name.chars().take(64).collect();
-            return Err(format!(
-                "{what} {shown:?} is too long: names hold at most {NAME_BYTES_MAX} bytes, values {VALUE_BYTES_MAX}"
-            ));
-        }
-    }
-    Ok(Labels::from_refs(pairs.0.iter().map(|(n, v)| (n.as_ref(), v.as_ref())).collect()))
+    let labels = admit::labels(&post.labels)?;
+    let annotations = admit::annotations(&post.annotations)?;
+    let generator_url: Arc<str> = post.generator_url.as_ref().map_or("", |t| admit::url(&t.0)).into();
+    let claimant = Arc::from("");
+    Ok(Alert { labels, annotations, generator_url, starts_at, ends_at, ends_by_timeout, door, claimant })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Labels;
 
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
     const TIMEOUT: Duration = Duration::from_secs(300);
@@ -297,6 +289,9 @@ mod tests {
         let alert = &post(r#"[{"labels":{"alertname":"A","x":""}}]"#).alerts[0];
         assert_eq!((alert.starts_at, alert.ends_at, alert.ends_by_timeout), (NOW, Some(NOW + TIMEOUT), true));
         assert_eq!(alert.labels, Labels::from_pairs([("alertname", "A")]));
+        let alert =
+            &post(r#"[{"labels":{"alertname":"A","x":null},"annotations":{"y":null},"startsAt":null}]"#).alerts[0];
+        assert_eq!((alert.labels.iter().count(), alert.annotations.is_empty()), (1, true));
         let alert = &post(r#"[{"labels":{"a":"1"},"endsAt":"2023-01-01T00:00:00Z"}]"#).alerts[0];
         assert_eq!(Some(alert.starts_at), alert.ends_at);
         assert!(!alert.ends_by_timeout);

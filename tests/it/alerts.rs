@@ -310,6 +310,10 @@ fn silences_change_as_alertmanagers_do() {
     check(silence("", FOO, 50, 60), Err("end time can't be in the past"));
     let empty = "invalid silence: at least one matcher must not match the empty string";
     check(silence("", ("foo", MatchOp::Regex, ".*"), 100, 130), Err(empty));
+    check(silence("", ("foo", MatchOp::Equal, ""), 100, 130), Err(empty));
+    check(silence("", ("env", MatchOp::NotEqual, "prod"), 100, 130), Ok(("new", 100, 1)));
+    check(silence("", ("env", MatchOp::NotRegex, "prod|staging"), 100, 130), Ok(("new", 100, 1)));
+    check(silence("", ("env", MatchOp::NotEqual, ""), 100, 130), Ok(("new", 100, 1)));
     check(
         Silence { matchers: vec![], ..silence("", FOO, 100, 130) },
         Err("invalid silence: at least one matcher required"),
@@ -485,6 +489,7 @@ fn replay(sources: &[Posts], order: &[usize]) -> (AlertRegistry, Vec<TransitionK
             ends_at: Some(at(ends)),
             ends_by_timeout: false,
             door: Door::AlertmanagerApi,
+            claimant: Arc::from(""),
         };
         if let Observed::Transition(t) = registry.observe(post, at(NOW)).unwrap() {
             registry.committed(t.record.fingerprint, t.version);

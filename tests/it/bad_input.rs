@@ -109,6 +109,21 @@ async fn bodies() {
         assert_eq!(server.get("/api/v2/silences").await.expect(200), json!([]));
         server.restart(async {}).await;
     }
+    // What is only long is taken: annotations are cut and say so, labels are kept whole.
+    let long = json!([
+        { "labels": { "alertname": "Long", "stack": "s".repeat(60_000) },
+          "annotations": { "log": "x".repeat(81_920), "summary": "short" } },
+        { "labels": { "alertname": "TooLong", "stack": "s".repeat(70_000) } },
+    ]);
+    let answer = server.post("/api/v2/alerts", &long).await;
+    assert!(answer.status == 400 && answer.text.contains("alert 1: label"), "{}", answer.text);
+    assert!(server.log_tail().contains("an alert was refused"), "{}", server.log_tail());
+    let found = server.ask("/api/v2/alerts", &[("filter", "alertname=Long")]).await.expect(200);
+    assert_eq!(found[0]["labels"]["stack"].as_str().map(str::len), Some(60_000));
+    assert_eq!(found[0]["annotations"]["summary"], "short");
+    assert!(found[0]["annotations"]["log"].as_str().is_some_and(|log| log.ends_with("x… [cut: 81920 bytes]")));
+    let many: serde_json::Map<String, serde_json::Value> = (0..200).map(|i| (format!("l{i}"), json!("v"))).collect();
+    server.post("/api/v2/alerts", &json!([{ "labels": many }])).await.expect(200);
     // Good neighbours of a bad alert are kept.
     let mixed = json!([{ "labels": { "alertname": "Good" } }, { "labels": {} }]);
     assert_eq!(server.post("/api/v2/alerts", &mixed).await.status, 400);

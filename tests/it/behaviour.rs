@@ -196,6 +196,14 @@ async fn silences() {
         assert_eq!(answer.status, 400);
         assert_eq!(answer.json(), format!("Failed to create silence: {why}"));
     }
+    // A negative matcher alone is enough, and one that nothing can miss is not.
+    for (is_regex, is_equal, value, status) in
+        [(false, false, "prod", 200), (true, false, "prod|dev", 200), (false, true, "", 400), (true, true, ".*", 400)]
+    {
+        let mut env = silence(&soon(0), &soon(60));
+        env["matchers"] = json!([{ "name": "env", "value": value, "isRegex": is_regex, "isEqual": is_equal }]);
+        assert_eq!(post(&env).await.status, status, "{env}");
+    }
     // Same matchers and start, later end: the same silence.
     let starts = stored["startsAt"].as_str().unwrap().to_owned();
     let longer = with_id(silence(&starts, &soon(7200)), &active);
@@ -266,4 +274,94 @@ async fn api_scenarios() {
     prefixed.get("/foo/-/ready").await.expect(200);
     assert_eq!(prefixed.get("/foo/api/v2/alerts").await.expect(200), json!([]));
     assert_eq!(prefixed.get("/api/v2/alerts").await.status, 404);
+}
+
+const PAGING: &str = "
+web: { trusted_proxies: [127.0.0.9] }
+receivers: [{ name: ops, log_configs: [{}] }]
+route: { receiver: ops, escalation_policy: oncall }
+escalation_policies: [{ name: oncall, steps: [{ notify: [{ receiver: ops }] }] }]
+";
+
+/// Posts as `from`, an address of this machine, says; `client` is what a proxy writes.
+async fn post_from(server: &Watchfire, from: &str, client: Option<&str>, path: &str, body: &Value) {
+    let client_of =
+        reqwest::Client::builder().local_address(from.parse::<std::net::IpAddr>().unwrap()).build().unwrap();
+    let mut request = client_of.post(format!("{}{path}", server.base)).json(body);
+    if let Some(client) = client {
+        request = request.header("X-Forwarded-For", client);
+    }
+    server.send(request).await.expect(200);
+}
+
+/// Twenty rounds in which one of two senders repeats its end and the other that it fires; returns how many incidents there are.
+async fn incidents_after_twenty_rounds(path: &str, senders: [(&str, Option<&str>); 2], hosts: [&str; 2]) -> usize {
+    let server = Watchfire::start(PAGING).await;
+    let (began, ended) = (soon(-60), soon(0));
+    let post = async |i: usize, firing: bool| {
+        let ends = match (firing, path) {
+            (false, _) => ended.clone(),
+            (true, "/api/v2/alerts") => soon(240),
+            (true, _) => "0001-01-01T00:00:00Z".to_owned(),
+        };
+        let alert = json!({
+            "labels": { "alertname": "Down" }, "startsAt": began, "endsAt": ends, "annotations": {},
+            "status": if firing { "firing" } else { "resolved" },
+            "generatorURL": format!("http://{}/graph", hosts[i]),
+        });
+        let body = match path {
+            "/api/v2/alerts" => json!([alert]),
+            _ => json!({ "version": "4", "status": alert["status"], "alerts": [alert] }),
+        };
+        post_from(&server, senders[i].0, senders[i].1, path, &body).await;
+    };
+    post(0, true).await;
+    post(1, true).await;
+    for _ in 0..20 {
+        post(0, false).await;
+        post(1, true).await;
+    }
+    let all = server.get("/api/v1/incidents").await.expect(200);
+    all["data"]["incidents"].as_array().unwrap_or_else(|| panic!("{all}")).len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn senders_with_equal_labels_make_one_incident() {
+    const API: &str = "/api/v2/alerts";
+    let one = ["prometheus.example.org"; 2];
+    let direct = [("127.0.0.1", None), ("127.0.0.2", None)];
+    assert_eq!(incidents_after_twenty_rounds(API, direct, one).await, 1, "by address");
+    let same = [("127.0.0.1", None); 2];
+    assert_eq!(
+        incidents_after_twenty_rounds(API, same, ["prometheus-0:9090", "prometheus-1:9090"]).await,
+        1,
+        "by host"
+    );
+    let proxied = [("127.0.0.9", Some("10.0.0.1")), ("127.0.0.9", Some("10.0.0.2"))];
+    assert_eq!(incidents_after_twenty_rounds(API, proxied, one).await, 1, "behind a trusted proxy");
+    assert_eq!(incidents_after_twenty_rounds("/api/v1/alertmanager", direct, one).await, 1, "an Alertmanager pair");
+}
+
+/// `amtool alert add --end=now` from a workstation ends what Prometheus posted, as in Alertmanager; and Prometheus may go on.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_ends_an_alert_by_hand() {
+    let server = Watchfire::start(CONFIG).await;
+    let prometheus = async |ends: String| {
+        let alert = json!([{ "labels": { "alertname": "Down" }, "startsAt": soon(-60), "endsAt": ends,
+            "generatorURL": "http://prometheus:9090/graph" }]);
+        post_from(&server, "127.0.0.2", None, "/api/v2/alerts", &alert).await;
+    };
+    let listed = async || server.get("/api/v2/alerts").await.expect(200).as_array().unwrap().len();
+    prometheus(soon(240)).await;
+    assert_eq!(listed().await, 1);
+    let by_hand = json!([{ "labels": { "alertname": "Down" }, "endsAt": soon(0) }]);
+    post_from(&server, "127.0.0.1", None, "/api/v2/alerts", &by_hand).await;
+    assert_eq!(listed().await, 0);
+    prometheus(soon(240)).await;
+    assert_eq!(listed().await, 1, "it still fires");
+    // Another Prometheus that never reported it ends nothing.
+    let other =
+        json!([{ "labels": { "alertname": "Down" }, "endsAt": soon(0), "generatorURL": "http://other:9090/graph" }]);
+    post_from(&server, "127.0.0.3", None, "/api/v2/alerts", &other).await;
+    assert_eq!(listed().await, 1);
 }

@@ -38,7 +38,12 @@ async fn comes_to(server: &Watchfire, name: &str, status: &str, words: &str) {
 }
 
 async fn write(server: &Watchfire, names: &[&str]) -> u16 {
-    let now = SystemClock.now();
+    write_ahead(server, names, Duration::ZERO).await
+}
+
+/// The same by a sender whose clock is ahead.
+async fn write_ahead(server: &Watchfire, names: &[&str], ahead: Duration) -> u16 {
+    let now = SystemClock.now() + ahead;
     let series: Vec<_> = names
         .iter()
         .map(|i| (Labels::from_pairs([("__name__", "x"), ("i", i)]), vec![Sample { t: now, v: 1.0 }]))
@@ -84,4 +89,18 @@ async fn troubled_parts_say_so() {
     server.send(server.request(reqwest::Method::POST, "/-/reload")).await.expect(200);
     comes_to(&server, "rules", "ok", "").await;
     assert_eq!(part(&server, "deliver").await["status"], "degraded");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sender_whose_clock_is_off_is_named() {
+    let server = Watchfire::start("ingest: { future_limit: 5m }\n").await;
+    assert_eq!(write_ahead(&server, &["a"], Duration::from_secs(5)).await, 204);
+    assert_eq!(part(&server, "series").await["status"], "ok");
+    assert_eq!(write_ahead(&server, &["a"], Duration::from_secs(240)).await, 204);
+    comes_to(&server, "series", "degraded", "samples are off our clock, of 127.0.0.1 (2").await;
+    let metrics = server.get("/metrics").await.text;
+    let offset = "watchfire_ingest_sender_clock_offset_seconds{sender=\"127.0.0.1\"} 2";
+    assert!(metrics.contains(offset), "{metrics}");
+    assert_eq!(write_ahead(&server, &["a"], Duration::from_secs(400)).await, 400);
+    assert!(server.log_tail().contains("a sender's samples are ahead of our clock"), "{}", server.log_tail());
 }

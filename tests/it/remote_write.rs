@@ -18,8 +18,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::sync::Notify;
-use watchfire::api::write::{DoorLimits, WriteDoor, ingest_body, replay};
+use watchfire::api::write::handle;
 use watchfire::clock::ManualClock;
+use watchfire::ingest::{RemoteWrite, RequestLimits, append_body, replay};
 use watchfire::model::sample::{NORMAL_NAN_BITS, STALE_NAN_BITS};
 use watchfire::model::{Labels, Matcher, Sample, SampleValue, Timestamp};
 use watchfire::series::ha::HaTracker;
@@ -37,7 +38,7 @@ struct Fixture {
     head: Arc<Head>,
     clock: Arc<ManualClock>,
     arrivals: Arc<Notify>,
-    door: WriteDoor,
+    door: RemoteWrite,
 }
 
 fn fixture() -> Fixture {
@@ -48,7 +49,7 @@ fn with_wal(wal: Option<Arc<Wal>>) -> Fixture {
     let head = Arc::new(Head::new(HeadConfig::default()));
     let clock = Arc::new(ManualClock::at(Timestamp::from_millis(NOW_MS)));
     let arrivals = Arc::new(Notify::new());
-    let door = WriteDoor::new(head.clone(), wal, Arc::default(), clock.clone(), arrivals.clone());
+    let door = RemoteWrite::new(head.clone(), wal, Arc::default(), clock.clone(), arrivals.clone());
     Fixture { head, clock, arrivals, door }
 }
 
@@ -62,12 +63,12 @@ struct Answer {
     retry_after: bool,
 }
 
-async fn post(door: &WriteDoor, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
+async fn post(door: &RemoteWrite, headers: &[(&str, &str)], body: impl Into<Body>) -> Answer {
     let mut map = HeaderMap::new();
     for (name, value) in headers {
         map.insert(HeaderName::try_from(*name).unwrap(), HeaderValue::try_from(*value).unwrap());
     }
-    let response = door.handle(&map, body.into()).await;
+    let response = handle(door, &map, None, body.into()).await;
     let number = |kind: &str| {
         let value = response.headers().get(format!("x-prometheus-remote-write-{kind}-written"))?;
         value.to_str().unwrap().parse().ok()
@@ -78,11 +79,11 @@ async fn post(door: &WriteDoor, headers: &[(&str, &str)], body: impl Into<Body>)
     Answer { status, text: String::from_utf8(bytes.to_vec()).unwrap(), written, retry_after }
 }
 
-async fn post_v1(door: &WriteDoor, request: &v1::WriteRequest) -> Answer {
+async fn post_v1(door: &RemoteWrite, request: &v1::WriteRequest) -> Answer {
     post(door, &[("content-type", V1), ("content-encoding", "snappy")], compress(&request.encode_to_vec())).await
 }
 
-async fn post_v2(door: &WriteDoor, request: &v2::Request) -> Answer {
+async fn post_v2(door: &RemoteWrite, request: &v2::Request) -> Answer {
     post(door, &[("content-type", V2), ("content-encoding", "snappy")], compress(&request.encode_to_vec())).await
 }
 
@@ -477,8 +478,8 @@ fn endless() -> (Body, Arc<AtomicUsize>) {
 async fn too_much_in_work_is_turned_away_and_not_kept() {
     let Fixture { head, clock, .. } = fixture();
     let body = encode(Version::V2, &[(Labels::from_pairs([("__name__", "m")]), vec![sample(0, 1.0)])]);
-    let limits = DoorLimits { in_flight_bytes: 1024, ..DoorLimits::default() };
-    let door = WriteDoor::with_limits(head.clone(), None, Arc::default(), clock, Arc::default(), limits);
+    let limits = RequestLimits { in_flight_bytes: 1024, ..RequestLimits::default() };
+    let door = RemoteWrite::with_limits(head.clone(), None, Arc::default(), clock, Arc::default(), limits);
     let headers = [("content-type", V2)];
     assert_eq!(post(&door, &headers, body.clone()).await.status, 204);
     let long: Vec<Sample> = (1..2000).map(|i| sample(i, i as f64)).collect();
@@ -514,8 +515,8 @@ async fn a_body_that_does_not_come_is_given_up() {
 #[tokio::test]
 async fn configured_sizes_hold() {
     let Fixture { head, clock, .. } = fixture();
-    let limits = DoorLimits { body_bytes: 500, decoded_bytes: 2000, ..DoorLimits::default() };
-    let door = WriteDoor::with_limits(head, None, Arc::default(), clock, Arc::default(), limits);
+    let limits = RequestLimits { body_bytes: 500, decoded_bytes: 2000, ..RequestLimits::default() };
+    let door = RemoteWrite::with_limits(head, None, Arc::default(), clock, Arc::default(), limits);
     let send = async |samples: i64, text: &str| {
         let list: Vec<Sample> = (0..samples).map(|i| sample(i, i as f64)).collect();
         let body = encode(Version::V1, &[(Labels::from_pairs([("__name__", "m"), ("text", text)]), list)]);
@@ -592,7 +593,7 @@ async fn a_restart_brings_every_accepted_sample_back() {
             let f = fixture();
             let restored = replay(dir.path(), &f.head, &HaTracker::default(), Timestamp::MIN).unwrap();
             assert_eq!(restored.samples, expect.len() as u64);
-            let door = WriteDoor::new(f.head.clone(), open(), Arc::default(), f.clock.clone(), f.arrivals.clone());
+            let door = RemoteWrite::new(f.head.clone(), open(), Arc::default(), f.clock.clone(), f.arrivals.clone());
             Fixture { door, ..f }
         };
         assert_eq!(held(&head), expect);
@@ -719,7 +720,7 @@ proptest! {
             let body = compress(message);
             // Twice: the first time every series is new, the second time each is known by its bytes.
             for _ in 0..2 {
-                let report = ingest_body(version, &body, &head, &ha, now).unwrap();
+                let report = append_body(version, &body, &head, &ha, now).unwrap();
                 prop_assert_eq!(report.malformed, None);
                 let total: usize = oracle.iter().map(|(_, samples)| samples.len()).sum();
                 prop_assert_eq!(report.samples + report.bad, total as u64);
@@ -764,11 +765,45 @@ fn hostile(body: &[u8]) {
     for version in [Version::V1, Version::V2] {
         let (head, ha) = (Head::default(), HaTracker::default());
         for _ in 0..2 {
-            if let Ok(report) = ingest_body(version, body, &head, &ha, Timestamp::from_millis(NOW_MS)) {
+            if let Ok(report) = append_body(version, body, &head, &ha, Timestamp::from_millis(NOW_MS)) {
                 assert!(report.complaints.len() <= 20);
                 assert!(head.sample_count() as u64 <= report.samples + report.histograms);
             }
         }
         assert!(head.sample_count() <= body.len() * 64);
     }
+}
+
+/// How far ahead samples are taken is configured; whoever is off is named in the answer and among the senders.
+#[tokio::test]
+async fn samples_from_the_future_name_their_sender() {
+    let head = Arc::new(Head::new(HeadConfig { future_limit: Duration::from_secs(60), ..HeadConfig::default() }));
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(NOW_MS)));
+    let door = RemoteWrite::new(head.clone(), None, Arc::default(), clock, Arc::default());
+    let post = async |from: [u8; 4], after_ms: i64| {
+        let labels = Labels::from_pairs([("__name__", "m"), ("from", &from[3].to_string())]);
+        let body = encode(Version::V1, &[(labels, vec![sample(after_ms, 1.0)])]);
+        let mut headers = HeaderMap::new();
+        headers.insert("content-type", V1.parse().unwrap());
+        headers.insert("content-encoding", "snappy".parse().unwrap());
+        let response = handle(&door, &headers, Some(from.into()), body.into()).await;
+        let status = response.status().as_u16();
+        let text = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(text.to_vec()).unwrap())
+    };
+    assert_eq!(post([10, 0, 0, 1], 0).await.0, 204);
+    assert_eq!(post([10, 0, 0, 2], 59_000).await.0, 204);
+    // A series that is known takes another way than a new one.
+    for _ in 0..2 {
+        let (status, text) = post([10, 0, 0, 3], 61_000).await;
+        assert_eq!(status, 400);
+        assert!(text.contains("ingest.future_limit") && text.contains("sender 10.0.0.3"), "{text}");
+    }
+    assert_eq!(post([10, 0, 0, 1], 62_000).await.0, 400);
+    assert_eq!(held(&head).len(), 2);
+    let rejected = door.counters().rejected().find(|(reason, _)| *reason == "too_far_ahead");
+    assert_eq!(rejected, Some(("too_far_ahead", 3)));
+    let offsets = door.senders().offsets(Timestamp::from_millis(NOW_MS)).into_iter();
+    let offsets: Vec<String> = offsets.map(|o| format!("{} {} {}", o.sender, o.offset_ms, o.is_off)).collect();
+    assert_eq!(offsets, ["10.0.0.1 62000 true", "10.0.0.2 59000 true", "10.0.0.3 61000 true"]);
 }

@@ -35,7 +35,11 @@ fn labels(n: u64) -> Labels {
 fn alert(n: u64) -> AlertRecord {
     let labels = labels(n);
     let lease = |door, ends_at| Lease {
-        source: SourceKey { door, sender: Arc::from("prometheus=\"a\"") },
+        source: SourceKey {
+            door,
+            sender: Arc::from("prometheus=\"a\""),
+            claimant: Arc::from("prometheus-0:9090@10.0.0.7"),
+        },
         starts_at: at(1),
         ends_at,
         ends_by_timeout: ends_at.is_some(),

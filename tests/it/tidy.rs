@@ -25,6 +25,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("probes", 4),
     ("clock", 4),
     ("inbox", 4),
+    ("ingest", 4),
     ("config", 5),
     ("api", 5),
     ("ui", 5),
@@ -36,7 +37,7 @@ const FLOORS: &[(&str, u8)] = &[
 ];
 
 /// (importer, imported): neighbours on one floor that may meet, each with its reason in ARCHITECTURE.md ("Neighbours").
-const SIBLINGS: &[(&str, &str)] = &[("ui", "api")];
+const SIBLINGS: &[(&str, &str)] = &[("ui", "api"), ("ingest", "wire"), ("ingest", "wal"), ("ingest", "clock")];
 
 /// Rooms of the functional core: time, chance and IO come in as arguments.
 const CORE: &[&str] =

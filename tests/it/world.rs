@@ -109,7 +109,7 @@ impl DoorBook {
         let fingerprint = Fingerprint::of(labels);
         let known = self.records.get(&fingerprint).filter(|r| r.is_firing());
         let kind = if known.is_some() { TransitionKind::Changed } else { TransitionKind::Started };
-        let source = SourceKey { door: Door::AlertmanagerApi, sender: "".into() };
+        let source = SourceKey { door: Door::AlertmanagerApi, sender: "".into(), claimant: "".into() };
         let starts_at = known.map_or(now, |r| r.starts_at);
         let lease = Lease { source, starts_at, ends_at: None, ends_by_timeout: false, updated_at: now };
         self.put(

@@ -1,6 +1,6 @@
-//! A queue of moments at which a fingerprint needs a look.
+//! When each alert must be looked at next: its lease may have run out, or it may be forgotten.
 //! In: (when, whom), more than once for the same one. Out: those that are due, earliest first.
-//! Never: removes by name; whoever pops checks whether the item still holds.
+//! Never: removes an item that a later one replaced; the caller checks each popped item against the alert's own due time.
 //! Start at [`DueQueue`].
 
 use crate::model::{Fingerprint, Timestamp};

@@ -3,6 +3,7 @@
 //! Never: locks or counts (the registry does).
 //! Start at [`Entry::apply`].
 
+use super::ends::EndRules;
 use super::{IgnoredReason, SOURCES_PER_ALERT_MAX};
 use crate::alerts::lease::{Claim, merge, summary};
 use crate::model::{AlertRecord, Door, Fingerprint, Labels, Lease, SourceKey, Timestamp, TransitionKind};
@@ -15,20 +16,21 @@ pub(super) struct SourceUpdate<'a> {
     pub(super) door: Door,
     /// The sender labels as text.
     pub(super) sender: &'a [u8],
+    pub(super) claimant: &'a Arc<str>,
     pub(super) claim: Claim,
     pub(super) annotations: &'a Labels,
     pub(super) generator_url: &'a Arc<str>,
 }
 
 impl SourceUpdate<'_> {
-    fn lease(&self, no_sender: &Arc<str>, now: Timestamp) -> Lease {
+    pub(super) fn lease(&self, no_sender: &Arc<str>, now: Timestamp) -> Lease {
         let sender = if self.sender.is_empty() {
             Arc::clone(no_sender)
         } else {
             Arc::from(String::from_utf8_lossy(self.sender).as_ref())
         };
         Lease {
-            source: SourceKey { door: self.door, sender },
+            source: SourceKey { door: self.door, sender, claimant: Arc::clone(self.claimant) },
             starts_at: self.claim.starts_at,
             ends_at: self.claim.ends_at,
             ends_by_timeout: self.claim.ends_by_timeout,
@@ -36,7 +38,7 @@ impl SourceUpdate<'_> {
         }
     }
 
-    fn content(&self) -> Content {
+    pub(super) fn content(&self) -> Content {
         Content { annotations: self.annotations.clone(), generator_url: Arc::clone(self.generator_url) }
     }
 }
@@ -51,16 +53,16 @@ pub(super) enum Effect {
 
 /// Annotations and URL as a source sent them, kept because the record shows another source's once the first one ends.
 #[derive(Clone, PartialEq, Eq)]
-struct Content {
+pub(super) struct Content {
     annotations: Labels,
-    generator_url: Arc<str>,
+    pub(super) generator_url: Arc<str>,
 }
 
 pub(super) struct Entry {
-    /// Unshared between transitions, so that a refresh changes it in place.
+    /// Nobody else holds it between two transitions, so a refresh changes it without a copy.
     pub(super) record: Arc<AlertRecord>,
     /// One for each of the record's leases, in the same order.
-    contents: SmallVec<[Content; 1]>,
+    pub(super) contents: SmallVec<[Content; 1]>,
     pub(super) version: u64,
     /// What was handed to the writer and is not committed yet.
     pub(super) pending: Option<TransitionKind>,
@@ -112,11 +114,8 @@ impl Entry {
         self.record.ended_at.unwrap_or(Timestamp::MIN).max(self.record.updated_at) + retention
     }
 
-    pub(super) fn apply(&mut self, update: &SourceUpdate<'_>, no_sender: &Arc<str>, now: Timestamp) -> Effect {
-        let found = self.record.leases.binary_search_by(|lease| {
-            lease.source.door.cmp(&update.door).then_with(|| lease.source.sender.as_bytes().cmp(update.sender))
-        });
-        match found {
+    pub(super) fn apply(&mut self, update: &SourceUpdate<'_>, rules: &EndRules<'_>, now: Timestamp) -> Effect {
+        match self.find(update).or_else(|i| self.adopt(update).ok_or(i)) {
             Ok(i) if self.is_refresh(i, update, now) => {
                 let record = Arc::make_mut(&mut self.record);
                 let lease = &mut record.leases[i];
@@ -127,11 +126,49 @@ impl Entry {
                 record.updated_at = now;
                 Effect::Refreshed
             }
-            Ok(i) => self.update(i, update, now),
-            Err(_) if !update.claim.is_live(now) => Effect::Ignored(IgnoredReason::EndOfUnknown),
+            Ok(i) => {
+                let ends = self.record.leases[i].is_live(now) && !update.claim.is_live(now);
+                // A webhook says "resolved" whatever the time is; a post to the API only says when.
+                if let Some(until) = rules.held_until.filter(|_| ends && update.door == Door::AlertmanagerApi) {
+                    return self.hold(i, until, now);
+                }
+                if ends {
+                    self.shorten_unheard(i, update, rules, now);
+                }
+                self.update(i, update, now)
+            }
+            Err(i) if !update.claim.is_live(now) => self.end_for_others(i, update, rules, now),
             Err(_) if !self.has_room(now) => Effect::Ignored(IgnoredReason::TooManySources),
-            Err(_) => self.join(update, no_sender, now),
+            Err(_) => self.join(update, rules.no_sender, now),
         }
+    }
+
+    /// The index of the source's lease, or where it would be.
+    fn find(&self, update: &SourceUpdate<'_>) -> Result<usize, usize> {
+        self.record.leases.binary_search_by(|lease| {
+            let source = &lease.source;
+            let sender = || source.sender.as_bytes().cmp(update.sender);
+            let claimant = || source.claimant.as_bytes().cmp(update.claimant.as_bytes());
+            source.door.cmp(&update.door).then_with(sender).then_with(claimant)
+        })
+    }
+
+    /// Version 0.1 stored leases without a claimant. The first source that has the same labels takes such a lease over, or
+    /// it would never end. Returns where the lease is now.
+    fn adopt(&mut self, update: &SourceUpdate<'_>) -> Option<usize> {
+        let is_unclaimed = |lease: &Lease| {
+            let source = &lease.source;
+            source.claimant.is_empty() && source.door == update.door && source.sender.as_bytes() == update.sender
+        };
+        let from = self.record.leases.iter().position(is_unclaimed)?;
+        let leases = &mut Arc::make_mut(&mut self.record).leases;
+        let mut lease = leases.remove(from);
+        lease.source.claimant = Arc::clone(update.claimant);
+        let to = leases.partition_point(|l| l.source < lease.source);
+        leases.insert(to, lease);
+        let content = self.contents.remove(from);
+        self.contents.insert(to, content);
+        Some(to)
     }
 
     /// All leases may have run out by now.
@@ -165,26 +202,30 @@ impl Entry {
         lease.ends_by_timeout = claim.ends_by_timeout;
         lease.updated_at = now;
         self.contents[i] = update.content();
-        // One source of several came or went: no end, no start, but it must be as durable as the answer says.
+        // One of several sources came or went. The alert fires as before, but the 2xx promises that this is stored.
         self.settle(shared && was_live != claim.is_live(now), now)
     }
 
     fn join(&mut self, update: &SourceUpdate<'_>, no_sender: &Arc<str>, now: Timestamp) -> Effect {
         self.make_room(now);
-        let record = Arc::make_mut(&mut self.record);
-        let lease = update.lease(no_sender, now);
-        let at = record.leases.partition_point(|l| l.source < lease.source);
-        record.leases.insert(at, lease);
-        self.contents.insert(at, update.content());
+        self.add(update, no_sender, now);
         self.settle(true, now)
     }
 
-    fn has_room(&self, now: Timestamp) -> bool {
+    pub(super) fn add(&mut self, update: &SourceUpdate<'_>, no_sender: &Arc<str>, now: Timestamp) {
+        let lease = update.lease(no_sender, now);
+        let leases = &mut Arc::make_mut(&mut self.record).leases;
+        let at = leases.partition_point(|l| l.source < lease.source);
+        leases.insert(at, lease);
+        self.contents.insert(at, update.content());
+    }
+
+    pub(super) fn has_room(&self, now: Timestamp) -> bool {
         let leases = &self.record.leases;
         leases.len() < SOURCES_PER_ALERT_MAX || leases.iter().any(|l| !l.is_live(now))
     }
 
-    /// At the limit, the source that ended first makes room.
+    /// At the limit, the lease that ended first is dropped.
     fn make_room(&mut self, now: Timestamp) {
         let leases = &self.record.leases;
         if leases.len() < SOURCES_PER_ALERT_MAX {
@@ -198,7 +239,7 @@ impl Entry {
     }
 
     /// Derives the record from its leases and says what is new about it. `changed`: the set of live sources is another.
-    fn settle(&mut self, changed: bool, now: Timestamp) -> Effect {
+    pub(super) fn settle(&mut self, changed: bool, now: Timestamp) -> Effect {
         let record = Arc::make_mut(&mut self.record);
         let was_firing = record.is_firing();
         let next = summary(&record.leases, now);

@@ -1,4 +1,4 @@
-//! What the door does with posts, one table of posts per case.
+//! What becomes of posts, one table of posts per case.
 //! In: a line of posts. Out: what each became.
 //! Never: waits; moments are numbers.
 //! Start at [`check`].
@@ -21,6 +21,7 @@ fn alert(door: Door, labels: &[(&str, &str)], starts: i64, ends: Option<i64>, no
         ends_at: ends.map(at),
         ends_by_timeout: false,
         door,
+        claimant: Arc::from(""),
     }
 }
 
@@ -75,7 +76,7 @@ fn one_source() {
         &[
             ((PROM, "", 10, Some(250), "", 10), "started 10..firing "),
             ((PROM, "", 10, Some(310), "", 70), "refresh"),
-            // Late, after its lease ran out, but nobody was told of an end: it goes on.
+            // Late, after its lease ran out, but no end was reported: it goes on.
             ((PROM, "", 10, Some(740), "", 500), "refresh"),
             ((PROM, "", 10, Some(520), "", 520), "ended 10..520 "),
             ((PROM, "", 10, Some(520), "", 580), "refresh"),
@@ -127,30 +128,30 @@ fn the_identity_has_no_sender() {
     let Ok(Observed::Transition(t)) = registry.observe(with, at(1)) else { panic!("not started") };
     assert_eq!(t.record.labels, bare);
     let sender = Arc::from("prometheus=m/k8s,prometheus_replica=k8s-0");
-    assert_eq!(t.record.leases[0].source, SourceKey { door: PROM, sender });
+    assert_eq!(t.record.leases[0].source, SourceKey { door: PROM, sender, claimant: Arc::from("") });
     let only = alert(PROM, &[("replica", "a")], 1, None, "");
     assert_eq!(registry.observe(only, at(1)).unwrap_err(), RegistryError::NoIdentity);
 }
 
 #[test]
-fn repeats_are_told_until_committed() {
+fn repeats_are_transitions_until_committed() {
     let registry = AlertRegistry::new(RegistryConfig::default());
     let post = |ends, note| alert(PROM, &[("alertname", "A")], 10, Some(ends), note);
-    let told = |observed: Result<Observed, RegistryError>| match observed {
+    let transition = |observed: Result<Observed, RegistryError>| match observed {
         Ok(Observed::Transition(t)) => Some((t.kind, t.version)),
         _ => None,
     };
-    let first = told(registry.observe(post(300, ""), at(10)));
+    let first = transition(registry.observe(post(300, ""), at(10)));
     assert_eq!(first, Some((TransitionKind::Started, 1)));
-    assert_eq!(told(registry.observe(post(310, ""), at(11))), first);
-    assert_eq!(told(registry.observe(post(310, "x"), at(12))), Some((TransitionKind::Started, 2)));
+    assert_eq!(transition(registry.observe(post(310, ""), at(11))), first);
+    assert_eq!(transition(registry.observe(post(310, "x"), at(12))), Some((TransitionKind::Started, 2)));
     let fp = registry.identity(&post(0, "").labels);
     registry.committed(fp, 1);
-    assert_eq!(told(registry.observe(post(320, "x"), at(13))), Some((TransitionKind::Started, 2)));
+    assert_eq!(transition(registry.observe(post(320, "x"), at(13))), Some((TransitionKind::Started, 2)));
     registry.committed(fp, 2);
-    assert_eq!(told(registry.observe(post(330, "x"), at(14))), None);
-    assert_eq!(told(registry.observe(post(20, "x"), at(20))), Some((TransitionKind::Ended, 3)));
-    assert_eq!(told(registry.observe(post(20, "x"), at(21))), Some((TransitionKind::Ended, 3)));
+    assert_eq!(transition(registry.observe(post(330, "x"), at(14))), None);
+    assert_eq!(transition(registry.observe(post(20, "x"), at(20))), Some((TransitionKind::Ended, 3)));
+    assert_eq!(transition(registry.observe(post(20, "x"), at(21))), Some((TransitionKind::Ended, 3)));
     assert!(!registry.drop_ended(fp));
     registry.committed(fp, 3);
     assert!(registry.drop_ended(fp));
@@ -240,11 +241,11 @@ fn many_posters_open_an_alert_once() {
         let post = || {
             let ids = (0..ALERTS).map(|i| i.to_string());
             let observe = |id: String| registry.observe(alert(PROM, &[("id", &id)], 1, Some(300), ""), at(1)).unwrap();
-            let told = ids.map(|id| match observe(id) {
+            let versions = ids.map(|id| match observe(id) {
                 Observed::Transition(t) => (t.record.fingerprint, t.version),
-                other => panic!("not told though nothing is committed: {other:?}"),
+                other => panic!("not versions though nothing is committed: {other:?}"),
             });
-            told.collect::<Vec<_>>()
+            versions.collect::<Vec<_>>()
         };
         let posters: Vec<_> = (0..POSTERS).map(|_| scope.spawn(post)).collect();
         posters.into_iter().flat_map(|p| p.join().unwrap()).collect::<std::collections::BTreeSet<_>>()

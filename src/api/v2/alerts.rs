@@ -1,48 +1,82 @@
-//! Alerts in and out: `POST` and `GET /api/v2/alerts`, `GET /api/v2/alerts/groups`, and the webhook door.
+//! Alerts in and out: `POST` and `GET /api/v2/alerts`, `GET /api/v2/alerts/groups`, and the webhook.
 //! In: posts. Out: 200 when every good alert is committed; lists with each alert's state evaluated now.
 //! Never: answers 2xx for an alert that is not on disk, or holds the engine's lock while it prints.
 //! Start at [`post`].
 
-use crate::alerts::{Observed, RegistryError, matchers};
+use crate::alerts::{self, Observed, RegistryError, authority, matchers};
 use crate::api::context::{Context, Shared};
 use crate::api::dto::{LabelsDto, TimeDto};
 use crate::api::error::{ApiError, V2Error};
 use crate::api::params::Params;
+use crate::api::peer::{PeerAddress, peer_of};
 use crate::engine::Input;
 use crate::model::pattern::Pattern;
 use crate::model::{AlertRecord, Door, Matcher, Timestamp};
 use crate::wire::alertmanager::{self, Decoded};
-use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::Uri;
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
+use axum::{Extension, Json};
 use serde::Serialize;
 use std::sync::Arc;
 
+/// Refused alerts of one post that the log names.
+const REFUSALS_LOGGED_MAX: usize = 20;
+/// Refused alerts of one post that the answer names.
+const REFUSALS_ANSWERED_MAX: usize = 100;
+
 /// `POST /api/v2/alerts`: good ones are kept even if others are not; then 400 with the reasons.
-pub async fn post(State(context): Shared, body: Bytes) -> Result<Response, V2Error> {
+pub async fn post(
+    State(context): Shared,
+    peer: Option<Extension<PeerAddress>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, V2Error> {
     let now = context.clock.now();
-    let decoded = alertmanager::posted(&body, now, context.resolve_timeout())
+    let mut decoded = alertmanager::posted(&body, now, context.resolve_timeout())
         .map_err(|e| ApiError::Invalid(format!("parsing alerts body failed: {e}")))?;
+    name_claimants(&context, peer, &headers, &mut decoded);
     take(&context, decoded, Door::AlertmanagerApi, now).await?;
     Ok(().into_response())
 }
 
 /// `POST /api/v1/alertmanager`: Alertmanager's webhook, version 4.
-pub async fn webhook(State(context): Shared, body: Bytes) -> Result<Response, ApiError> {
+pub async fn webhook(
+    State(context): Shared,
+    peer: Option<Extension<PeerAddress>>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<Response, ApiError> {
     let now = context.clock.now();
-    let decoded = alertmanager::webhook(&body, now).map_err(|e| ApiError::Invalid(e.to_string()))?;
+    let mut decoded = alertmanager::webhook(&body, now).map_err(|e| ApiError::Invalid(e.to_string()))?;
     if decoded.truncated > 0 {
         tracing::warn!(truncated = decoded.truncated, "an alertmanager webhook left alerts out: raise its max_alerts");
     }
+    name_claimants(&context, peer, &headers, &mut decoded);
     take(&context, decoded, Door::AlertmanagerWebhook, now).await?;
     Ok(().into_response())
 }
 
-/// Shows the alerts to the door's map; only news goes on to the writer, and is waited for.
+/// Says of each alert whose it is: the authority of its generator URL and the peer's address. Neighbours usually share it.
+fn name_claimants(context: &Context, peer: Option<Extension<PeerAddress>>, headers: &HeaderMap, decoded: &mut Decoded) {
+    let trusted = &context.settings.load().trusted_proxies;
+    let peer = peer.map(|Extension(PeerAddress(address))| peer_of(address, headers, trusted).to_string());
+    let peer = peer.unwrap_or_default();
+    let mut last: Option<(Arc<str>, Arc<str>)> = None;
+    for alert in &mut decoded.alerts {
+        let authority = authority(&alert.generator_url);
+        alert.claimant = match &last {
+            Some((url, claimant)) if alerts::authority(url) == authority => claimant.clone(),
+            _ => format!("{authority}@{peer}").into(),
+        };
+        last = Some((alert.generator_url.clone(), alert.claimant.clone()));
+    }
+}
+
+/// Gives the alerts to the registry. Transitions go on to the single writer, and the answer waits for their commit.
 async fn take(context: &Context, decoded: Decoded, door: Door, now: Timestamp) -> Result<(), ApiError> {
-    let mut news = Vec::new();
+    let mut transitions = Vec::new();
     let mut errors = decoded.errors;
     let (mut full, mut refreshes) = (None, 0);
     context.metrics.alerts.received(door.as_str(), decoded.alerts.len() as u64);
@@ -50,15 +84,15 @@ async fn take(context: &Context, decoded: Decoded, door: Door, now: Timestamp) -
     for alert in decoded.alerts {
         match context.registry.observe(alert, now) {
             Ok(Observed::Refresh) => refreshes += 1,
-            Ok(Observed::Transition(transition)) => news.push(transition),
+            Ok(Observed::Transition(transition)) => transitions.push(transition),
             Ok(Observed::Ignored { reason }) => tracing::debug!(reason = reason.as_str(), "a post changed nothing"),
             Err(error @ RegistryError::Full { .. }) => full = Some(error),
             Err(error @ RegistryError::NoIdentity) => errors.push(error.to_string()),
         }
     }
     context.metrics.alerts.refreshes.inc_by(refreshes);
-    if !news.is_empty() {
-        context.inbox.submit(Input::Transitions(news)).await?;
+    if !transitions.is_empty() {
+        context.inbox.submit(Input::Transitions(transitions)).await?;
     }
     if let Some(full) = full {
         return Err(ApiError::Unavailable(format!("{full}; new ones are refused until some end")));
@@ -66,7 +100,13 @@ async fn take(context: &Context, decoded: Decoded, door: Door, now: Timestamp) -
     if errors.is_empty() {
         return Ok(());
     }
-    errors.truncate(100);
+    for reason in errors.iter().take(REFUSALS_LOGGED_MAX) {
+        tracing::warn!(door = door.as_str(), reason, "an alert was refused");
+    }
+    if let Some(more) = errors.len().checked_sub(REFUSALS_LOGGED_MAX).filter(|more| *more > 0) {
+        tracing::warn!(door = door.as_str(), more, "more alerts of the same post were refused");
+    }
+    errors.truncate(REFUSALS_ANSWERED_MAX);
     Err(ApiError::Invalid(errors.join("; ")))
 }
 
@@ -172,7 +212,7 @@ impl Wanted {
     }
 }
 
-/// An alert that nobody ends has no end to print; Alertmanager prints one in the future, so do we.
+/// Alertmanager prints an end for every alert, one in the future while it fires; so do we, also where a lease has none.
 fn printed_end(record: &AlertRecord, now: Timestamp, resolve_timeout: std::time::Duration) -> Timestamp {
     record.ended_at.or_else(|| record.lease_end()).unwrap_or(now + resolve_timeout)
 }

@@ -1,6 +1,6 @@
 //! Remote-write 1.0, visited in place.
 //! In: a decompressed `WriteRequest`. Out: one borrowed view per series.
-//! Never: allocates, checks UTF-8, or sorts; whoever meets a new series does that once.
+//! Never: allocates, checks UTF-8, or sorts labels: `ingest` checks and sorts them once, when a series is new.
 //! Start at [`items`].
 
 use super::RawSample;
@@ -13,7 +13,7 @@ pub type Pair<'a> = (&'a [u8], &'a [u8]);
 /// Label sets up to this many pairs need no allocation; Prometheus series have about ten.
 pub type Pairs<'a> = SmallVec<[Pair<'a>; 32]>;
 
-/// No series has so many labels; two bytes on the wire would become 32 in memory.
+/// A series with more labels is refused: an empty label takes two bytes on the wire and 32 in memory.
 pub const LABELS_MAX: usize = 1024;
 
 /// A member of the request.
@@ -46,7 +46,7 @@ fn next_item<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Item<'a>>, Malformed>
     other_item(cursor)
 }
 
-/// Whatever does not look like a series at first sight.
+/// Every field that does not begin like a series.
 fn other_item<'a>(cursor: &mut Cursor<'a>) -> Result<Option<Item<'a>>, Malformed> {
     while let Some(field) = cursor.field()? {
         match field.number {

@@ -1,21 +1,42 @@
-//! The door in front of a disk that fails.
-//! In: bodies, and faults in the log. Out: 503 whenever the log has not got the body, and everything that heard 2xx after a restart.
-//! Never: a 2xx for what is not written.
+//! Remote write in front of a disk that fails, under load, and after a restart.
+//! In: bodies, and faults in the log. Out: a refusal whenever the log has not got the body, and every accepted sample after a restart.
+//! Never: accepts what is not written.
 //! Start at [`nothing_is_acknowledged_that_the_log_has_not_got`].
 
+use super::admission::{Turn, WAITING_BYTES_MAX};
+use super::remote_write::INLINE_BYTES_MAX;
 use super::*;
 use crate::clock::ManualClock;
-use crate::model::{Labels, Sample, SampleValue};
-use crate::wal::WalConfig;
+use crate::model::{Labels, Sample, SampleValue, Timestamp};
+use crate::series::Head;
+use crate::series::ha::HaTracker;
 use crate::wal::faults::{Call, EIO, ENOSPC, Faults};
+use crate::wal::{Wal, WalConfig};
+use crate::wire::remote_write::{self, Version};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 const NOW_MS: i64 = 1_767_323_045_000;
 
-async fn post(door: &WriteDoor, n: i64) -> (u16, bool) {
+async fn take(door: &RemoteWrite, body: Vec<u8>) -> Result<Report, IngestError> {
+    let mut incoming = door.begin(None)?;
+    incoming.push(body.into())?;
+    door.take(Version::V1, incoming, None).await
+}
+
+/// Whether one sample was taken.
+async fn post(door: &RemoteWrite, n: i64) -> bool {
     let sample = Sample { t: Timestamp::from_millis(NOW_MS + n), v: n as f64 };
     let body = remote_write::encode(Version::V1, &[(Labels::from_pairs([("__name__", "m")]), vec![sample])]);
-    let answer = door.handle(&HeaderMap::new(), body.into()).await;
-    (answer.status().as_u16(), answer.headers().contains_key(header::RETRY_AFTER))
+    match take(door, body).await {
+        Ok(report) => {
+            assert_eq!((report.samples, report.refusal(None)), (1, None));
+            true
+        }
+        Err(IngestError::Log(_)) => false,
+        Err(other) => panic!("{other:?}"),
+    }
 }
 
 /// Times of all samples that a replay brings back.
@@ -47,17 +68,17 @@ async fn nothing_is_acknowledged_that_the_log_has_not_got() {
         let config = WalConfig { segment_bytes: 1, faults: plan.clone(), ..WalConfig::default() };
         let wal = Some(Arc::new(Wal::open(dir.path(), config, NOW_MS).expect("a log")));
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(NOW_MS)));
-        let door = WriteDoor::new(Arc::default(), wal, Arc::default(), clock, Arc::default());
-        assert_eq!(post(&door, 0).await, (204, false));
+        let door = RemoteWrite::new(Arc::default(), wal, Arc::default(), clock, Arc::default());
+        assert!(post(&door, 0).await);
         for (call, errno) in faults {
             plan.next(*call, *errno);
         }
         let (mut accepted, mut refused) = (vec![0], 0);
         for n in 1..8 {
-            match post(&door, n).await {
-                (204, false) => accepted.push(n),
-                (503, true) => refused += 1,
-                other => panic!("{faults:?}: {other:?}"),
+            if post(&door, n).await {
+                accepted.push(n);
+            } else {
+                refused += 1;
             }
         }
         assert!(refused > 0, "{faults:?}");
@@ -69,8 +90,8 @@ async fn nothing_is_acknowledged_that_the_log_has_not_got() {
 #[test]
 fn what_waits_is_bounded_and_a_lone_body_is_always_taken() {
     let waiting = Arc::default();
-    let alone = Turn::take(&waiting, 2 * WAITING_BYTES_MAX).ok().expect("a lone body");
-    assert_eq!(Turn::take(&waiting, 1).err().map(|r| r.status), Some(StatusCode::SERVICE_UNAVAILABLE));
+    let alone = Turn::take(&waiting, 2 * WAITING_BYTES_MAX).expect("a lone body");
+    assert!(matches!(Turn::take(&waiting, 1), Err(IngestError::Busy(_))));
     drop(alone);
     let held: Vec<_> = (0..65).map_while(|_| Turn::take(&waiting, 1 << 20).ok()).collect();
     assert_eq!(held.len(), 64);
@@ -86,11 +107,10 @@ fn what_a_sender_that_hung_up_has_sent_is_counted_until_it_is_done() {
         let (go, wait) = std::sync::mpsc::channel::<()>();
         let busy = tokio::task::spawn_blocking(move || wait.recv());
         let clock = Arc::new(ManualClock::at(Timestamp::from_millis(NOW_MS)));
-        let door = WriteDoor::new(Arc::default(), None, Arc::default(), clock, Arc::default());
+        let door = RemoteWrite::new(Arc::default(), None, Arc::default(), clock, Arc::default());
         let sample = |i: i64| Sample { t: Timestamp::from_millis(NOW_MS + i), v: i as f64 };
         let labels = Labels::from_pairs([("__name__", "m")]);
         let body = remote_write::encode(Version::V1, &[(labels, (0..200_000).map(sample).collect())]);
-        let headers = HeaderMap::new();
         let turns = async {
             for _ in 0..10 {
                 tokio::task::yield_now().await;
@@ -98,10 +118,10 @@ fn what_a_sender_that_hung_up_has_sent_is_counted_until_it_is_done() {
         };
         tokio::select! {
             biased;
-            answer = door.handle(&headers, body.into()) => panic!("{answer:?}"),
+            answer = take(&door, body) => panic!("{answer:?}"),
             () = turns => {}
         }
-        let in_work = || (door.in_flight_bytes() > INLINE_BYTES_MAX, door.shared.waiting.load(Ordering::Relaxed) > 0);
+        let in_work = || (door.in_flight_bytes() > INLINE_BYTES_MAX, door.waiting_bytes() > 0);
         assert_eq!(in_work(), (true, true));
         go.send(()).expect("it waits");
         drop(busy.await);
@@ -131,8 +151,8 @@ fn requests_sweeps_watches_and_readers_at_once() {
                     };
                     let version = if round % 2 == 0 { Version::V1 } else { Version::V2 };
                     let body = remote_write::encode(version, &(0..40).map(series).collect::<Vec<_>>());
-                    let report = ingest_body(version, &body, head, ha, t).expect("our own body");
-                    assert_eq!((report.samples, report.refusal()), (40, None), "thread {thread}, round {round}");
+                    let report = append_body(version, &body, head, ha, t).expect("our own body");
+                    assert_eq!((report.samples, report.refusal(None)), (40, None), "thread {thread}, round {round}");
                 }
             });
         }
@@ -173,8 +193,8 @@ fn series_do_not_come_and_go_each_second_when_memory_is_short() {
             // Two senders, two spellings: two keys for each series.
             for version in [Version::V1, Version::V2] {
                 let body = remote_write::encode(version, &series);
-                let report = ingest_body(version, &body, &head, &ha, t).expect("our own body");
-                assert_eq!((report.samples + report.left_out, report.refusal()), (1000, None));
+                let report = append_body(version, &body, &head, &ha, t).expect("our own body");
+                assert_eq!((report.samples + report.left_out, report.refusal(None)), (1000, None));
             }
         }
         counts.push((head.relieve(t), head.series_count()));

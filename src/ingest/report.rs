@@ -1,14 +1,15 @@
-//! What became of a request, and how its sender is told.
+//! What became of a request, and what its sender is answered.
 //! In: counts and complaints as a request is read. Out: the text of a 400.
 //! Never: grows with the number of bad samples, or repeats a sender's text at length.
 //! Start at [`Report`].
 
-use crate::model::Labels;
+use crate::model::{Labels, Timestamp};
 use crate::wire::remote_write::Malformed;
 use crate::wire::remote_write::v1::{self, Pair};
 use crate::wire::remote_write::v2::Symbols;
 use smallvec::SmallVec;
 use std::fmt::Display;
+use std::net::IpAddr;
 
 /// Bad samples that an answer names; the rest is only counted.
 const COMPLAINTS_MAX: usize = 20;
@@ -35,6 +36,8 @@ pub struct Report {
     pub rejected: SmallVec<[(&'static str, u64); 4]>,
     /// Whether a sample came to a series that some rule watches.
     pub watched: bool,
+    /// The newest sample, one that was refused for being too far ahead included.
+    pub newest: Option<Timestamp>,
     /// Set when the message broke off; what came before it was kept.
     pub malformed: Option<Malformed>,
 }
@@ -61,11 +64,25 @@ impl Report {
         self.samples + self.histograms + self.metadata > 0
     }
 
-    /// The text of the 400, or `None` if all is well.
-    pub fn refusal(&self) -> Option<String> {
+    pub(super) fn saw(&mut self, newest: Option<Timestamp>) {
+        self.newest = self.newest.max(newest);
+    }
+
+    /// Samples that were rejected for this reason.
+    pub fn rejected_for(&self, reason: &str) -> u64 {
+        self.rejected.iter().find(|(r, _)| *r == reason).map_or(0, |(_, n)| *n)
+    }
+
+    /// The text of the refusal, or `None` if all is well. Whose clock is ahead is named: a proxy's log holds many senders.
+    pub fn refusal(&self, sender: Option<IpAddr>) -> Option<String> {
         let mut lines = self.complaints.clone();
         if let Some(more) = self.bad.checked_sub(lines.len() as u64).filter(|n| *n > 0) {
             lines.push(format!("and {more} more samples"));
+        }
+        let ahead = self.rejected_for("too_far_ahead");
+        if let Some(sender) = sender.filter(|_| ahead > 0) {
+            lines
+                .push(format!("{ahead} samples of sender {sender} are too far ahead of our clock: check the sender's"));
         }
         lines.extend(self.malformed.map(|m| m.to_string()));
         (!lines.is_empty()).then(|| lines.join("\n"))

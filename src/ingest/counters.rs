@@ -1,12 +1,13 @@
-//! What the write door has counted.
+//! What remote write has counted.
 //! In: outcomes of requests. Out: numbers that telemetry exports.
 //! Never: a lock on the way of a request.
-//! Start at [`WriteCounters`].
+//! Start at [`IngestCounters`].
 
+use super::report::Report;
 use crate::wire::remote_write::Version;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The codes that the door answers; anything else is a bug.
+/// The statuses that `api` answers; anything else is a bug.
 pub const CODES: [u16; 6] = [204, 400, 413, 415, 500, 503];
 /// Why samples are refused, as label values.
 pub const REASONS: [&str; 8] = [
@@ -22,7 +23,7 @@ pub const REASONS: [&str; 8] = [
 
 /// All since the start.
 #[derive(Debug, Default)]
-pub struct WriteCounters {
+pub struct IngestCounters {
     /// By version (1.0, 2.0, unknown), then code.
     requests: [[AtomicU64; CODES.len()]; 3],
     rejected: [AtomicU64; REASONS.len()],
@@ -37,8 +38,9 @@ pub struct WriteCounters {
     pub decoded_bytes: AtomicU64,
 }
 
-impl WriteCounters {
-    pub(super) fn answered(&self, version: Option<Version>, code: u16) {
+impl IngestCounters {
+    /// `api` has answered a request.
+    pub fn answered(&self, version: Option<Version>, code: u16) {
         let row = match version {
             Some(Version::V1) => 0,
             Some(Version::V2) => 1,
@@ -49,7 +51,23 @@ impl WriteCounters {
         }
     }
 
-    pub(super) fn reject(&self, reason: &str, n: u64) {
+    pub(super) fn count(&self, report: &Report) {
+        let counts = [
+            (&self.samples, report.samples),
+            (&self.histograms, report.histograms),
+            (&self.exemplars, report.exemplars),
+            (&self.metadata, report.metadata),
+            (&self.ha_dropped, report.ha_dropped),
+        ];
+        for (counter, n) in counts.into_iter().filter(|(_, n)| *n > 0) {
+            counter.fetch_add(n, Ordering::Relaxed);
+        }
+        for (reason, n) in &report.rejected {
+            self.reject(reason, *n);
+        }
+    }
+
+    fn reject(&self, reason: &str, n: u64) {
         if let Some(place) = REASONS.iter().position(|r| *r == reason) {
             self.rejected[place].fetch_add(n, Ordering::Relaxed);
         }

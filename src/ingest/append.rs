@@ -1,7 +1,7 @@
 //! From the bytes of a request to samples in the head.
 //! In: a decompressed message. Out: a [`Report`] of what was kept and what was not, and why.
 //! Never: parses the labels of a series that it knows by their bytes, or keeps nothing because one sample is bad.
-//! Start at [`Ingest::run`].
+//! Start at [`Append::run`].
 
 use super::report::{Refused, Report, quoted};
 use crate::model::{SampleValue, Timestamp};
@@ -15,7 +15,7 @@ use std::fmt::Display;
 use std::sync::Arc;
 
 /// One request on its way.
-pub struct Ingest<'a> {
+pub struct Append<'a> {
     head: &'a Head,
     ha: &'a HaTracker,
     batch: Batch<'a>,
@@ -27,7 +27,7 @@ pub struct Ingest<'a> {
 /// Checked labels.
 type Texts<'a> = SmallVec<[(&'a str, &'a str); 32]>;
 
-/// The last origin and whether it is admitted: a request usually has one.
+/// Whether the last seen HA origin is elected. A request usually has one origin, so the tracker is asked once.
 #[derive(Default)]
 struct Verdict {
     origin: u32,
@@ -61,7 +61,7 @@ struct Gathered<'m> {
 
 type Group<'m> = SmallVec<[Gathered<'m>; GROUP]>;
 
-impl<'a> Ingest<'a> {
+impl<'a> Append<'a> {
     /// `symbols` is memory that is used again from request to request.
     pub fn run(
         version: Version,
@@ -71,18 +71,19 @@ impl<'a> Ingest<'a> {
         ha: &'a HaTracker,
         now: Timestamp,
     ) -> Report {
-        let mut ingest =
-            Ingest { head, ha, batch: head.batch(now), now, report: Report::default(), verdict: Verdict::default() };
+        let mut append =
+            Append { head, ha, batch: head.batch(now), now, report: Report::default(), verdict: Verdict::default() };
         let end = match version {
-            Version::V1 => ingest.v1(message),
-            Version::V2 => ingest.v2(message, symbols),
+            Version::V1 => append.v1(message),
+            Version::V2 => append.v2(message, symbols),
         };
         if let Err(malformed) = end {
-            ingest.report.malformed = Some(malformed);
-            ingest.report.rejected.push(("malformed", 1));
+            append.report.malformed = Some(malformed);
+            append.report.rejected.push(("malformed", 1));
         }
-        ingest.report.watched = ingest.batch.watched();
-        ingest.report
+        append.report.watched = append.batch.watched();
+        append.report.saw(append.batch.newest());
+        append.report
     }
 
     fn v1(&mut self, message: &[u8]) -> Result<(), Malformed> {
@@ -110,7 +111,7 @@ impl<'a> Ingest<'a> {
             Ok(())
         };
         let end = walk();
-        // What came before a break is kept.
+        // What came before the message broke off is kept.
         self.flush_v1(&mut group).and(end)
     }
 
@@ -156,7 +157,12 @@ impl<'a> Ingest<'a> {
         batch.append_group(group, sample, |g, result| match result {
             // A sample that was there already counts as written: the sender's second try must succeed.
             Some(Ok(Appended::Added | Appended::Known)) => report.samples += 1,
-            Some(Err(e)) => report.reject(e.reason(), 1, format_args!("{e}: {}", name(g.body))),
+            Some(Err(e)) => {
+                if e == AppendError::TooFarAhead {
+                    report.saw(Some(Timestamp::from_millis(g.sample.t_ms)));
+                }
+                report.reject(e.reason(), 1, format_args!("{e}: {}", name(g.body)));
+            }
             None => gone.push(g.body),
         });
         group.clear();
@@ -267,7 +273,7 @@ impl<'a> Ingest<'a> {
         self.append(place, origin, &pairs, series.samples(), series.histograms(), exemplars)
     }
 
-    /// How many exemplars are good; the others are told.
+    /// How many exemplars are good; the others are reported.
     fn v2_exemplars(&mut self, symbols: &Symbols, series: &v2::TimeSeries<'_>, pairs: &Pairs<'_>) -> u64 {
         let mut good = 0;
         if series.exemplars() == 0 {
@@ -379,6 +385,9 @@ impl<'a> Ingest<'a> {
             match self.batch.append_at(*place, t_ms, value) {
                 Some(Ok(_)) => return true,
                 Some(Err(e)) => {
+                    if e == AppendError::TooFarAhead {
+                        self.report.saw(Some(Timestamp::from_millis(t_ms)));
+                    }
                     self.refuse(*place, e.reason(), &e);
                     return false;
                 }
@@ -388,7 +397,7 @@ impl<'a> Ingest<'a> {
                 },
             }
         }
-        // Only what the memory budget sends away leaves that often.
+        // The series left the head at each try; only a memory budget sends series away that often.
         self.report.left_out += 1;
         false
     }
