@@ -23,6 +23,7 @@ fn alerts() -> Vec<Alert> {
             ends_at: Some(Timestamp::from_millis(300_000)),
             ends_by_timeout: false,
             door: Door::AlertmanagerApi,
+            claimant: Arc::from(""),
         }
     };
     (0..ALERTS).map(one).collect()

@@ -128,7 +128,13 @@ impl Book {
     /// fingerprint is not [`Book::committed`], a repeat is that transition again, so that "done" always means durable:
     /// the writer must take the same version twice without harm.
     pub fn observe(&self, alert: Alert, now: Timestamp) -> Result<Observed, BookError> {
-        let (fingerprint, sender) = self.identify(&alert.labels)?;
+        let (fingerprint, mut sender) = self.identify(&alert.labels)?;
+        if !alert.claimant.is_empty() {
+            if !sender.is_empty() {
+                sender.push(b',');
+            }
+            sender.extend_from_slice(alert.claimant.as_bytes());
+        }
         let post = Post {
             door: alert.door,
             sender: &sender,

@@ -66,7 +66,7 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     // Held until the rules hold theirs.
     let selected = rules::watches(&files, &head);
     let (write, arrivals) = samples(config, &clock, &head)?;
-    let mut rule_set = RuleSet::new(rules::settings(config, now), &files, &head, now);
+    let mut rule_set = RuleSet::new(rules::settings(config, now, is_first_start), &files, &head, now);
     drop(selected);
     rule_set.restore(rule_alerts);
     let rules = Arc::new(RuleEngine { arrivals, ..RuleEngine::new(rule_set, head.clone()) });

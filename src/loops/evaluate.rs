@@ -105,7 +105,7 @@ impl RuleEngine {
         let mut rules = self.rules.lock();
         // Under the lock: a reload that was waited for has its news here, and they go first.
         let mut news = std::mem::take(&mut *self.pending.lock());
-        rules.listen(now, &self.head);
+        rules.observe_ingest(now, &self.head);
         if !arrived.is_empty() {
             news.append(rules.start_by(&arrived, now, &self.head));
         }
@@ -218,7 +218,7 @@ impl EvaluateLoop {
             match self.sink.submit(&news).await {
                 Taken::All => return true,
                 Taken::AllBut(refused) => {
-                    self.engine.rules.lock().tell_again(&refused);
+                    self.engine.rules.lock().announce_again(&refused);
                     return true;
                 }
                 Taken::Nothing => tokio::select! {

@@ -92,6 +92,7 @@ fn news(groups: &[Arc<str>], since: &mut Option<Timestamp>, now: Timestamp) -> O
         ends_at: Some(ends_at),
         ends_by_timeout: false,
         door: Door::RemoteWrite,
+        claimant: Arc::from(""),
     })
 }
 

@@ -53,6 +53,8 @@ pub struct Alert {
     /// `ends_at` was filled in from `resolve_timeout`, not sent.
     pub ends_by_timeout: bool,
     pub door: Door,
+    /// Who of those behind the door says so: `rule:…` for each rule of ours, empty where the labels name the sender.
+    pub claimant: Arc<str>,
 }
 
 /// One source's claim on an alert. The alert fires while any lease lives and ends when the last one has.

@@ -263,7 +263,7 @@ fn build(
     }
     let annotations = pairs("annotation", &post.annotations)?;
     let generator_url: Arc<str> = post.generator_url.as_ref().map_or("", |t| t.0.as_ref()).into();
-    Ok(Alert { labels, annotations, generator_url, starts_at, ends_at, ends_by_timeout, door })
+    Ok(Alert { labels, annotations, generator_url, starts_at, ends_at, ends_by_timeout, door, claimant: Arc::from("") })
 }
 
 fn pairs(what: &str, pairs: &Pairs<'_>) -> Result<Labels, String> {

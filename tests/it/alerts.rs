@@ -484,6 +484,7 @@ fn replay(sources: &[Posts], order: &[usize]) -> (Book, Vec<TransitionKind>) {
             ends_at: Some(at(ends)),
             ends_by_timeout: false,
             door: Door::AlertmanagerApi,
+            claimant: Arc::from(""),
         };
         if let Observed::Transition(t) = book.observe(post, at(NOW)).unwrap() {
             book.committed(t.record.fingerprint, t.version);

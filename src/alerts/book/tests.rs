@@ -21,6 +21,7 @@ fn alert(door: Door, labels: &[(&str, &str)], starts: i64, ends: Option<i64>, no
         ends_at: ends.map(at),
         ends_by_timeout: false,
         door,
+        claimant: Arc::from(""),
     }
 }
 
