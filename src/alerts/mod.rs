@@ -5,6 +5,7 @@
 
 pub mod book;
 pub mod group;
+pub mod heartbeat;
 pub mod inhibit;
 pub mod matchers;
 mod merge;
@@ -17,6 +18,7 @@ pub mod time_interval;
 
 pub use book::{Book, BookConfig, BookError, IgnoredReason, Observed};
 pub use group::{Flush, GroupId, GroupView, Groups};
+pub use heartbeat::{HeartbeatSpec, Heartbeats, SilentHeartbeat};
 pub use inhibit::{InhibitRule, Inhibition, Inhibitor};
 pub use mute::{MuteReason, Muter};
 pub use nflog::{NotifyDecision, NotifyReason, SkipReason};

@@ -6,6 +6,7 @@
 use super::auth::Auth;
 use super::write::WriteDoor;
 use crate::alerts::Book;
+use crate::alerts::Heartbeats;
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::inbox::Inbox;
@@ -17,10 +18,13 @@ use crate::store::SharedStore;
 use crate::telemetry::{Health, Metrics};
 use arc_swap::ArcSwap;
 use axum::extract::State;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+
+/// The loop that looks for silence, the API and the reload share them.
+pub type SharedHeartbeats = Arc<Mutex<Heartbeats>>;
 
 /// What handlers extract.
 pub type Shared = State<Arc<Context>>;
@@ -56,6 +60,8 @@ pub struct Context {
     pub auth: ArcSwap<Auth>,
     pub settings: ArcSwap<Settings>,
     pub reload: mpsc::Sender<ReloadOrder>,
+    /// What must be heard again and again; `POST /api/v1/heartbeat/NAME` is a beat.
+    pub heartbeats: SharedHeartbeats,
     pub started_at: Timestamp,
 }
 

@@ -5,7 +5,7 @@
 
 use super::context::{Context, Shared};
 use super::error::ApiError;
-use super::{health, incidents, prometheus, rules, v2};
+use super::{health, heartbeats, incidents, prometheus, rules, v2};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -36,6 +36,7 @@ pub fn router(context: Arc<Context>, pages: Router<Arc<Context>>) -> Router {
         .route("/api/v1/incidents", get(incidents::list))
         .route("/api/v1/incidents/{id}", get(incidents::one))
         .route("/api/v1/incidents/{id}/{verb}", post(incidents::command))
+        .route("/api/v1/heartbeat/{name}", post(heartbeats::beat))
         .route("/api/v1/oncall", get(health::on_call))
         .route("/api/v1/status", get(health::status));
     let prometheus = Router::new()

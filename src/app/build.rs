@@ -7,7 +7,7 @@ use super::doors::RuleDoor;
 use super::options::AppError;
 use super::parts::Parts;
 use super::rules;
-use crate::alerts::Book;
+use crate::alerts::{Book, Heartbeats};
 use crate::api::auth::Auth;
 use crate::api::context::{Context, ReloadOrder, Settings};
 use crate::api::write::{DoorLimits, WriteDoor, replay};
@@ -19,7 +19,9 @@ use crate::loops::decide::ROUND_ALERTS_MAX;
 use crate::loops::deliver::{Deliver, into_inbox};
 use crate::loops::evaluate::RuleEngine;
 use crate::loops::hands::DoorHooks;
-use crate::model::{Secret, Timestamp};
+use crate::loops::silence::VisitHeartbeats;
+use crate::model::alert::{HEARTBEAT_LABEL, SOURCE_SILENT};
+use crate::model::{Door, Secret, Timestamp, is_heartbeat};
 use crate::notify::{self, Notifiers, Renderer, Templates};
 use crate::rules::RuleSet;
 use crate::series::Head;
@@ -29,6 +31,7 @@ use crate::telemetry::{Health, Metrics};
 use crate::wal::{Wal, WalConfig};
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -59,6 +62,7 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     let book = Arc::new(Book::new(config.ingest.book()));
     let rule_alerts = snapshot.rule_alerts.clone();
     let sent = snapshot.sent.clone();
+    let silent_heartbeats = silent_heartbeats(&snapshot);
     let (engine, first) = restore(config, &book, snapshot, now);
     let is_first_start = !config.storage.path.join(WAL_DIR).exists();
     let files = rules::files(config).map_err(|m| AppError::Start(m.to_string()))?;
@@ -69,7 +73,10 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     let mut rule_set = RuleSet::new(rules::settings(config, now, is_first_start), &files, &head, now);
     drop(selected);
     rule_set.restore(rule_alerts);
-    let rules = Arc::new(RuleEngine { arrivals, ..RuleEngine::new(rule_set, head.clone()) });
+    let counted = write.clone();
+    let refused = Box::new(move || counted.counters().refused());
+    let rules = Arc::new(RuleEngine { arrivals, refused, ..RuleEngine::new(rule_set, head.clone()) });
+    let heartbeats = Arc::new(Mutex::new(Heartbeats::new(config.heartbeats.clone(), &silent_heartbeats, now)));
 
     let (inbox, receiver) = inbox();
     let observer = super::gauges::attempt_observer(&metrics);
@@ -91,11 +98,18 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
         auth: ArcSwap::from_pointee(auth(config)),
         settings: ArcSwap::from_pointee(settings(config)),
         reload,
+        heartbeats,
         started_at: now,
     });
     let rule_sink = Arc::new(RuleDoor { book, inbox, clock, metrics });
     let start = Mutex::new(Some((receiver, first)));
     Ok(Parts { context, deliver, rules, rule_sink, is_first_start, store, start })
+}
+
+/// The heartbeats that were silent when the last commit returned, each with since when.
+fn silent_heartbeats(snapshot: &Snapshot) -> HashMap<Arc<str>, Timestamp> {
+    let firing = snapshot.alerts.iter().filter(|alert| alert.is_firing() && alert.labels.alert_name() == SOURCE_SILENT);
+    firing.filter_map(|alert| Some((Arc::from(alert.labels.get(HEARTBEAT_LABEL)?), alert.starts_at))).collect()
 }
 
 /// The engine and the door's map as they were when the last commit returned.
@@ -195,4 +209,23 @@ pub fn door_hooks(book: &Arc<Book>) -> DoorHooks {
             }
         }),
     }
+}
+
+/// The heartbeat alerts that others post, each with when it was heard last.
+pub fn posted_heartbeats(book: &Arc<Book>, clock: &Arc<dyn Clock>) -> VisitHeartbeats {
+    let (book, clock) = (book.clone(), clock.clone());
+    Box::new(move |heard| {
+        let now = clock.now();
+        book.for_each(|record| {
+            if !is_heartbeat(&record.labels) {
+                return;
+            }
+            // A claim of our rules stands until they end it: that they are evaluated is seen elsewhere.
+            let posted =
+                record.leases.iter().filter(|lease| lease.source.door != Door::RemoteWrite && lease.is_live(now));
+            if let Some(at) = posted.map(|lease| lease.updated_at).max() {
+                heard(&record.labels, at);
+            }
+        });
+    })
 }

@@ -82,6 +82,7 @@ impl Reloader {
         let is_first_start = self.is_first_start;
         self.rules
             .change(|set, head| set.reload(rules::settings(&config, started_at, is_first_start), &files, head, now));
+        self.context.heartbeats.lock().reload(config.heartbeats.clone(), now);
         self.prober.reload(&config.probes);
         self.context.auth.store(Arc::new(build::auth(&config)));
         self.context.settings.store(Arc::new(build::settings(&config)));

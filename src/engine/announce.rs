@@ -73,7 +73,8 @@ impl Engine {
         let settings = self.settings.clone();
         let Some(entry) = self.alerts.get_mut(&alert) else { return };
         let nodes = settings.route.match_all(&entry.record.labels);
-        entry.policy = nodes.iter().find_map(|node| node.escalation_policy.clone());
+        let routed = || nodes.iter().find_map(|node| node.escalation_policy.clone());
+        entry.policy = settings.policy_override(&entry.record.labels).or_else(routed);
         entry.groups.clear();
         for node in nodes {
             let Some(receiver) = &node.receiver else { continue };

@@ -12,7 +12,7 @@ use crate::incidents::{Placing, title};
 use crate::model::incident::EscalationTarget;
 use crate::model::{
     AlertRecord, Escalation, Fingerprint, Incident, IncidentId, IncidentStatus, Member, Severity, TimelineKind,
-    Timestamp, Write,
+    Timestamp, Write, is_heartbeat,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -34,6 +34,10 @@ impl Engine {
     /// join, but never opens one; it is looked at again when its mute ends.
     pub(super) fn correlate(&mut self, alert: Fingerprint, muted: Option<Cause>) {
         let Some(entry) = self.alerts.get_mut(&alert).filter(|entry| entry.record.is_firing()) else { return };
+        if is_heartbeat(&entry.record.labels) {
+            // Its absence is the news: groups announce it, people are asked for `SourceSilent`.
+            return;
+        }
         entry.apart = false;
         let record = entry.record.clone();
         let previous = entry.incident;

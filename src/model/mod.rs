@@ -19,7 +19,7 @@ pub mod silence;
 pub mod time;
 pub mod write;
 
-pub use alert::{Alert, AlertRecord, Door, Lease, SourceKey, Transition, TransitionKind};
+pub use alert::{Alert, AlertRecord, Door, Lease, SourceKey, Transition, TransitionKind, is_heartbeat};
 pub use ids::{Fingerprint, IncidentId, NotificationKey, SeriesId};
 pub use incident::{Escalation, Incident, IncidentStatus, Member, Severity, TimelineEntry, TimelineKind};
 pub use labels::{Labels, LabelsBuilder};

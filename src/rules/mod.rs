@@ -21,6 +21,7 @@ mod outputs;
 mod recording;
 mod scrapes;
 mod set;
+mod silent_sources;
 #[cfg(test)]
 mod stream_tests;
 #[cfg(test)]
@@ -31,4 +32,5 @@ mod warmup;
 
 pub use file::{GroupSpec, Reading, RuleBody, RuleFile, RuleFileError, RuleSpec};
 pub use set::{Evaluation, EvaluationError, LimitAction, RuleSet, RuleSetConfig, Stopwatch};
+pub use silent_sources::{SilentSource, SilentSources};
 pub use view::{AlertView, GroupView, Health, RuleKindView, RuleView, RulesView};

@@ -245,6 +245,11 @@ impl RuleSet {
         self.watches.values().filter_map(Weak::upgrade).collect()
     }
 
+    /// The names of what recording rules write.
+    pub fn recorded(&self) -> &HashSet<Arc<str>> {
+        &self.recorded
+    }
+
     /// Whether all that is silent at `now` is silent by itself: no gap of our own making has ended within `patience`.
     pub fn is_silence_known(&mut self, now: Timestamp, patience: Duration, head: &Head) -> bool {
         let missed = self.silence(now, head).missed_until;
