@@ -15,6 +15,7 @@ mod eval_queue;
 mod expand;
 mod group;
 mod ingest_gap;
+mod known_fields;
 #[cfg(test)]
 mod limit_tests;
 mod outputs;
@@ -27,6 +28,7 @@ mod stream_tests;
 #[cfg(test)]
 mod tests;
 mod verify;
+mod trial;
 mod view;
 mod warmup;
 
