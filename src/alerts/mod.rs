@@ -4,6 +4,7 @@
 //! Start at [`registry::AlertRegistry`] (deduplication), then [`route::Route`] and [`group::Groups`].
 
 pub mod group;
+pub mod heartbeat;
 pub mod inhibit;
 mod lease;
 pub mod matchers;
@@ -16,6 +17,7 @@ pub mod silence;
 pub mod time_interval;
 
 pub use group::{Flush, GroupId, GroupView, Groups};
+pub use heartbeat::{HeartbeatSpec, Heartbeats, SilentHeartbeat};
 pub use inhibit::{InhibitRule, Inhibition, Inhibitor};
 pub use mute::Muter;
 pub use nflog::{NotifyDecision, NotifyReason, SkipReason};

@@ -5,7 +5,7 @@
 
 use super::auth::Auth;
 use super::notifications::NextTries;
-use crate::alerts::AlertRegistry;
+use crate::alerts::{AlertRegistry, Heartbeats};
 use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::inbox::Inbox;
@@ -18,10 +18,13 @@ use crate::store::SharedStore;
 use crate::telemetry::{Health, Metrics};
 use arc_swap::ArcSwap;
 use axum::extract::State;
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
+
+/// The loop that looks for silence, the API and the reload share them.
+pub type SharedHeartbeats = Arc<Mutex<Heartbeats>>;
 
 /// What handlers extract.
 pub type Shared = State<Arc<Context>>;
@@ -62,6 +65,8 @@ pub struct Context {
     pub next_tries: NextTries,
     /// Held while a message is sent again by hand.
     pub resends: tokio::sync::Mutex<()>,
+    /// What must be heard again and again; `POST /api/v1/heartbeat/NAME` is a beat.
+    pub heartbeats: SharedHeartbeats,
     pub started_at: Timestamp,
 }
 

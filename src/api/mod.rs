@@ -8,6 +8,7 @@ pub mod context;
 pub mod dto;
 pub mod error;
 pub mod health;
+mod heartbeats;
 pub mod incidents;
 pub mod notifications;
 pub mod params;

@@ -6,7 +6,7 @@
 use super::context::{Context, Shared};
 use super::error::ApiError;
 use super::peer::{PeerAddress, peer_of};
-use super::{health, incidents, notifications, prometheus, rules, v2, write};
+use super::{health, heartbeats, incidents, notifications, prometheus, rules, v2, write};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -39,6 +39,7 @@ pub fn router(context: Arc<Context>, pages: Router<Arc<Context>>) -> Router {
         .route("/api/v1/incidents/{id}/{verb}", post(incidents::command))
         .route("/api/v1/notifications", get(notifications::list))
         .route("/api/v1/notifications/{*path}", post(notifications::resend))
+        .route("/api/v1/heartbeat/{name}", post(heartbeats::beat))
         .route("/api/v1/oncall", get(health::on_call))
         .route("/api/v1/status", get(health::status));
     let prometheus = Router::new()

@@ -7,7 +7,7 @@ use super::doors::RuleDoor;
 use super::options::AppError;
 use super::parts::Parts;
 use super::rules;
-use crate::alerts::AlertRegistry;
+use crate::alerts::{AlertRegistry, Heartbeats};
 use crate::api::auth::Auth;
 use crate::api::context::{Context, ReloadOrder, Settings};
 use crate::clock::{Clock, SystemClock};
@@ -19,16 +19,19 @@ use crate::loops::decide::ROUND_ALERTS_MAX;
 use crate::loops::deliver::{Deliver, into_inbox};
 use crate::loops::evaluate::RuleEngine;
 use crate::loops::ports::DoorHooks;
-use crate::model::{Secret, Timestamp};
+use crate::loops::silence::VisitHeartbeats;
+use crate::model::alert::{HEARTBEAT_LABEL, SOURCE_SILENT};
+use crate::model::{Door, Secret, Timestamp, is_heartbeat};
 use crate::notify;
-use crate::rules::RuleSet;
+use crate::rules::{Evaluation, RuleSet};
 use crate::series::Head;
 use crate::series::ha::HaTracker;
-use crate::store::{SharedStore, SqliteStore, Store};
+use crate::store::{SharedStore, Snapshot, SqliteStore, Store};
 use crate::telemetry::{Health, Metrics};
 use crate::wal::{Wal, WalConfig};
 use arc_swap::ArcSwap;
 use parking_lot::{Mutex, RwLock};
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -55,6 +58,7 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
         outbox = snapshot.outbox.len(),
         "state loaded"
     );
+    let silent_heartbeats = silent_heartbeats(&snapshot);
     let registry = config.ingest.registry(config.resolve_timeout);
     let restart = Restart::new(Arc::new(config.engine_settings()), registry, snapshot, now);
     let registry = Arc::new(restart.registry);
@@ -64,10 +68,13 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     // Held until the rules hold theirs.
     let selected = rules::watches(&files, &head);
     let (write, arrivals) = samples(config, &clock, &head)?;
-    let mut rule_set = RuleSet::new(rules::settings(config, now), &files, &head, now);
+    let mut rule_set = RuleSet::new(rules::settings(config, now, is_first_start), &files, &head, now);
     drop(selected);
     rule_set.restore(restart.rule_alerts);
-    let rules = Arc::new(RuleEngine { arrivals, ..RuleEngine::new(rule_set, head.clone()) });
+    let counted = write.clone();
+    let refused = Box::new(move || counted.counters().refused());
+    let rules = Arc::new(RuleEngine { arrivals, refused, ..RuleEngine::new(rule_set, head.clone()) });
+    let heartbeats = Arc::new(Mutex::new(Heartbeats::new(config.heartbeats.clone(), &silent_heartbeats, now)));
 
     let (inbox, receiver) = inbox();
     let observer = super::gauges::attempt_observer(&metrics);
@@ -96,11 +103,18 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
             move |row| deliver.next_try(row)
         }),
         resends: tokio::sync::Mutex::default(),
+        heartbeats,
         started_at: now,
     });
     let rule_sink = Arc::new(RuleDoor { registry, inbox, clock, metrics });
     let start = Mutex::new(Some((receiver, restart.first)));
     Ok(Parts { context, deliver, rules, rule_sink, is_first_start, store, start })
+}
+
+/// The heartbeats that were silent when the last commit returned, each with since when.
+fn silent_heartbeats(snapshot: &Snapshot) -> HashMap<Arc<str>, Timestamp> {
+    let firing = snapshot.alerts.iter().filter(|alert| alert.is_firing() && alert.labels.alert_name() == SOURCE_SILENT);
+    firing.filter_map(|alert| Some((Arc::from(alert.labels.get(HEARTBEAT_LABEL)?), alert.starts_at))).collect()
 }
 
 /// The window, filled from the log, and the door in front of it.
@@ -162,7 +176,7 @@ pub fn settings(config: &Config) -> Settings {
 
 /// The door's hooks for the single writer.
 pub fn door_hooks(registry: &Arc<AlertRegistry>, rules: &Arc<RuleEngine>) -> DoorHooks {
-    let rules = rules.clone();
+    let (rules, leases) = (rules.clone(), registry.clone());
     let (expire, next, committed) = (registry.clone(), registry.clone(), registry.clone());
     DoorHooks {
         expire: Box::new(move |now| expire.expire(now, ROUND_ALERTS_MAX)),
@@ -172,6 +186,31 @@ pub fn door_hooks(registry: &Arc<AlertRegistry>, rules: &Arc<RuleEngine>) -> Doo
                 committed.committed(*fingerprint, *version);
             }
         }),
-        clock_jumped: Box::new(move |_by_ms, _now| drop(&rules)),
+        clock_jumped: Box::new(move |by_ms, now| {
+            leases.clock_jumped(by_ms, now);
+            rules.change(|set, _| {
+                set.clock_jumped(by_ms, now);
+                Evaluation::default()
+            });
+        }),
     }
+}
+
+/// The heartbeat alerts that others post, each with when it was heard last.
+pub fn posted_heartbeats(registry: &Arc<AlertRegistry>, clock: &Arc<dyn Clock>) -> VisitHeartbeats {
+    let (registry, clock) = (registry.clone(), clock.clone());
+    Box::new(move |heard| {
+        let now = clock.now();
+        registry.for_each(|record| {
+            if !is_heartbeat(&record.labels) {
+                return;
+            }
+            // A claim of our rules stands until they end it: that they are evaluated is seen elsewhere.
+            let posted =
+                record.leases.iter().filter(|lease| lease.source.door != Door::RemoteWrite && lease.is_live(now));
+            if let Some(at) = posted.map(|lease| lease.updated_at).max() {
+                heard(&record.labels, at);
+            }
+        });
+    })
 }

@@ -26,6 +26,7 @@ pub struct Reloader {
     deliver: SharedDispatch,
     rules: Arc<RuleEngine>,
     prober: Arc<Prober>,
+    is_first_start: bool,
 }
 
 impl Reloader {
@@ -40,6 +41,7 @@ impl Reloader {
             deliver: parts.deliver.clone(),
             rules: parts.rules.clone(),
             prober,
+            is_first_start: parts.is_first_start,
         }
     }
 
@@ -76,7 +78,10 @@ impl Reloader {
         self.deliver.reload(config.notifiers.clone());
         self.context.inbox.reload(settings).await.map_err(|e| e.to_string())?;
         let started_at = self.context.started_at;
-        self.rules.change(|set, head| set.reload(rules::settings(&config, started_at), &files, head, now));
+        let is_first_start = self.is_first_start;
+        self.rules
+            .change(|set, head| set.reload(rules::settings(&config, started_at, is_first_start), &files, head, now));
+        self.context.heartbeats.lock().reload(config.heartbeats.clone(), now);
         self.prober.reload(&config.probes);
         self.context.auth.store(Arc::new(build::auth(&config)));
         self.context.settings.store(Arc::new(build::settings(&config)));

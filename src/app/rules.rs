@@ -5,7 +5,7 @@
 
 use crate::config::{self, Config, Mistakes};
 use crate::model::Timestamp;
-use crate::promql::{EvalContext, Plan};
+use crate::promql::{Plan, QueryOptions};
 use crate::rules::{LimitAction, Reading, RuleFile, RuleSetConfig};
 use crate::series::{Head, Watch};
 use std::collections::HashMap;
@@ -45,7 +45,7 @@ pub fn watches(files: &[RuleFile], head: &Head) -> Vec<Arc<Watch>> {
     by_text.into_values().collect()
 }
 
-pub fn settings(config: &Config, started_at: Timestamp) -> RuleSetConfig {
+pub fn settings(config: &Config, started_at: Timestamp, is_first_start: bool) -> RuleSetConfig {
     let start = Instant::now();
     RuleSetConfig {
         interval: config.evaluation.interval,
@@ -53,13 +53,14 @@ pub fn settings(config: &Config, started_at: Timestamp) -> RuleSetConfig {
         external_labels: config.external_labels.clone(),
         external_url: config.external_url(),
         started_at,
+        is_first_start,
         settle: config.evaluation.settle,
         limit_action: if config.evaluation.keep_within_limit { LimitAction::Keep } else { LimitAction::Fail },
         verify: config.evaluation.verify,
-        context: EvalContext {
+        query: QueryOptions {
             subquery_step: config.evaluation.interval,
             features: config.evaluation.features,
-            ..EvalContext::default()
+            ..QueryOptions::default()
         },
         stopwatch: Some(Arc::new(move || start.elapsed())),
     }

@@ -14,6 +14,7 @@ use crate::loops::decide::Decide;
 use crate::loops::evaluate::EvaluateLoop;
 use crate::loops::gap::GapLoop;
 use crate::loops::retain::{KEEP, KeepFor, Retain};
+use crate::loops::silence::SilenceLoop;
 use crate::store::StoreError;
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,6 +121,15 @@ fn start_loops(parts: &Parts, retention: Duration) -> Loops {
         is_first_start: parts.is_first_start,
     };
     tokio::spawn(watched(failed.clone(), gap.run()));
+    let silence = SilenceLoop {
+        engine: parts.rules.clone(),
+        heartbeats: context.heartbeats.clone(),
+        posted: build::posted_heartbeats(&context.registry, &context.clock),
+        sink: parts.rule_sink.clone(),
+        clock: context.clock.clone(),
+        stop: evaluate_stop.clone(),
+    };
+    tokio::spawn(watched(failed.clone(), silence.run()));
     let (registry, head, relieved) = (context.registry.clone(), context.head.clone(), context.head.clone());
     let retain = Retain {
         store: context.store.clone(),

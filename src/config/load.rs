@@ -7,6 +7,7 @@ use super::check::Names;
 use super::fields::{At, Fields};
 use super::glob;
 use super::global::{Global, global};
+use super::heartbeats;
 use super::ingest::{self, Ingest};
 use super::intervals::intervals;
 use super::mistakes::{Mistake, Mistakes, Notes, Warning};
@@ -19,11 +20,13 @@ use super::server::is_exposed;
 use super::server::{self, Evaluation, Paging, Storage, Web};
 use super::trial;
 use super::yaml::{self, Node, Position, Value};
-use crate::alerts::{InhibitRule, Route, TimeInterval};
+use crate::alerts::{HeartbeatSpec, InhibitRule, Route, TimeInterval};
 use crate::engine;
 use crate::escalation::{EscalationPolicy, Schedule, User};
 use crate::incidents::CorrelationConfig;
-use crate::model::Labels;
+use crate::model::alert::{HEARTBEAT_LABEL, SOURCE_SILENT};
+use crate::model::labels::ALERT_NAME;
+use crate::model::{Labels, Matcher};
 use crate::notify::{Notifiers, ReceiverConfig};
 use crate::probes::Probe;
 use crate::promql::Features;
@@ -84,6 +87,8 @@ pub struct Config {
     pub web: Web,
     pub ingest: Ingest,
     pub paging: Paging,
+    /// What must be heard again and again.
+    pub heartbeats: Vec<HeartbeatSpec>,
     /// What we ask ourselves.
     pub probes: Vec<Probe>,
     pub external_labels: Labels,
@@ -282,6 +287,7 @@ fn read(tree: &Node, notes: &Notes, files: Files, reading: Reading) -> Option<Co
     let web = server::web(&root);
     let ingest = ingest::ingest(&root);
     let paging = server::paging(&root);
+    let heartbeats = heartbeats::heartbeats(&root, &policies);
     let probes = probes::probes(&root);
     let external_labels = server::external_labels(&root);
     root.finish();
@@ -318,6 +324,7 @@ fn read(tree: &Node, notes: &Notes, files: Files, reading: Reading) -> Option<Co
         web,
         ingest,
         paging,
+        heartbeats,
         probes,
         external_labels,
     })
@@ -392,6 +399,13 @@ fn read_rules(root: &Fields<'_>, files: Files, reading: Reading) -> (Vec<PathBuf
     (paths, rules)
 }
 
+/// The alert that says that a heartbeat is silent runs the heartbeat's own policy.
+fn policy_override(heartbeat: &HeartbeatSpec) -> Option<(Vec<Matcher>, Arc<str>)> {
+    let policy = heartbeat.escalation_policy.clone()?;
+    let matchers = vec![Matcher::equal(ALERT_NAME, SOURCE_SILENT), Matcher::equal(HEARTBEAT_LABEL, &*heartbeat.name)];
+    Some((matchers, policy))
+}
+
 /// Flags that win over the file.
 #[derive(Clone, Debug, Default)]
 pub struct Overrides {
@@ -429,6 +443,7 @@ impl Config {
             time_intervals: self.time_intervals.clone(),
             correlation: self.correlation.clone(),
             policies: self.policies.clone(),
+            policy_overrides: self.heartbeats.iter().filter_map(policy_override).collect(),
             schedules: self.schedules.clone(),
             users: self.users.clone(),
             external_url: self.external_url(),

@@ -8,6 +8,7 @@ mod fields;
 mod foreign;
 mod glob;
 mod global;
+mod heartbeats;
 mod http;
 mod ingest;
 mod intervals;

@@ -15,6 +15,7 @@ use crate::model::{
     AlertRecord, Fingerprint, IntegrationId, IntegrationSpec, Labels, NflogEntry, NflogKey, Notification,
     NotificationKey, NotificationKind, NotificationState, ReceiverSpec, Timestamp, Write,
 };
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -150,12 +151,7 @@ impl Engine {
         let settings = self.settings.clone();
         let Some(entry) = self.alerts.get_mut(&alert) else { return };
         let nodes = settings.route.match_all(&entry.record.labels);
-        entry.policies.clear();
-        for policy in nodes.iter().filter_map(|node| node.escalation_policy.as_ref()) {
-            if !entry.policies.contains(policy) {
-                entry.policies.push(policy.clone());
-            }
-        }
+        entry.policies = policies_of(&settings, &entry.record.labels, &nodes);
         entry.groups.clear();
         for node in nodes {
             let Some(receiver) = &node.receiver else { continue };
@@ -424,6 +420,19 @@ impl Engine {
             self.changes.rest.push(Write::NflogDropped(key));
         }
     }
+}
+
+/// The escalation policies that an alert asks for: its heartbeat's own, else those of its routes, each once.
+fn policies_of(settings: &Settings, labels: &Labels, nodes: &[&RouteNode]) -> SmallVec<[Arc<str>; 1]> {
+    let mut policies: SmallVec<[Arc<str>; 1]> = settings.policy_override(labels).into_iter().collect();
+    if policies.is_empty() {
+        for policy in nodes.iter().filter_map(|node| node.escalation_policy.as_ref()) {
+            if !policies.contains(policy) {
+                policies.push(policy.clone());
+            }
+        }
+    }
+    policies
 }
 
 /// What this integration hears where muted alerts have ended of which it heard: their ends, and the muted ones that still fire,

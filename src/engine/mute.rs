@@ -111,7 +111,8 @@ impl Engine {
     pub(super) fn mute_reason(&self, alert: Fingerprint) -> Option<MuteReason> {
         let entry = self.alerts.get(&alert)?;
         self.mutes.alert(&entry.record.labels, self.now).or_else(|| {
-            if self.settings.time_intervals.is_empty() {
+            if self.settings.time_intervals.is_empty() || self.settings.policy_override(&entry.record.labels).is_some()
+            {
                 return None;
             }
             let nodes = self.settings.route.match_all(&entry.record.labels);
@@ -126,7 +127,7 @@ impl Engine {
     /// The policies that an alert asks for now: of its routes that time does not mute. Nothing is said of its own mutes.
     pub(super) fn asks(&self, alert: Fingerprint) -> SmallVec<[Arc<str>; 1]> {
         let Some(entry) = self.alerts.get(&alert) else { return SmallVec::new() };
-        if self.settings.time_intervals.is_empty() {
+        if self.settings.time_intervals.is_empty() || self.settings.policy_override(&entry.record.labels).is_some() {
             return entry.policies.clone();
         }
         let mut policies: SmallVec<[Arc<str>; 1]> = SmallVec::new();

@@ -8,7 +8,8 @@ use crate::alerts::route::Route;
 use crate::alerts::{InhibitRule, TimeInterval};
 use crate::escalation::{EscalationPolicy, Schedule, User};
 use crate::incidents::CorrelationConfig;
-use crate::model::{IntegrationId, ReceiverSpec};
+use crate::model::matcher::all_match;
+use crate::model::{IntegrationId, Labels, Matcher, ReceiverSpec};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +24,8 @@ pub struct Settings {
     pub time_intervals: BTreeMap<String, Vec<TimeInterval>>,
     pub correlation: CorrelationConfig,
     pub policies: Vec<EscalationPolicy>,
+    /// Alerts that run a policy whatever their routes say, by matchers; the first that matches counts.
+    pub policy_overrides: Vec<(Vec<Matcher>, Arc<str>)>,
     pub schedules: Vec<Schedule>,
     pub users: Vec<User>,
     pub receivers: Vec<ReceiverSpec>,
@@ -45,6 +48,7 @@ impl Settings {
             time_intervals: BTreeMap::new(),
             correlation: CorrelationConfig::default(),
             policies: Vec::new(),
+            policy_overrides: Vec::new(),
             schedules: Vec::new(),
             users: Vec::new(),
             receivers,
@@ -53,6 +57,12 @@ impl Settings {
             delivery_timeout: limits::DELIVERY_TIMEOUT,
             resolve_hold: limits::RESOLVE_HOLD,
         }
+    }
+
+    /// The policy that alerts of these labels run whatever their routes say.
+    pub fn policy_override(&self, labels: &Labels) -> Option<Arc<str>> {
+        let found = self.policy_overrides.iter().find(|(matchers, _)| all_match(matchers, labels));
+        found.map(|(_, policy)| policy.clone())
     }
 
     pub fn policy(&self, name: &str) -> Option<&EscalationPolicy> {

@@ -81,6 +81,12 @@ impl IngestCounters {
         })
     }
 
+    /// Requests that were sent away to come again: what they held was not taken.
+    pub fn refused(&self) -> u64 {
+        let is_refusal = |(_, code, _): &(&str, u16, u64)| *code >= 500;
+        self.requests().filter(is_refusal).map(|(_, _, n)| n).sum()
+    }
+
     /// Reason, samples.
     pub fn rejected(&self) -> impl Iterator<Item = (&'static str, u64)> {
         REASONS.into_iter().zip(&self.rejected).map(|(reason, n)| (reason, n.load(Ordering::Relaxed)))

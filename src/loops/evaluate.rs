@@ -72,6 +72,8 @@ pub struct RuleEngine {
     pub head: Arc<Head>,
     /// News of a reload, handed out by the loop before its own. Taken and put under the lock of the rules.
     pub pending: Mutex<Evaluation>,
+    /// How many write requests were refused so far for want of room or of a disk.
+    pub refused: Box<dyn Fn() -> u64 + Send + Sync>,
     /// When the picture was made, and whether something has changed since.
     pub viewed: Mutex<(Timestamp, bool)>,
 }
@@ -85,6 +87,7 @@ impl RuleEngine {
             arrivals: Arc::default(),
             head,
             pending: Mutex::default(),
+            refused: Box::new(|| 0),
             viewed: Mutex::default(),
         }
     }
@@ -105,7 +108,8 @@ impl RuleEngine {
         let mut rules = self.rules.lock();
         // Under the lock: a reload that was waited for has its news here, and they go first.
         let mut news = std::mem::take(&mut *self.pending.lock());
-        rules.listen(now, &self.head);
+        rules.observe_ingest(now, &self.head);
+        rules.observe_refusals((self.refused)(), now);
         if !arrived.is_empty() {
             news.append(rules.start_by(&arrived, now, &self.head));
         }
@@ -218,7 +222,7 @@ impl EvaluateLoop {
             match self.sink.submit(&news).await {
                 Taken::All => return true,
                 Taken::AllBut(refused) => {
-                    self.engine.rules.lock().tell_again(&refused);
+                    self.engine.rules.lock().announce_again(&refused);
                     return true;
                 }
                 Taken::Nothing => tokio::select! {

@@ -4,8 +4,9 @@
 //! Start at [`GapLoop::run`].
 
 use super::evaluate::{RuleEngine, RuleSink};
+use super::standing::{Standing, Wanted};
 use crate::clock::Clock;
-use crate::model::{Alert, Door, Labels, Timestamp};
+use crate::model::{Labels, Timestamp};
 use crate::rules::Evaluation;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,8 +14,6 @@ use tokio_util::sync::CancellationToken;
 
 /// How often it looks; a usual evaluation interval.
 const EVERY: Duration = Duration::from_secs(15);
-/// A claim lives so long without being renewed, as Prometheus' do: four intervals.
-const LEASE: Duration = Duration::from_mins(1);
 /// Groups that the message names.
 const NAMES_MAX: usize = 10;
 
@@ -30,7 +29,8 @@ pub struct GapLoop {
 impl GapLoop {
     /// Runs until stopped.
     pub async fn run(self) {
-        let (mut since, mut beginning) = (None, Beginning::new(self.is_first_start));
+        let mut beginning = Beginning::new(self.is_first_start);
+        let mut standing = Standing::default();
         loop {
             tokio::select! {
                 () = self.stop.cancelled() => return,
@@ -41,9 +41,10 @@ impl GapLoop {
             if !beginning.is_now(self.engine.head.coverage_start()) {
                 groups = self.engine.rules.lock().uncovered(&self.engine.head, now);
             }
-            if let Some(alert) = news(&groups, &mut since, now) {
-                // Not taken now, it is said again in fifteen seconds.
-                self.sink.submit(&Evaluation { alerts: vec![alert], ..Evaluation::default() }).await;
+            let alerts = standing.update(wanted(&groups, now).into_iter().collect(), now);
+            if !alerts.is_empty() {
+                // Not taken now, it is handed out again in fifteen seconds.
+                self.sink.submit(&Evaluation { alerts, ..Evaluation::default() }).await;
             }
         }
     }
@@ -68,12 +69,10 @@ impl Beginning {
     }
 }
 
-/// The alert as it stands, while there is one to tell; `since` is when it began.
-fn news(groups: &[Arc<str>], since: &mut Option<Timestamp>, now: Timestamp) -> Option<Alert> {
-    let ends_at = if groups.is_empty() { since.map(|_| now)? } else { now + LEASE };
-    let starts_at = *since.get_or_insert(now);
+/// The alert as it is to stand, while there are such groups.
+fn wanted(groups: &[Arc<str>], now: Timestamp) -> Option<Wanted> {
     if groups.is_empty() {
-        *since = None;
+        return None;
     }
     let mut names: Vec<&str> = groups.iter().take(NAMES_MAX).map(|name| &**name).collect();
     if groups.len() > NAMES_MAX {
@@ -81,18 +80,14 @@ fn news(groups: &[Arc<str>], since: &mut Option<Timestamp>, now: Timestamp) -> O
     }
     let summary = "Rules look back further than samples reach without a gap.";
     let description = format!(
-        "Until their ranges are covered, the alerts of these rule groups do not resolve and absent() is not believed: {}.",
+        "Until their ranges are covered, the alerts of these rule groups do not resolve, and absent() is not believed of what \
+         may have come while we could not take it: {}.",
         names.join(", ")
     );
-    Some(Alert {
+    Some(Wanted {
         labels: Labels::from_pairs([("alertname", "IngestGap"), ("severity", "info")]),
         annotations: Labels::from_pairs([("summary", summary), ("description", &description)]),
-        generator_url: Arc::from(""),
-        starts_at,
-        ends_at: Some(ends_at),
-        ends_by_timeout: false,
-        door: Door::RemoteWrite,
-        claimant: Arc::from(""),
+        since: now,
     })
 }
 
@@ -110,21 +105,13 @@ mod tests {
     }
 
     #[test]
-    fn it_begins_is_renewed_and_ends_once() {
-        let at = |secs: i64| Timestamp::from_millis(secs * 1000);
-        let groups = |n: usize| (0..n).map(|i| Arc::from(format!("g{i}"))).collect::<Vec<Arc<str>>>();
-        let mut since = None;
-        let mut check = |n: usize, secs: i64, expect: Option<(i64, i64)>| {
-            let alert = news(&groups(n), &mut since, at(secs));
-            let times = alert.as_ref().map(|a| (a.starts_at, a.ends_at.unwrap()));
-            assert_eq!(times, expect.map(|(start, end)| (at(start), at(end))), "{n} groups at {secs}");
-            alert.map(|a| a.annotations.value("description").to_owned()).unwrap_or_default()
+    fn it_names_the_first_groups() {
+        let described = |n: usize| {
+            let groups: Vec<Arc<str>> = (0..n).map(|i| Arc::from(format!("g{i}"))).collect();
+            wanted(&groups, Timestamp::EPOCH).map(|one| one.annotations.value("description").to_owned())
         };
-        check(0, 0, None);
-        assert!(check(2, 15, Some((15, 75))).ends_with("g0, g1."));
-        assert!(check(12, 30, Some((15, 90))).ends_with("g9, …."));
-        check(0, 45, Some((15, 45)));
-        check(0, 60, None);
-        check(1, 75, Some((75, 135)));
+        assert_eq!(described(0), None);
+        assert!(described(2).unwrap().ends_with("g0, g1."));
+        assert!(described(12).unwrap().ends_with("g9, …."));
     }
 }

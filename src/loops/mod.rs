@@ -1,4 +1,4 @@
-//! The loops: evaluate, decide, deliver, retain; each moves work from one room to the next.
+//! The loops: evaluate, decide, deliver, retain, gap, silence; each moves work from one room to the next.
 //! In: handles that `app` gives. Out: work done until they are told to stop.
 //! Never: decides by itself (decisions live on floors 0 to 3), or knows HTTP.
 //! Start at [`decide::Decide`].
@@ -11,6 +11,8 @@ pub mod evaluate;
 pub mod gap;
 pub mod ports;
 pub mod retain;
+pub mod silence;
+mod standing;
 
 #[cfg(test)]
 mod evaluate_tests;

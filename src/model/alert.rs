@@ -8,6 +8,19 @@ use super::labels::Labels;
 use super::time::Timestamp;
 use std::sync::Arc;
 
+/// The label by which a rule says that its alert is a heartbeat: it fires all the time, and only its absence is news.
+pub const ROLE_LABEL: &str = "watchfire_role";
+
+/// The alert that says who is not heard any more.
+pub const SOURCE_SILENT: &str = "SourceSilent";
+/// Its label for a heartbeat's name.
+pub const HEARTBEAT_LABEL: &str = "heartbeat";
+
+/// Whether an alert of these labels is a heartbeat: groups announce it, no incident is opened for it.
+pub fn is_heartbeat(labels: &Labels) -> bool {
+    labels.get(ROLE_LABEL) == Some("heartbeat")
+}
+
 /// The three ways by which an alert comes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Door {
@@ -137,14 +150,4 @@ pub struct Transition {
 pub struct Placement {
     pub incident: IncidentId,
     pub fingerprint: Fingerprint,
-}
-
-/// The label by which a rule says what its alert is for.
-pub const ROLE_LABEL: &str = "watchfire_role";
-/// An alert that is meant to fire for ever: its absence is the news.
-pub const ROLE_HEARTBEAT: &str = "heartbeat";
-
-/// Whether an alert only says that its sender lives. Such alerts are announced by their routes and never open an incident.
-pub fn is_heartbeat(labels: &Labels) -> bool {
-    labels.value(ROLE_LABEL) == ROLE_HEARTBEAT
 }

@@ -25,7 +25,7 @@ pub mod time;
 pub mod timeline;
 pub mod write;
 
-pub use alert::{Alert, AlertRecord, Door, Lease, SourceKey, Transition, TransitionKind};
+pub use alert::{Alert, AlertRecord, Door, Lease, SourceKey, Transition, TransitionKind, is_heartbeat};
 pub use escalation::{Escalation, EscalationRun, EscalationTarget, RunState};
 pub use evidence::{Evidence, RunnerUp, RunnerUpReason};
 pub use ids::{Fingerprint, IncidentId, NotificationKey, SeriesId};

@@ -40,6 +40,12 @@ impl Timestamp {
         Duration::from_millis(self.0.saturating_sub(earlier.0).max(0) as u64)
     }
 
+    /// The same moment on a clock that was set forward by so many milliseconds; the two ends of time stay where they are.
+    #[must_use]
+    pub fn moved_by(self, by_ms: i64) -> Self {
+        if self == Self::MIN || self == Self::MAX { self } else { Self(self.0.saturating_add(by_ms)) }
+    }
+
     /// RFC 3339 in UTC with milliseconds, Alertmanager's API form: `2026-01-02T03:04:05.000Z`.
     pub fn to_rfc3339(self) -> String {
         match jiff::Timestamp::from_millisecond(self.0) {

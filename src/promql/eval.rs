@@ -8,7 +8,7 @@ use super::columns::{Columns, SeriesSet};
 use super::functions::{Kind, RangeCall};
 use super::plan::{CallNode, Lengths, Node, Plan, SelectorNode, SubqueryNode};
 use super::projection::{has_duplicates, without_metadata};
-use super::value::{Element, EvalContext, EvalError, Evaluated, SeriesPoints, Value};
+use super::value::{Element, EvalError, Evaluated, QueryOptions, SeriesPoints, Value};
 use super::window::{self, Window};
 use super::{aggregate, binary, histogram};
 use crate::model::{Labels, SampleValue, Timestamp};
@@ -76,7 +76,7 @@ pub(super) struct Eval<'a> {
     pub only: Option<&'a SeriesSet>,
     /// Columns shared with other rules; without them parts are evaluated as they were written.
     pub columns: Option<&'a Columns>,
-    pub ctx: &'a EvalContext,
+    pub ctx: &'a QueryOptions,
     pub at: i64,
     /// First and last moment of the whole query, and its step.
     pub start: i64,
@@ -109,7 +109,7 @@ impl<'a> Eval<'a> {
         head: Option<&'a Head>,
         only: Option<&'a SeriesSet>,
         at: Timestamp,
-        ctx: &'a EvalContext,
+        ctx: &'a QueryOptions,
     ) -> Self {
         let at = bounded(at.as_millis());
         let samples_left = Cell::new(ctx.samples_max);

@@ -36,6 +36,6 @@ pub use parse::{Features, ParseError, number_value, parse, parse_selector, parse
 pub use plan::{Plan, PlanClass, PlanSelector};
 pub use print::print_number;
 pub use value::{
-    Element, EvalContext, EvalError, Evaluated, LOOKBACK_DEFAULT, SAMPLES_MAX_DEFAULT, STEPS_MAX_DEFAULT, SeriesPoints,
-    Value,
+    Element, EvalError, Evaluated, LOOKBACK_DEFAULT, QueryOptions, SAMPLES_MAX_DEFAULT, STEPS_MAX_DEFAULT,
+    SeriesPoints, Value,
 };

@@ -13,7 +13,7 @@ use super::eval::{Eval, duration_ms};
 use super::functions::{Function, Kind};
 use super::part::{self, Part};
 use super::projection::Projection;
-use super::value::{EvalContext, EvalError, Evaluated, LOOKBACK_DEFAULT};
+use super::value::{EvalError, Evaluated, LOOKBACK_DEFAULT, QueryOptions};
 use crate::model::labels::METRIC_NAME;
 use crate::model::pattern::Pattern;
 use crate::model::{MatchOp, Matcher, Timestamp};
@@ -197,7 +197,7 @@ impl Plan {
     }
 
     /// The value at one moment.
-    pub fn eval(&self, head: &Head, at: Timestamp, ctx: &EvalContext) -> Result<Evaluated, EvalError> {
+    pub fn eval(&self, head: &Head, at: Timestamp, ctx: &QueryOptions) -> Result<Evaluated, EvalError> {
         self.permit()?;
         Eval::instant(self, Some(head), None, at, ctx).run()
     }
@@ -208,7 +208,7 @@ impl Plan {
         &self,
         head: &Head,
         at: Timestamp,
-        ctx: &EvalContext,
+        ctx: &QueryOptions,
         columns: &Columns,
     ) -> Result<Evaluated, EvalError> {
         self.permit()?;
@@ -223,7 +223,7 @@ impl Plan {
         &self,
         series: &[Arc<Series>],
         at: Timestamp,
-        ctx: &EvalContext,
+        ctx: &QueryOptions,
     ) -> Result<Evaluated, EvalError> {
         self.eval_only(&Arc::new(series.to_vec()), at, ctx, None)
     }
@@ -233,7 +233,7 @@ impl Plan {
         &self,
         series: &SeriesSet,
         at: Timestamp,
-        ctx: &EvalContext,
+        ctx: &QueryOptions,
         columns: &Columns,
     ) -> Result<Evaluated, EvalError> {
         self.eval_only(series, at, ctx, Some(columns))
@@ -243,7 +243,7 @@ impl Plan {
         &self,
         series: &SeriesSet,
         at: Timestamp,
-        ctx: &EvalContext,
+        ctx: &QueryOptions,
         columns: Option<&Columns>,
     ) -> Result<Evaluated, EvalError> {
         self.permit()?;
@@ -262,7 +262,7 @@ impl Plan {
         start: Timestamp,
         end: Timestamp,
         step: Duration,
-        ctx: &EvalContext,
+        ctx: &QueryOptions,
     ) -> Result<Evaluated, EvalError> {
         self.permit()?;
         super::range::eval_range(self, head, start, end, step, ctx)

@@ -6,7 +6,7 @@
 use super::ast::Type;
 use super::eval::{Eval, bounded, duplicate_labels};
 use super::plan::Plan;
-use super::value::{EvalContext, EvalError, Evaluated, SeriesPoints, Value};
+use super::value::{EvalError, Evaluated, QueryOptions, SeriesPoints, Value};
 use crate::model::{Labels, SampleValue, Timestamp};
 use crate::series::{Head, Point};
 use foldhash::fast::FixedState;
@@ -19,7 +19,7 @@ pub(super) fn eval_range(
     start: Timestamp,
     end: Timestamp,
     step: Duration,
-    ctx: &EvalContext,
+    ctx: &QueryOptions,
 ) -> Result<Evaluated, EvalError> {
     if !matches!(plan.root_type, Type::Scalar | Type::Vector) {
         let got = plan.root_type.as_str();

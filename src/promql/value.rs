@@ -46,7 +46,7 @@ pub struct Evaluated {
 
 /// How an evaluation is made.
 #[derive(Clone, Debug)]
-pub struct EvalContext {
+pub struct QueryOptions {
     /// How old a sample an instant selector may return.
     pub lookback: std::time::Duration,
     /// The step of sub-queries that name none; Prometheus takes the global evaluation interval.
@@ -63,7 +63,7 @@ pub struct EvalContext {
     pub stop: Option<Arc<AtomicBool>>,
 }
 
-impl Default for EvalContext {
+impl Default for QueryOptions {
     fn default() -> Self {
         Self {
             lookback: LOOKBACK_DEFAULT,

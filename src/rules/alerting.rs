@@ -5,7 +5,7 @@
 
 mod limit;
 
-use super::expand::Surroundings;
+use super::context::{EvalContext, Trigger};
 use super::file::{RuleBody, RuleSpec};
 use super::outputs::Outputs;
 use super::set::{Evaluation, LimitAction};
@@ -25,15 +25,6 @@ const CHANGE_DELAY: Duration = Duration::from_mins(1);
 /// What it says when two elements become one alert.
 const DUPLICATE: &str = "vector contains metrics with the same labelset after applying alert labels";
 
-/// What kind of evaluation this is.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Occasion {
-    /// The whole result at a slot: what is missing may end.
-    Slot,
-    /// Part of the result, or the whole between slots: alerts may start only.
-    Arrival,
-}
-
 /// One alert of a rule.
 pub(super) struct Active {
     pub(super) labels: Labels,
@@ -45,12 +36,16 @@ pub(super) struct Active {
     pub(super) fired_at: Option<Timestamp>,
     pub(super) resolved_at: Option<Timestamp>,
     pub(super) keep_firing_since: Option<Timestamp>,
-    /// The latest evaluation that had it.
+    /// The latest evaluation that had it, by our clock.
     last_seen: Timestamp,
     /// The latest slot that had it.
     last_slot: Timestamp,
-    /// When it was last told; `None` makes it be told again.
+    /// How far the samples reached of the latest arrival that had it: ahead of us when its sender's clock is.
+    known_until: Timestamp,
+    /// When it was last handed out; `None` makes it be handed out again.
     sent_at: Option<Timestamp>,
+    /// Under which name it was handed out before its rule had this identity. That claim ends when the next one is made.
+    former_claimant: Option<Arc<str>>,
     /// Since when its source is silent without having said that it ends.
     pub(super) lost_since: Option<Timestamp>,
     /// `ALERTS` (of the present state) and `ALERTS_FOR_STATE`, built once.
@@ -64,7 +59,28 @@ impl Active {
 
     /// By this slot, or by an arrival after it; one of the very same time knew no more than the slot does.
     fn is_seen(&self, at: Timestamp) -> bool {
-        self.last_slot == at || self.last_seen > at
+        self.last_slot == at || self.known_until > at
+    }
+
+    /// Another rule state, or none, was stored and handed out as this alert until now.
+    fn from_record(record: &RuleAlertRecord, former_claimant: Option<Arc<str>>) -> Self {
+        Self {
+            labels: record.labels.clone(),
+            annotations: record.annotations.clone(),
+            value: SampleValue::Float(record.value),
+            state: record.state,
+            active_at: record.active_at,
+            fired_at: record.fired_at,
+            resolved_at: record.resolved_at,
+            keep_firing_since: record.keep_firing_since,
+            last_seen: Timestamp::MIN,
+            last_slot: Timestamp::MIN,
+            known_until: Timestamp::MIN,
+            sent_at: None,
+            former_claimant,
+            lost_since: None,
+            series: None,
+        }
     }
 }
 
@@ -86,23 +102,6 @@ pub(super) struct AlertingRule {
     made: HashMap<Labels, Labels>,
     pub(super) active: HashMap<Labels, Active>,
     pub(super) outputs: Outputs,
-}
-
-/// What the rule needs from its group while it is applied.
-pub(super) struct Round<'a> {
-    pub(super) world: &'a Surroundings<'a>,
-    pub(super) at: Timestamp,
-    /// The time of samples that are written.
-    pub(super) written_at: Timestamp,
-    pub(super) occasion: Occasion,
-    pub(super) limit: usize,
-    pub(super) limit_action: LimitAction,
-    /// Since when the silence of a series means something.
-    pub(super) since: Timestamp,
-    /// Whether an alert that was not seen since then may end now.
-    pub(super) may_end: &'a dyn Fn(&Labels) -> bool,
-    /// When an alert's source was heard last, if it is silent without having ended.
-    pub(super) lost_since: &'a dyn Fn(&Labels) -> Option<Timestamp>,
 }
 
 impl AlertingRule {
@@ -135,33 +134,33 @@ impl AlertingRule {
     /// Moves every alert on by one evaluation.
     pub(super) fn apply(
         &mut self,
-        round: &Round<'_>,
+        ctx: &EvalContext<'_>,
         elements: Vec<Element>,
-        news: &mut Evaluation,
+        out: &mut Evaluation,
     ) -> Result<(), String> {
-        let mut seen = self.label(round, elements)?;
-        let surplus = match round.limit_action {
-            _ if round.limit == 0 => 0,
-            LimitAction::Keep => self.keep_within(round, &mut seen),
+        let mut seen = self.label(ctx, elements)?;
+        let surplus = match ctx.config.limit_action {
+            _ if ctx.limit == 0 => 0,
+            LimitAction::Keep => self.keep_within(ctx, &mut seen),
             LimitAction::Fail => {
-                let alive = seen.len() + self.elsewhere(round, &seen);
-                if alive > round.limit {
+                let alive = seen.len() + self.elsewhere(ctx, &seen);
+                if alive > ctx.limit {
                     // Before anything is told of what is new.
-                    self.clear(round, news);
-                    return Err(format!("exceeded limit of {} with {alive} alerts", round.limit));
+                    self.clear(ctx, out);
+                    return Err(format!("exceeded limit of {} with {alive} alerts", ctx.limit));
                 }
                 0
             }
         };
         for (labels, element, value) in seen {
-            self.see(round, labels, &element, value, news);
+            self.see(ctx, labels, &element, value, out);
         }
         if surplus > 0 {
-            self.tell_surplus(round, ("alerts", surplus), news);
+            self.announce_surplus(ctx, "alerts", surplus, out);
         }
-        if round.occasion == Occasion::Slot {
-            self.miss(round, news);
-            self.write_series(round);
+        if ctx.trigger == Trigger::Slot {
+            self.miss(ctx, out);
+            self.write_series(ctx);
         }
         Ok(())
     }
@@ -169,7 +168,7 @@ impl AlertingRule {
     /// The alert's labels for each element; two alike make the whole evaluation fail.
     fn label(
         &mut self,
-        round: &Round<'_>,
+        ctx: &EvalContext<'_>,
         elements: Vec<Element>,
     ) -> Result<Vec<(Labels, Labels, SampleValue)>, String> {
         if self.made.len() > 2 * elements.len() + 1024 {
@@ -179,8 +178,8 @@ impl AlertingRule {
         for Element { labels: element, value } in elements {
             let known = if self.plain_labels { self.made.get(&element).cloned() } else { None };
             let labels = known.unwrap_or_else(|| {
-                let data = round.world.data(&element, &value);
-                let made = round.world.labels(&element, &self.label_names, &self.label_templates, &self.name, &data);
+                let data = ctx.data(&element, &value);
+                let made = ctx.labels(&element, &self.label_names, &self.label_templates, &self.name, &data);
                 if self.plain_labels {
                     self.made.insert(element.clone(), made.clone());
                 }
@@ -194,29 +193,36 @@ impl AlertingRule {
         Ok(out)
     }
 
-    fn annotate(&self, round: &Round<'_>, element: &Labels, value: &SampleValue) -> Labels {
-        let data = round.world.data(element, value);
-        round.world.annotations(&self.annotation_names, &self.annotation_templates, &data)
+    fn annotate(&self, ctx: &EvalContext<'_>, element: &Labels, value: &SampleValue) -> Labels {
+        let data = ctx.data(element, value);
+        ctx.annotations(&self.annotation_names, &self.annotation_templates, &data)
     }
 
     /// The element is in the result.
-    fn see(&mut self, round: &Round<'_>, labels: Labels, element: &Labels, value: SampleValue, news: &mut Evaluation) {
+    fn see(
+        &mut self,
+        ctx: &EvalContext<'_>,
+        labels: Labels,
+        element: &Labels,
+        value: SampleValue,
+        out: &mut Evaluation,
+    ) {
         let known = self.active.get(&labels).filter(|a| a.state != RuleAlertState::Inactive);
         let same = known.is_some_and(|a| same_value(&a.value, &value) && a.last_seen != Timestamp::MIN);
-        let annotations = (!same || self.restless).then(|| self.annotate(round, element, &value));
-        self.see_annotated(round, labels, value, annotations, self.for_, news);
+        let annotations = (!same || self.restless).then(|| self.annotate(ctx, element, &value));
+        self.see_annotated(ctx, labels, value, annotations, self.for_, out);
     }
 
     fn see_annotated(
         &mut self,
-        round: &Round<'_>,
+        ctx: &EvalContext<'_>,
         labels: Labels,
         value: SampleValue,
         annotations: Option<Labels>,
         for_: Duration,
-        news: &mut Evaluation,
+        out: &mut Evaluation,
     ) {
-        let at = round.at;
+        let at = ctx.at;
         let known = self.active.get(&labels).filter(|a| a.state != RuleAlertState::Inactive);
         let mut changed = known.is_none();
         if changed {
@@ -231,18 +237,22 @@ impl AlertingRule {
                 keep_firing_since: None,
                 last_seen: at,
                 last_slot: Timestamp::MIN,
+                known_until: Timestamp::MIN,
                 sent_at: None,
+                // An earlier one of these labels may still hold a claim under another name.
+                former_claimant: self.active.get(&labels).and_then(|old| old.former_claimant.clone()),
                 lost_since: None,
                 series: None,
             };
             self.active.insert(labels.clone(), active);
         }
-        let generator_url = self.generator_url.clone();
+        let claim = self.claim();
         let Some(alert) = self.active.get_mut(&labels) else { return };
         alert.value = value;
         alert.last_seen = alert.last_seen.max(at);
-        if round.occasion == Occasion::Slot {
-            alert.last_slot = at;
+        match ctx.trigger {
+            Trigger::Slot => alert.last_slot = at,
+            Trigger::Arrival => alert.known_until = alert.known_until.max(ctx.query_at),
         }
         alert.lost_since = None;
         let mut reworded = false;
@@ -257,14 +267,18 @@ impl AlertingRule {
         let held = alert.last_seen.since(alert.active_at);
         match alert.state {
             RuleAlertState::Pending if held >= for_ => {
-                (alert.state, alert.fired_at, alert.series) = (RuleAlertState::Firing, Some(at), None);
+                alert.state = RuleAlertState::Firing;
+                alert.fired_at = Some(at);
+                alert.series = None;
                 alert.sent_at = None;
                 changed = true;
             }
             RuleAlertState::Firing if held < for_ => {
                 // The rule's `for` was raised above the time that it has been active.
-                news.alerts.push(ended(alert, at, round, &generator_url));
-                (alert.state, alert.fired_at, alert.series) = (RuleAlertState::Pending, None, None);
+                claim.announce(alert, Some(at), ctx, out);
+                alert.state = RuleAlertState::Pending;
+                alert.fired_at = None;
+                alert.series = None;
                 changed = true;
             }
             _ => {}
@@ -274,46 +288,47 @@ impl AlertingRule {
             Some(sent) => reworded && at.since(sent) >= CHANGE_DELAY,
         };
         if alert.state == RuleAlertState::Firing && tell {
-            alert.sent_at = Some(at);
-            news.alerts.push(announced(alert, None, round, &generator_url));
+            claim.announce(alert, None, ctx, out);
         }
         if changed {
-            news.writes.push(Write::RuleAlert(Arc::new(record(&self.id, alert))));
+            out.writes.push(Write::RuleAlert(Arc::new(record(&self.id, alert))));
         }
     }
 
     /// What the result did not have.
-    fn miss(&mut self, round: &Round<'_>, news: &mut Evaluation) {
-        let at = round.at;
-        let (keep_for, id, url) = (self.keep_firing_for, self.id.clone(), self.generator_url.clone());
+    fn miss(&mut self, ctx: &EvalContext<'_>, out: &mut Evaluation) {
+        let at = ctx.at;
+        let keep_for = self.keep_firing_for;
+        let claim = self.claim();
+        let id = self.id.clone();
         self.active.retain(|labels, alert| {
             if alert.is_alive() && alert.is_seen(at) {
                 return true;
             }
             let drop = Write::RuleAlertDropped { rule: id.clone(), fingerprint: Fingerprint::of(labels) };
-            let is_held = alert.is_alive() && (is_cold(alert, labels, round) || is_lost(alert, labels, round));
+            // Asked in any case: whoever looks at the alert is to see that its source is silent.
+            let is_held =
+                alert.is_alive() && (is_lost(alert, labels, ctx) | is_cold(alert, labels, ctx) || ctx.holds_ends());
             match alert.state {
                 RuleAlertState::Inactive => {
                     if alert.sent_at.is_none() {
                         // Came over a restart: its end may not have been heard.
-                        alert.sent_at = Some(at);
-                        news.alerts.push(announced(alert, alert.resolved_at, round, &url));
+                        claim.announce(alert, alert.resolved_at, ctx, out);
                     }
                     let keep = alert.resolved_at.is_some_and(|end| at.since(end) <= RESOLVED_RETENTION);
                     if !keep {
-                        news.writes.push(drop);
+                        out.writes.push(drop);
                     }
                     return keep;
                 }
                 _ if is_held => {
                     if alert.state == RuleAlertState::Firing && alert.sent_at.is_none() {
-                        alert.sent_at = Some(at);
-                        news.alerts.push(announced(alert, None, round, &url));
+                        claim.announce(alert, None, ctx, out);
                     }
                     return true;
                 }
                 RuleAlertState::Pending => {
-                    news.writes.push(drop);
+                    out.writes.push(drop);
                     return false;
                 }
                 RuleAlertState::Firing => {}
@@ -323,81 +338,104 @@ impl AlertingRule {
                 let since = *alert.keep_firing_since.get_or_insert(at);
                 if at.since(since) < keep_for {
                     if fresh {
-                        news.writes.push(Write::RuleAlert(Arc::new(record(&id, alert))));
+                        out.writes.push(Write::RuleAlert(Arc::new(record(&id, alert))));
                     }
                     return true;
                 }
             }
-            news.alerts.push(ended(alert, at, round, &url));
-            (alert.state, alert.resolved_at, alert.sent_at) = (RuleAlertState::Inactive, Some(at), Some(at));
+            claim.announce(alert, Some(at), ctx, out);
+            alert.state = RuleAlertState::Inactive;
+            alert.resolved_at = Some(at);
             alert.keep_firing_since = None;
-            news.writes.push(Write::RuleAlert(Arc::new(record(&id, alert))));
+            out.writes.push(Write::RuleAlert(Arc::new(record(&id, alert))));
             true
         });
     }
 
-    fn write_series(&mut self, round: &Round<'_>) {
-        let head = round.world.head;
+    fn write_series(&mut self, ctx: &EvalContext<'_>) {
+        let head = ctx.head;
         for alert in self.active.values_mut().filter(|a| a.state != RuleAlertState::Inactive) {
             let firing = alert.state == RuleAlertState::Firing;
             let (alerts, for_state) = alert.series.get_or_insert_with(|| series_of(&alert.labels, firing));
-            self.outputs.write(head, alerts, round.written_at, SampleValue::Float(1.0));
+            self.outputs.write(head, alerts, ctx.query_at, SampleValue::Float(1.0));
             let since = SampleValue::Float((alert.active_at.as_millis() as f64 / 1000.0).floor());
-            self.outputs.write(head, for_state, round.written_at, since);
+            self.outputs.write(head, for_state, ctx.query_at, since);
         }
-        self.outputs.settle(head, round.written_at);
+        self.outputs.settle(head, ctx.query_at);
     }
 
     /// Ends and forgets everything: the limit was exceeded, or the rule has gone.
-    pub(super) fn clear(&mut self, round: &Round<'_>, news: &mut Evaluation) {
-        for (labels, alert) in self.active.drain() {
+    pub(super) fn clear(&mut self, ctx: &EvalContext<'_>, out: &mut Evaluation) {
+        let claim = self.claim();
+        for (labels, mut alert) in self.active.drain() {
             if alert.state == RuleAlertState::Firing {
-                news.alerts.push(ended(&alert, round.at, round, &self.generator_url));
+                claim.announce(&mut alert, Some(ctx.at), ctx, out);
             }
-            news.writes.push(Write::RuleAlertDropped { rule: self.id.clone(), fingerprint: Fingerprint::of(&labels) });
+            out.writes.push(Write::RuleAlertDropped { rule: self.id.clone(), fingerprint: Fingerprint::of(&labels) });
         }
-        self.outputs.end(round.world.head, round.written_at);
+        self.outputs.end(ctx.head, ctx.query_at);
     }
 
-    /// Brings one alert back from the store.
-    pub(super) fn restore(&mut self, record: &RuleAlertRecord) {
-        let alert = Active {
-            labels: record.labels.clone(),
-            annotations: record.annotations.clone(),
-            value: SampleValue::Float(record.value),
-            state: record.state,
-            active_at: record.active_at,
-            fired_at: record.fired_at,
-            resolved_at: record.resolved_at,
-            keep_firing_since: record.keep_firing_since,
-            last_seen: Timestamp::MIN,
-            last_slot: Timestamp::MIN,
-            sent_at: None,
-            lost_since: None,
-            series: None,
-        };
-        self.active.insert(record.labels.clone(), alert);
+    /// Brings one alert back from the store. `former_claimant`: under which name it was handed out, when that is not ours.
+    pub(super) fn restore(&mut self, record: &RuleAlertRecord, former_claimant: Option<Arc<str>>) {
+        self.active.insert(record.labels.clone(), Active::from_record(record, former_claimant));
     }
 
-    /// Takes the state over from the rule of the same identity before a reload.
-    pub(super) fn inherit(&mut self, old: Self) {
+    /// The row of one alert as it stands.
+    pub(super) fn row(&self, labels: &Labels) -> Option<Write> {
+        self.active.get(labels).map(|alert| Write::RuleAlert(Arc::new(record(&self.id, alert))))
+    }
+
+    /// Takes the state over from the rule that this one was before a reload. When its identity has changed with its text, rows
+    /// move, and alerts are handed out under the new name before the old claim on them ends.
+    pub(super) fn inherit(&mut self, old: Self, out: &mut Evaluation) {
         self.active = old.active;
         self.outputs = old.outputs;
-        for alert in self.active.values_mut() {
+        for (labels, alert) in &mut self.active {
             // Annotations may be worded anew.
             if alert.state != RuleAlertState::Inactive && alert.last_seen != Timestamp::MIN {
                 alert.value = SampleValue::Float(f64::NAN);
             }
+            if old.id == self.id {
+                continue;
+            }
+            if alert.state == RuleAlertState::Firing && alert.former_claimant.is_none() {
+                alert.former_claimant = Some(old.id.clone());
+                alert.sent_at = None;
+            }
+            let fingerprint = Fingerprint::of(labels);
+            out.writes.push(Write::RuleAlertDropped { rule: old.id.clone(), fingerprint });
+            out.writes.push(Write::RuleAlert(Arc::new(record(&self.id, alert))));
         }
     }
 
-    /// These alerts were not taken, for want of room: they are told again at the next evaluation.
-    pub(super) fn tell_again(&mut self, refused: &HashSet<Labels>, external: &Labels) {
+    /// The clock was set: moments that waits are counted from move with it, and the rows say so.
+    pub(super) fn clock_jumped(&mut self, by_ms: i64, out: &mut Evaluation) {
+        let moved = |t: Timestamp| t.moved_by(by_ms);
+        for alert in self.active.values_mut() {
+            alert.active_at = moved(alert.active_at);
+            alert.fired_at = alert.fired_at.map(moved);
+            alert.resolved_at = alert.resolved_at.map(moved);
+            alert.keep_firing_since = alert.keep_firing_since.map(moved);
+            alert.last_seen = moved(alert.last_seen);
+            alert.last_slot = moved(alert.last_slot);
+            alert.known_until = moved(alert.known_until);
+            alert.sent_at = alert.sent_at.map(moved);
+            out.writes.push(Write::RuleAlert(Arc::new(record(&self.id, alert))));
+        }
+    }
+
+    /// These alerts were not taken, for want of room: they are handed out again at the next evaluation.
+    pub(super) fn announce_again(&mut self, refused: &HashSet<Labels>, external: &Labels) {
         for alert in self.active.values_mut().filter(|a| a.is_alive()) {
             if refused.contains(&external.overlaid(&alert.labels)) {
                 alert.sent_at = None;
             }
         }
+    }
+
+    fn claim(&self) -> Claim {
+        Claim { claimant: self.id.clone(), generator_url: self.generator_url.clone() }
     }
 
     pub(super) fn state(&self) -> &'static str {
@@ -413,13 +451,13 @@ impl AlertingRule {
 }
 
 /// Whether nothing was seen of it since silence means something, and it is too early to believe that.
-fn is_cold(alert: &Active, labels: &Labels, round: &Round<'_>) -> bool {
-    alert.last_seen <= round.since && !(round.may_end)(labels)
+fn is_cold(alert: &Active, labels: &Labels, ctx: &EvalContext<'_>) -> bool {
+    alert.last_seen <= ctx.silence.known_since && !ctx.may_end(labels)
 }
 
 /// Takes note of a lost source; nobody asks for what is kept on purpose.
-fn is_lost(alert: &mut Active, labels: &Labels, round: &Round<'_>) -> bool {
-    alert.lost_since = (round.lost_since)(labels);
+fn is_lost(alert: &mut Active, labels: &Labels, ctx: &EvalContext<'_>) -> bool {
+    alert.lost_since = ctx.lost_since(labels);
     alert.lost_since.is_some()
 }
 
@@ -434,24 +472,45 @@ fn series_of(labels: &Labels, firing: bool) -> (Labels, Labels) {
     (named("ALERTS").with("alertstate", state), named("ALERTS_FOR_STATE"))
 }
 
-fn announced(alert: &Active, ends_at: Option<Timestamp>, round: &Round<'_>, generator_url: &Arc<str>) -> Alert {
-    debug_assert!(alert.labels.get(ALERT_NAME).is_some());
-    let external = round.world.external_labels;
-    let labels = if external.is_empty() { alert.labels.clone() } else { external.overlaid(&alert.labels) };
-    Alert {
-        labels,
-        annotations: alert.annotations.clone(),
-        generator_url: generator_url.clone(),
-        starts_at: alert.fired_at.unwrap_or(alert.active_at),
-        ends_at,
-        ends_by_timeout: false,
-        door: Door::RemoteWrite,
-        claimant: Arc::from(""),
-    }
+/// Under which name a rule hands out its alerts: two rules whose alerts have equal labels each hold a claim of their own.
+pub(super) struct Claim {
+    pub(super) claimant: Arc<str>,
+    pub(super) generator_url: Arc<str>,
 }
 
-fn ended(alert: &Active, at: Timestamp, round: &Round<'_>, generator_url: &Arc<str>) -> Alert {
-    announced(alert, Some(at), round, generator_url)
+impl Claim {
+    /// Hands out the alert as it stands, or its end. A claim that was made under a former name ends after it, so that the
+    /// alert never has none in between.
+    fn announce(&self, alert: &mut Active, ends_at: Option<Timestamp>, ctx: &EvalContext<'_>, out: &mut Evaluation) {
+        debug_assert!(alert.labels.get(ALERT_NAME).is_some());
+        alert.sent_at = Some(ctx.at);
+        let starts_at = alert.fired_at.unwrap_or(alert.active_at);
+        let current = self.alert(&alert.labels, &alert.annotations, starts_at, ends_at, &ctx.config.external_labels);
+        let former = alert.former_claimant.take();
+        let former = former.map(|claimant| Alert { claimant, ends_at: ends_at.or(Some(ctx.at)), ..current.clone() });
+        out.alerts.push(current);
+        out.alerts.extend(former);
+    }
+
+    pub(super) fn alert(
+        &self,
+        labels: &Labels,
+        annotations: &Labels,
+        starts_at: Timestamp,
+        ends_at: Option<Timestamp>,
+        external: &Labels,
+    ) -> Alert {
+        Alert {
+            labels: if external.is_empty() { labels.clone() } else { external.overlaid(labels) },
+            annotations: annotations.clone(),
+            generator_url: self.generator_url.clone(),
+            starts_at,
+            ends_at,
+            ends_by_timeout: false,
+            door: Door::RemoteWrite,
+            claimant: self.claimant.clone(),
+        }
+    }
 }
 
 fn record(rule: &Arc<str>, alert: &Active) -> RuleAlertRecord {

@@ -1,28 +1,20 @@
 //! Expands the templates of an alerting rule over one element of its result.
 //! In: templates, the element, the world around. Out: label sets; a failure becomes text, the alert goes on.
 //! Never: expands a text that has nothing to expand.
-//! Start at [`Surroundings`].
+//! Start at [`EvalContext::text`].
 
+use super::context::EvalContext;
 use crate::model::{Histogram, Labels, LabelsBuilder, SampleValue, Timestamp};
-use crate::promql::{self, EvalContext, Plan};
-use crate::series::Head;
+use crate::promql::{self, Plan};
 use crate::template::prometheus::AlertData;
 use crate::template::{Env, QuerySample, Template, Value};
 use std::sync::Arc;
 
-/// What templates may ask for while one rule is evaluated.
-pub(super) struct Surroundings<'a> {
-    pub(super) head: &'a Head,
-    pub(super) at: Timestamp,
-    pub(super) context: &'a EvalContext,
-    pub(super) external_labels: &'a Labels,
-    pub(super) external_url: &'a Arc<str>,
-}
-
-impl Env for Surroundings<'_> {
+impl Env for EvalContext<'_> {
     fn query(&self, expr: &str) -> Result<Vec<QuerySample>, String> {
-        let parsed = promql::parse_with(expr, self.context.features).map_err(|e| e.to_string())?;
-        let value = Plan::new(&parsed).eval(self.head, self.at, self.context).map_err(|e| e.to_string())?.value;
+        let parsed = promql::parse_with(expr, self.config.query.features).map_err(|e| e.to_string())?;
+        let value =
+            Plan::new(&parsed).eval(self.head, self.query_at, &self.config.query).map_err(|e| e.to_string())?.value;
         match value {
             promql::Value::Vector(elements) => {
                 Ok(elements.into_iter().map(|e| QuerySample { labels: e.labels, value: printable(&e.value) }).collect())
@@ -33,11 +25,11 @@ impl Env for Surroundings<'_> {
     }
 
     fn now(&self) -> Timestamp {
-        self.at
+        self.query_at
     }
 
     fn external_url(&self) -> &str {
-        self.external_url
+        &self.config.external_url
     }
 }
 
@@ -63,12 +55,12 @@ fn histogram_text(h: &Histogram) -> String {
     format!("{{count:{}, sum:{}{buckets}}}", g(h.count), g(h.sum))
 }
 
-impl Surroundings<'_> {
+impl EvalContext<'_> {
     pub(super) fn data(&self, labels: &Labels, value: &SampleValue) -> Value {
         Value::object(AlertData {
             labels: labels.clone(),
-            external_labels: self.external_labels.clone(),
-            external_url: self.external_url.clone(),
+            external_labels: self.config.external_labels.clone(),
+            external_url: self.config.external_url.clone(),
             value: printable(value),
         })
     }

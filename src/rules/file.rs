@@ -3,6 +3,7 @@
 //! Never: opens a file.
 //! Start at [`parse`].
 
+use super::{known_fields, trial};
 use crate::model::labels::METRIC_NAME;
 use crate::model::{Labels, duration};
 use crate::promql::{self, Expr, Features};
@@ -110,55 +111,6 @@ struct RawRule {
     annotations: Option<BTreeMap<String, Option<String>>>,
 }
 
-/// The fields that there are, and nothing of what is in them.
-mod known {
-    use serde::Deserialize;
-    use serde::de::IgnoredAny;
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    pub(super) struct File {
-        #[serde(rename = "groups")]
-        _groups: Option<Vec<Group>>,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Group {
-        #[serde(rename = "name")]
-        _name: Option<IgnoredAny>,
-        #[serde(rename = "interval")]
-        _interval: Option<IgnoredAny>,
-        #[serde(rename = "query_offset")]
-        _query_offset: Option<IgnoredAny>,
-        #[serde(rename = "limit")]
-        _limit: Option<IgnoredAny>,
-        #[serde(rename = "labels")]
-        _labels: Option<IgnoredAny>,
-        #[serde(rename = "rules")]
-        _rules: Option<Vec<Rule>>,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Rule {
-        #[serde(rename = "record")]
-        _record: Option<IgnoredAny>,
-        #[serde(rename = "alert")]
-        _alert: Option<IgnoredAny>,
-        #[serde(rename = "expr")]
-        _expr: Option<IgnoredAny>,
-        #[serde(rename = "for")]
-        _for: Option<IgnoredAny>,
-        #[serde(rename = "keep_firing_for")]
-        _keep_firing_for: Option<IgnoredAny>,
-        #[serde(rename = "labels")]
-        _labels: Option<IgnoredAny>,
-        #[serde(rename = "annotations")]
-        _annotations: Option<IgnoredAny>,
-    }
-}
-
 /// How a rule file is read. The default is how a server does: strictly, and the stable language alone.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
@@ -175,24 +127,27 @@ pub fn parse(text: &str, path: &str) -> Result<RuleFile, Vec<RuleFileError>> {
 
 /// The same, read as it is wanted.
 pub fn parse_with(text: &str, path: &str, reading: Reading) -> Result<RuleFile, Vec<RuleFileError>> {
-    let raw = match first_document(text).map(|text| raw(text, reading.ignore_unknown_fields)) {
+    let features = reading.features;
+    let mut checker = Checker { path, file: Arc::from(path), features, errors: Vec::new() };
+    let options = serde_saphyr::options! { with_snippet: false };
+    let document = first_document(text);
+    let raw: RawFile = match document.map(|text| serde_saphyr::from_str_with_options(text, options)) {
         None => RawFile::default(),
         Some(Ok(raw)) => raw,
         Some(Err(error)) => return yaml_error(&error, text, path),
     };
-    let features = reading.features;
-    let mut checker = Checker { path, file: Arc::from(path), features, errors: Vec::new() };
-    let groups = checker.groups(raw.groups.unwrap_or_default());
-    if checker.errors.is_empty() { Ok(RuleFile { path: Arc::from(path), groups }) } else { Err(checker.errors) }
-}
-
-/// Reads the fields that we know, after a look for those that nobody does.
-fn raw(text: &str, ignore_unknown_fields: bool) -> Result<RawFile, serde_saphyr::Error> {
-    let options = || serde_saphyr::options! { with_snippet: false };
-    if !ignore_unknown_fields {
-        serde_saphyr::from_str_with_options::<known::File>(text, options())?;
+    if let Some(document) = document.filter(|_| !reading.ignore_unknown_fields) {
+        match known_fields::unknown(document) {
+            Ok(fields) => fields.into_iter().for_each(|(field, at)| checker.unknown_field(&field, at)),
+            Err(error) => return yaml_error(&error, text, path),
+        }
     }
-    serde_saphyr::from_str_with_options(text, options())
+    let groups = checker.groups(raw.groups.unwrap_or_default());
+    if checker.errors.is_empty() {
+        return Ok(RuleFile { path: Arc::from(path), groups });
+    }
+    checker.errors.sort_by_key(|error| (error.line, error.column));
+    Err(checker.errors)
 }
 
 /// Prometheus reads the first document only; `None` when nothing stands in it but comments.
@@ -217,17 +172,11 @@ pub(super) fn first_document(text: &str) -> Option<&str> {
 fn yaml_error<T>(error: &serde_saphyr::Error, text: &str, path: &str) -> Result<T, Vec<RuleFileError>> {
     let said = error.to_string();
     let first = said.lines().next().unwrap_or(&said).trim_start_matches("error: ");
-    // yaml.v3 says it so, and people search for its words.
-    let unknown = first.split_once("unknown field `").and_then(|(_, rest)| rest.split_once('`'));
-    let text_said = match unknown {
-        Some((field, _)) => format!("field {field} not found in a rule file; did you mistype it?"),
-        None => first.to_owned(),
-    };
     if text.trim().is_empty() {
         return Err(vec![]);
     }
     let (line, column) = error.location().map_or((1, 1), |l| (l.line().max(1), l.column().max(1)));
-    Err(vec![RuleFileError { file: path.to_owned(), line, column, text: text_said }])
+    Err(vec![RuleFileError { file: path.to_owned(), line, column, text: first.to_owned() }])
 }
 
 struct Checker<'a> {
@@ -243,6 +192,11 @@ impl Checker<'_> {
     fn error(&mut self, at: Place, text: impl Into<String>) {
         let (line, column) = (at.line().max(1), at.column().max(1));
         self.errors.push(RuleFileError { file: self.path.to_owned(), line, column, text: text.into() });
+    }
+
+    fn unknown_field(&mut self, field: &str, at: Place) {
+        // yaml.v3 says it so, and people search for its words.
+        self.error(at, format!("field {field} not found in a rule file; did you mistype it?"));
     }
 
     fn groups(&mut self, raw: Vec<Spanned<RawGroup>>) -> Vec<GroupSpec> {
@@ -380,7 +334,12 @@ impl Checker<'_> {
         let mut templates = Vec::with_capacity(texts.len());
         for (name, text) in texts {
             match parse_alert_template(&format!("__alert_{alert}"), text) {
-                Ok(template) => templates.push(template),
+                Ok(template) => {
+                    if let Some(e) = trial::mistake(&template) {
+                        self.error(at, format!("{kind} {name:?}: error executing template: {e}"));
+                    }
+                    templates.push(template);
+                }
                 Err(e) => self.error(at, format!("{kind} {name:?}: error parsing template: {e}")),
             }
         }
@@ -421,8 +380,43 @@ mod tests {
         check(&rule("{alert: A, expr: 1, annotation: {a: b}}"), "field annotation not found");
         check(&rule("{alert: A, expr: 1, labels: {__name__: b}}"), "invalid label name: __name__");
         check(&rule("{alert: A, expr: 1, labels: {a: '{{ $x }}'}}"), "undefined variable");
+        let asks = |text: &str| rule(&format!("{{alert: A, expr: 1, annotations: {{a: '{text}'}}}}"));
+        check(&asks("{{ if }}x{{ end }}"), "error parsing template: template: __alert_A:1: missing value for if");
+        check(&asks("{{ $value.Labels }}"), "can't evaluate field Labels in type float64");
+        check(&asks("{{ $labels.a.b }}"), "can't evaluate field b in type string");
+        check(&asks("{{ .Alerts }}"), "can't evaluate field Alerts");
+        check(&asks("{{ (query \"up\" | first).Nothing }}"), "can't evaluate field Nothing");
+        check(&asks("{{ humanize }}"), "wrong number of args");
         check(&rule("{alert: A, expr: 1, for: 1x}"), "not a valid duration string: \"1x\"");
         check(&rule("{alert: A, expr: 'sum(', labels: {__name__: b}}"), "invalid label name");
+    }
+
+    #[test]
+    fn every_unknown_field_is_named() {
+        let text = "groupz: []\ngroups:\n- name: g\n  evry: 1m\n  rules:\n  - {alert: A, expr: sum(, fro: 1m}\n  - {record: r, expr: 1, label: {a: b}}\n";
+        let said: Vec<String> = parse(text, "f.yml").unwrap_err().iter().map(ToString::to_string).collect();
+        let expect =
+            ["f.yml:1:1: field groupz", "f.yml:4:3: field evry", "parse error", "field fro", "f.yml:7:26: field label"];
+        assert_eq!(said.len(), expect.len(), "{said:?}");
+        for (said, expect) in said.iter().zip(expect) {
+            assert!(said.contains(expect), "{said}: {expect}");
+        }
+        let lenient = Reading { ignore_unknown_fields: true, ..Reading::default() };
+        assert_eq!(parse_with(text, "f.yml", lenient).unwrap_err().len(), 1);
+    }
+
+    #[test]
+    fn a_template_that_only_dislikes_made_up_data_is_taken() {
+        for text in [
+            "{{ $labels.a | humanize }}",
+            "{{ with query \"up\" }}{{ . | first | value | humanizePercentage }}{{ end }}",
+            "{{ printf \"%s %v\" $labels.a $value }}",
+            "{{ range query \"up\" }}{{ .Labels.a }} {{ .Value }}{{ end }}",
+            "{{ $externalLabels.a }}{{ $externalURL }}{{ parseDuration $labels.a }}",
+        ] {
+            let text = format!("groups: [{{name: g, rules: [{{alert: A, expr: 1, annotations: {{a: '{text}'}}}}]}}]");
+            assert!(parse(&text, "f.yml").is_ok(), "{text}: {:?}", parse(&text, "f.yml"));
+        }
     }
 
     #[test]

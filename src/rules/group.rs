@@ -3,20 +3,19 @@
 //! Never: runs a missed slot twice, or lets one failing rule stop the others.
 //! Start at [`Group::evaluate`].
 
-use super::agenda::{Cause, Next};
-use super::agree::checked;
-use super::alerting::{AlertingRule, Occasion, Round};
-use super::expand::Surroundings;
+use super::alerting::AlertingRule;
+use super::context::{EvalContext, Moment, Trigger};
+use super::eval_queue::{Cause, Next};
 use super::file::{GroupSpec, RuleBody, RuleSpec};
 use super::recording::Recorder;
+use super::scrapes::ScrapeTracker;
 use super::set::{Evaluation, EvaluationError, RuleSetConfig};
-use super::sources::Sources;
-use super::warm::{Warmth, Watermarks};
+use super::verify::verified;
+use super::warmup::WarmupGate;
 use crate::model::{Fingerprint, Labels, Matcher, SampleValue, Timestamp};
-use crate::promql::{Columns, Element, Plan, PlanClass, SeriesSet, Value};
+use crate::promql::{Element, Plan, PlanClass, SeriesSet, Value};
 use crate::series::{Head, Watch};
 use crate::template::prometheus::table_link;
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Weak};
@@ -38,15 +37,6 @@ impl WatchBook<'_> {
         self.known.insert(key, Arc::downgrade(&watch));
         watch
     }
-}
-
-/// What every evaluation needs.
-pub(super) struct Stage<'a> {
-    pub(super) head: &'a Head,
-    pub(super) config: &'a RuleSetConfig,
-    pub(super) columns: &'a Columns,
-    /// Since when the silence of a series means something.
-    pub(super) since: Timestamp,
 }
 
 pub(super) enum Work {
@@ -78,7 +68,9 @@ pub(super) struct Rule {
     pub(super) query: Arc<str>,
     pub(super) labels: Labels,
     pub(super) plan: Plan,
-    pub(super) warmth: Warmth,
+    pub(super) gate: WarmupGate,
+    /// Under which name version 0.1 stored its state.
+    pub(super) former_id: Arc<str>,
     pub(super) work: Work,
     pub(super) error: Option<Arc<str>>,
     pub(super) last_evaluation: Option<Timestamp>,
@@ -95,11 +87,14 @@ pub(super) struct Rule {
     pub(super) arrival_latency: Option<Duration>,
 }
 
+/// Of a rule whose identity several have: how many came before it, in the whole configuration.
+pub(super) type Ordinals = HashMap<u64, usize>;
+
 impl Rule {
     fn new(
         spec: &RuleSpec,
-        (file, group): (&str, &str),
-        ordinal: usize,
+        ordinals: &mut Ordinals,
+        former_id: Arc<str>,
         watches: &mut WatchBook<'_>,
         config: &RuleSetConfig,
     ) -> Self {
@@ -107,16 +102,19 @@ impl Rule {
         plan.attach_with(|matchers| watches.watch(matchers));
         let query: Arc<str> = Arc::from(spec.expr.to_string());
         let labels = spec.label_set();
-        let url = format!("{}{}", config.external_url, table_link(&query));
-        let id = identity((file, group), &spec.name, &labels, ordinal);
-        let url: Arc<str> = Arc::from(url);
-        let work = match AlertingRule::new(spec, id.clone(), url.clone()) {
-            Some(rule) => Work::Alerting(rule),
-            None => Work::Recording(Recorder::new(spec, Arc::from(format!("{id}/limit")), url)),
+        let url: Arc<str> = Arc::from(format!("{}{}", config.external_url, table_link(&query)));
+        let id = identity(spec, &query, &labels, ordinals);
+        let (work, former_id) = match AlertingRule::new(spec, id.clone(), url.clone()) {
+            Some(rule) => (Work::Alerting(rule), former_id),
+            None => {
+                let recorder = Recorder::new(spec, Arc::from(format!("{id}/limit")), url);
+                (Work::Recording(recorder), Arc::from(format!("{former_id}/limit")))
+            }
         };
         Self {
             name: spec.name.clone(),
-            warmth: Warmth::new(&spec.expr, &plan),
+            gate: WarmupGate::new(&spec.expr, &plan),
+            former_id,
             query,
             labels,
             plan,
@@ -132,12 +130,48 @@ impl Rule {
         }
     }
 
+    /// Whether its labels are the same for all of its alerts.
+    pub(super) fn has_plain_labels(&self) -> bool {
+        !self.labels.iter().any(|(_, value)| value.contains("{{"))
+    }
+
+    pub(super) fn is_alerting(&self) -> bool {
+        matches!(self.work, Work::Alerting(_))
+    }
+
+    /// Takes the state over from the rule that it was before a reload.
+    pub(super) fn inherit(&mut self, old: Self, out: &mut Evaluation) {
+        self.last_evaluation = old.last_evaluation;
+        match (&mut self.work, old.work) {
+            (Work::Alerting(new), Work::Alerting(old)) => new.inherit(old, out),
+            (Work::Recording(new), Work::Recording(old)) => new.inherit(old, out),
+            _ => {}
+        }
+    }
+
+    /// Ends everything that it still holds: it has gone from the configuration.
+    pub(super) fn end(&mut self, ctx: &EvalContext<'_>, out: &mut Evaluation) {
+        if let Work::Recording(recorder) = &mut self.work {
+            recorder.outputs.end(ctx.head, ctx.at);
+        }
+        self.work.alerting().clear(ctx, out);
+    }
+
+    /// The clock was set: moments that waits are counted from move with it.
+    pub(super) fn clock_jumped(&mut self, by_ms: i64, out: &mut Evaluation) {
+        let times = [&mut self.settles_at, &mut self.touched_at, &mut self.waits_since, &mut self.joined_at];
+        for time in times.into_iter().flatten() {
+            *time = time.moved_by(by_ms);
+        }
+        self.work.alerting().clock_jumped(by_ms, out);
+    }
+
     /// A joining rule's inputs have moved: when to evaluate it. That is at once when no scrape has come in part only, but
     /// no sooner than `spacing` after the last time; else when its time to settle has passed.
     pub(super) fn touch(
         &mut self,
         now: Timestamp,
-        sources: &HashMap<u32, Sources>,
+        sources: &HashMap<u32, ScrapeTracker>,
         settle: Duration,
         spacing: Duration,
     ) -> Timestamp {
@@ -149,8 +183,8 @@ impl Rule {
         }
     }
 
-    fn are_inputs_whole(&self, sources: &HashMap<u32, Sources>) -> bool {
-        self.plan.watches().iter().all(|watch| sources.get(&watch.id()).is_none_or(Sources::are_whole))
+    fn are_inputs_whole(&self, sources: &HashMap<u32, ScrapeTracker>) -> bool {
+        self.plan.watches().iter().all(|watch| sources.get(&watch.id()).is_none_or(ScrapeTracker::are_whole))
     }
 
     /// Whether arrivals may evaluate this rule for single series.
@@ -159,10 +193,37 @@ impl Rule {
     }
 }
 
-/// `group/alertname/hash of the file and the labels`, with a count where that is not unique: groups of one name may be in
-/// several files. The expression is left out, because Prometheus keeps the state of a rule whose expression alone was edited.
-fn identity((file, group): (&str, &str), name: &str, labels: &Labels, ordinal: usize) -> Arc<str> {
-    let hash = Fingerprint::of(&labels.with("__file__", file));
+/// `rule:NAME/HASH` of what a rule is: its kind, name, expression, labels and `for`; with a count where several are the same.
+/// Neither its group nor its file: state stays with a rule that is moved or whose group is renamed.
+fn identity(spec: &RuleSpec, query: &str, labels: &Labels, ordinals: &mut Ordinals) -> Arc<str> {
+    let (kind, for_ms) = match &spec.body {
+        RuleBody::Recording => ("recording", 0),
+        RuleBody::Alerting { for_, .. } => ("alerting", for_.as_millis()),
+    };
+    let parts = [("__kind__", kind), ("__name__", &*spec.name), ("__expr__", query), ("__for__", &for_ms.to_string())];
+    let hash = Fingerprint::of(&parts.iter().fold(labels.clone(), |labels, (name, value)| labels.with(name, value)));
+    let count = ordinals.entry(hash.0).or_default();
+    let ordinal = std::mem::replace(count, *count + 1);
+    let name = &spec.name;
+    Arc::from(match ordinal {
+        0 => format!("{RULE_CLAIMANT}{name}/{hash}"),
+        n => format!("{RULE_CLAIMANT}{name}/{hash}/{n}"),
+    })
+}
+
+/// How the identity of a rule begins, and with it the name under which its alerts are claimed.
+const RULE_CLAIMANT: &str = "rule:";
+
+/// Under which name the alerts were claimed whose state is stored for a rule of this identity.
+pub(super) fn claimant_of(id: &Arc<str>) -> Arc<str> {
+    // Version 0.1 made no difference between rules.
+    if id.starts_with(RULE_CLAIMANT) { id.clone() } else { Arc::from("") }
+}
+
+/// The identity of a rule in version 0.1: `group/alertname/hash of the file and the labels`, with a count within the group.
+fn former_identity(spec: &GroupSpec, name: &str, labels: &Labels, ordinal: usize) -> Arc<str> {
+    let hash = Fingerprint::of(&labels.with("__file__", &spec.file));
+    let group = &spec.name;
     Arc::from(if ordinal == 0 { format!("{group}/{name}/{hash}") } else { format!("{group}/{name}/{hash}/{ordinal}") })
 }
 
@@ -181,16 +242,21 @@ pub(super) struct Group {
 }
 
 impl Group {
-    pub(super) fn new(spec: &GroupSpec, watches: &mut WatchBook<'_>, config: &RuleSetConfig, now: Timestamp) -> Self {
+    pub(super) fn new(
+        spec: &GroupSpec,
+        ordinals: &mut Ordinals,
+        watches: &mut WatchBook<'_>,
+        config: &RuleSetConfig,
+        now: Timestamp,
+    ) -> Self {
         let mut rules: Vec<Rule> = Vec::with_capacity(spec.rules.len());
+        let mut seen: HashMap<(bool, Arc<str>, Labels), usize> = HashMap::new();
         for rule in &spec.rules {
-            let labels = rule.label_set();
-            let is_alert = matches!(rule.body, RuleBody::Alerting { .. });
-            let same = |r: &&Rule| {
-                is_alert == matches!(r.work, Work::Alerting(_)) && r.name == rule.name && r.labels == labels
-            };
-            let ordinal = rules.iter().filter(same).count();
-            rules.push(Rule::new(rule, (&spec.file, &spec.name), ordinal, watches, config));
+            let is_alerting = matches!(rule.body, RuleBody::Alerting { .. });
+            let count = seen.entry((is_alerting, rule.name.clone(), rule.label_set())).or_default();
+            let former_id = former_identity(spec, &rule.name, &rule.label_set(), *count);
+            *count += 1;
+            rules.push(Rule::new(rule, ordinals, former_id, watches, config));
         }
         let mut group = Self {
             name: spec.name.clone(),
@@ -217,30 +283,22 @@ impl Group {
         Timestamp::from_millis(t.as_millis() + if past == 0 { 0 } else { interval - past })
     }
 
-    /// Takes state over from the group of the same name before a reload; rules match by name and labels, in order.
-    pub(super) fn inherit(&mut self, old: &mut Self) {
+    /// Goes on with the slots of the group of the same name and file before a reload.
+    pub(super) fn inherit(&mut self, old: &Self) {
         if old.interval == self.interval {
             self.next_slot = old.next_slot;
         }
-        (self.last_evaluation, self.evaluation_time) = (old.last_evaluation, old.evaluation_time);
+        self.last_evaluation = old.last_evaluation;
+        self.evaluation_time = old.evaluation_time;
         self.missed_slots = old.missed_slots;
+    }
+
+    /// The clock was set: slots are multiples of the interval on it, and none was missed by that.
+    pub(super) fn clock_jumped(&mut self, by_ms: i64, now: Timestamp, out: &mut Evaluation) {
+        self.next_slot = self.slot_at_or_after(now);
+        self.last_evaluation = self.last_evaluation.map(|at| at.moved_by(by_ms));
         for rule in &mut self.rules {
-            let same = |o: &Rule| {
-                o.name == rule.name
-                    && o.labels == rule.labels
-                    && matches!(
-                        (&o.work, &rule.work),
-                        (Work::Alerting(_), Work::Alerting(_)) | (Work::Recording(_), Work::Recording(_))
-                    )
-            };
-            let Some(i) = old.rules.iter().position(same) else { continue };
-            let old = old.rules.remove(i);
-            rule.last_evaluation = old.last_evaluation;
-            match (&mut rule.work, old.work) {
-                (Work::Alerting(new), Work::Alerting(old)) => new.inherit(old),
-                (Work::Recording(new), Work::Recording(old)) => new.inherit(old),
-                _ => {}
-            }
+            rule.clock_jumped(by_ms, out);
         }
     }
 
@@ -260,26 +318,32 @@ impl Group {
         self.rules.iter().filter_map(|r| r.settles_at).fold(self.next_slot, Timestamp::min)
     }
 
+    fn slot_moment(&self, at: Timestamp) -> Moment {
+        Moment { at, query_at: at - self.query_offset, trigger: Trigger::Slot }
+    }
+
     /// Evaluates all rules at a slot, one after another.
-    pub(super) fn evaluate(&mut self, slot: Timestamp, stage: &Stage<'_>, news: &mut Evaluation) {
-        let began = stage.config.elapsed();
+    pub(super) fn evaluate(&mut self, slot: Timestamp, base: &EvalContext<'_>, out: &mut Evaluation) {
+        let began = base.config.elapsed();
         for rule in self.begin_slot() {
-            self.run(rule, slot, None, Occasion::Slot, stage, news);
+            self.run(rule, &self.slot_moment(slot), None, base, out);
         }
-        self.end_slot(slot, stage.config.elapsed().saturating_sub(began));
+        self.end_slot(slot, base.config.elapsed().saturating_sub(began));
     }
 
     /// All rules are about to be evaluated at a slot. A sample that comes from here on asks for another evaluation.
     pub(super) fn begin_slot(&mut self) -> Range<usize> {
         for rule in &mut self.rules {
-            (rule.settles_at, rule.touched_at) = (None, None);
+            rule.settles_at = None;
+            rule.touched_at = None;
         }
         0..self.rules.len()
     }
 
     /// All rules have been evaluated at a slot, which took so long.
     pub(super) fn end_slot(&mut self, slot: Timestamp, took: Duration) {
-        (self.last_evaluation, self.evaluation_time) = (Some(slot), took);
+        self.last_evaluation = Some(slot);
+        self.evaluation_time = took;
     }
 
     /// The joining rules that are to be evaluated now. A scrape that has begun meanwhile puts a rule off; one that never
@@ -287,7 +351,7 @@ impl Group {
     pub(super) fn begin_settled(
         &mut self,
         now: Timestamp,
-        sources: &mut HashMap<u32, Sources>,
+        sources: &mut HashMap<u32, ScrapeTracker>,
         settle: Duration,
     ) -> Vec<usize> {
         let mut due = Vec::new();
@@ -305,7 +369,9 @@ impl Group {
                 continue;
             }
             due.push(n);
-            (rule.settles_at, rule.joined_at, rule.waits_since) = (None, Some(now), rule.touched_at.take());
+            rule.settles_at = None;
+            rule.joined_at = Some(now);
+            rule.waits_since = rule.touched_at.take();
         }
         due
     }
@@ -316,7 +382,7 @@ impl Group {
         &mut self,
         rule: usize,
         now: Timestamp,
-        sources: &HashMap<u32, Sources>,
+        sources: &HashMap<u32, ScrapeTracker>,
         settle: Duration,
     ) -> bool {
         let rule = &mut self.rules[rule];
@@ -330,13 +396,14 @@ impl Group {
     }
 
     /// Evaluates a rule whose turn has come; `late`: how long it has waited for its turn.
-    pub(super) fn take_turn(&mut self, next: &Next, late: Duration, stage: &Stage<'_>, news: &mut Evaluation) {
+    pub(super) fn take_turn(&mut self, next: &Next, late: Duration, base: &EvalContext<'_>, out: &mut Evaluation) {
         match next.cause {
-            Cause::Slot => self.run(next.rule, next.at, None, Occasion::Slot, stage, news),
+            Cause::Slot => self.run(next.rule, &self.slot_moment(next.at), None, base, out),
             Cause::Settled => {
-                let began = stage.config.elapsed();
-                self.run(next.rule, next.at, None, Occasion::Arrival, stage, news);
-                let took = stage.config.elapsed().saturating_sub(began);
+                let began = base.config.elapsed();
+                let moment = Moment { trigger: Trigger::Arrival, ..self.slot_moment(next.at) };
+                self.run(next.rule, &moment, None, base, out);
+                let took = base.config.elapsed().saturating_sub(began);
                 let rule = &mut self.rules[next.rule];
                 let since = rule.waits_since.take();
                 rule.arrival_latency = since.map(|since| next.at.since(since) + late + took);
@@ -344,120 +411,63 @@ impl Group {
         }
     }
 
-    /// Evaluates one rule for some series alone.
+    /// Evaluates one rule for some series alone, at `query_at`: later than `now` when their sender's clock is ahead of ours.
     pub(super) fn arrive(
         &mut self,
         rule: usize,
         series: &SeriesSet,
-        at: Timestamp,
-        stage: &Stage<'_>,
-        news: &mut Evaluation,
+        query_at: Timestamp,
+        base: &EvalContext<'_>,
+        out: &mut Evaluation,
     ) {
-        self.run(rule, at, Some(series), Occasion::Arrival, stage, news);
+        let moment = Moment { at: base.at, query_at, trigger: Trigger::Arrival };
+        self.run(rule, &moment, Some(series), base, out);
     }
 
     fn run(
         &mut self,
         index: usize,
-        at: Timestamp,
+        moment: &Moment,
         only: Option<&SeriesSet>,
-        occasion: Occasion,
-        stage: &Stage<'_>,
-        news: &mut Evaluation,
+        base: &EvalContext<'_>,
+        out: &mut Evaluation,
     ) {
-        let Stage { head, config, columns, since } = *stage;
-        let is_slot = occasion == Occasion::Slot;
-        let began = if is_slot { config.elapsed() } else { Duration::ZERO };
-        let (query_offset, limit) = (self.query_offset, self.limit);
+        let is_slot = moment.trigger == Trigger::Slot;
+        let began = if is_slot { base.config.elapsed() } else { Duration::ZERO };
         let rule = &mut self.rules[index];
-        let query_at = at - query_offset;
-        let context = &config.context;
-        let done = if rule.warmth.may_start(head, at, since) {
-            news.evaluations += 1;
-            elements(rule, only, query_at, stage).and_then(|elements| {
+        let ctx = base.for_rule(&rule.gate, &rule.plan, moment, self.limit);
+        let done = if rule.gate.may_start(ctx.head, ctx.at, ctx.silence) {
+            out.evaluations += 1;
+            elements(rule, only, &ctx).and_then(|elements| {
                 if elements.is_empty() && !is_slot {
                     // An arrival ends nothing.
                     return Ok(());
                 }
-                let world = Surroundings {
-                    head,
-                    at: query_at,
-                    context,
-                    external_labels: &config.external_labels,
-                    external_url: &config.external_url,
-                };
-                let (warmth, plan) = (&rule.warmth, &rule.plan);
-                let started = (since, since > config.started_at);
-                let may_end = |alert: &Labels| warmth.may_end(head, plan, alert, at, started);
-                let marks = RefCell::new(Watermarks::default());
-                let lost_since = |alert: &Labels| {
-                    let hears = since != Timestamp::MIN;
-                    hears.then(|| marks.borrow_mut().lost_since(head, plan, alert, query_at)).flatten()
-                };
-                let round = Round {
-                    world: &world,
-                    at,
-                    written_at: query_at,
-                    occasion,
-                    limit,
-                    limit_action: config.limit_action,
-                    since,
-                    may_end: &may_end,
-                    lost_since: &lost_since,
-                };
                 match &mut rule.work {
-                    Work::Alerting(alerting) => alerting.apply(&round, elements, news),
-                    Work::Recording(recorder) => recorder.apply(&round, elements, news),
+                    Work::Alerting(alerting) => alerting.apply(&ctx, elements, out),
+                    Work::Recording(recorder) => recorder.apply(&ctx, elements, out),
                 }
             })
         } else {
             Ok(())
         };
         for watch in rule.work.take_touched() {
-            columns.forget(watch);
+            base.columns.forget(watch);
         }
         rule.error = done.err().map(Arc::from);
         if let Some(error) = &rule.error {
             let (group, rule) = (self.name.clone(), rule.name.clone());
-            news.errors.push(EvaluationError { group, rule, text: error.clone() });
+            out.errors.push(EvaluationError { group, rule, text: error.clone() });
         }
         if is_slot {
-            rule.last_evaluation = Some(at);
-            rule.evaluation_time = config.elapsed().saturating_sub(began);
-        }
-    }
-
-    /// Ends everything that one rule, or the whole group, still holds: it has gone from the configuration.
-    pub(super) fn end(&mut self, now: Timestamp, head: &Head, config: &RuleSetConfig, news: &mut Evaluation) {
-        for rule in &mut self.rules {
-            if let Work::Recording(recorder) = &mut rule.work {
-                recorder.outputs.end(head, now);
-            }
-            let world = Surroundings {
-                head,
-                at: now,
-                context: &config.context,
-                external_labels: &config.external_labels,
-                external_url: &config.external_url,
-            };
-            let round = Round {
-                world: &world,
-                at: now,
-                written_at: now,
-                occasion: Occasion::Slot,
-                limit: 0,
-                limit_action: config.limit_action,
-                since: Timestamp::MIN,
-                may_end: &|_| true,
-                lost_since: &|_| None,
-            };
-            rule.work.alerting().clear(&round, news);
+            rule.last_evaluation = Some(moment.at);
+            rule.evaluation_time = base.config.elapsed().saturating_sub(began);
         }
     }
 }
 
-fn elements(rule: &Rule, only: Option<&SeriesSet>, at: Timestamp, stage: &Stage<'_>) -> Result<Vec<Element>, String> {
-    match checked(rule, only, at, stage).map_err(|e| e.to_string())?.value {
+fn elements(rule: &Rule, only: Option<&SeriesSet>, ctx: &EvalContext<'_>) -> Result<Vec<Element>, String> {
+    match verified(rule, only, ctx).map_err(|e| e.to_string())?.value {
         Value::Vector(elements) => Ok(elements),
         Value::Scalar(v) => Ok(vec![Element { labels: Labels::empty(), value: SampleValue::Float(v) }]),
         Value::String(_) | Value::Matrix(_) => Err("rule result is not a vector or scalar".to_owned()),

@@ -7,27 +7,32 @@ pub mod file;
 pub mod lint;
 pub mod unittest;
 
-mod agenda;
-mod agree;
 mod alerting;
 #[cfg(test)]
 mod arrival_tests;
+mod context;
+mod eval_queue;
 mod expand;
 mod group;
-mod hearing;
+mod ingest_gap;
+mod known_fields;
 #[cfg(test)]
 mod limit_tests;
 mod outputs;
 mod recording;
+mod scrapes;
 mod set;
-mod sources;
+mod silent_sources;
 #[cfg(test)]
 mod stream_tests;
 #[cfg(test)]
 mod tests;
+mod trial;
+mod verify;
 mod view;
-mod warm;
+mod warmup;
 
 pub use file::{GroupSpec, Reading, RuleBody, RuleFile, RuleFileError, RuleSpec};
 pub use set::{Evaluation, EvaluationError, LimitAction, RuleSet, RuleSetConfig, Stopwatch};
+pub use silent_sources::{SilentSource, SilentSources};
 pub use view::{AlertView, GroupView, Health, RuleKindView, RuleView, RulesView};

@@ -3,7 +3,8 @@
 //! Never: keeps label sets that the last result did not have.
 //! Start at [`Recorder::apply`].
 
-use super::alerting::{AlertingRule, Round};
+use super::alerting::AlertingRule;
+use super::context::EvalContext;
 use super::file::RuleSpec;
 use super::outputs::Outputs;
 use super::set::{Evaluation, LimitAction};
@@ -41,38 +42,40 @@ impl Recorder {
     }
 
     /// Takes the state over from the rule of the same identity before a reload.
-    pub(super) fn inherit(&mut self, old: Self) {
-        (self.outputs, self.made, self.turn) = (old.outputs, old.made, old.turn);
-        self.overflow.inherit(old.overflow);
+    pub(super) fn inherit(&mut self, old: Self, out: &mut Evaluation) {
+        self.outputs = old.outputs;
+        self.made = old.made;
+        self.turn = old.turn;
+        self.overflow.inherit(old.overflow, out);
     }
 
     /// One evaluation at a slot. What is beyond the limit fails it, or is left out and told by an alert.
     pub(super) fn apply(
         &mut self,
-        round: &Round<'_>,
+        ctx: &EvalContext<'_>,
         mut elements: Vec<Element>,
-        news: &mut Evaluation,
+        out: &mut Evaluation,
     ) -> Result<(), String> {
-        let mut surplus = elements.len().saturating_sub(if round.limit == 0 { usize::MAX } else { round.limit });
-        if surplus > 0 && round.limit_action == LimitAction::Fail {
+        let mut surplus = elements.len().saturating_sub(if ctx.limit == 0 { usize::MAX } else { ctx.limit });
+        if surplus > 0 && ctx.config.limit_action == LimitAction::Fail {
             if self.overflow.holds_any() {
                 // Before a reload the limit left out what was beyond it.
-                self.overflow.apply_surplus(round, 0, news);
+                self.overflow.apply_surplus(ctx, 0, out);
             }
-            return Err(format!("exceeded limit of {} with {} series", round.limit, elements.len()));
+            return Err(format!("exceeded limit of {} with {} series", ctx.limit, elements.len()));
         }
         if surplus > 0 {
             // Those that were recorded before go on, so that no series comes and goes; then by label.
             let key = |e: &Element| !self.made.contains_key(&e.labels);
             elements.sort_by(|a, b| key(a).cmp(&key(b)).then_with(|| a.labels.cmp(&b.labels)));
-            elements.truncate(round.limit);
+            elements.truncate(ctx.limit);
         }
-        let recorded = self.record(round.world.head, round.written_at, elements);
+        let recorded = self.record(ctx.head, ctx.query_at, elements);
         if recorded.is_err() {
             surplus = 0;
         }
         if surplus > 0 || self.overflow.holds_any() {
-            self.overflow.apply_surplus(round, surplus, news);
+            self.overflow.apply_surplus(ctx, surplus, out);
         }
         recorded
     }

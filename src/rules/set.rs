@@ -3,15 +3,17 @@
 //! Never: loses a transition; what an evaluation yields is handed out whole.
 //! Start at [`RuleSet::evaluate`].
 
-use super::agenda::{Agenda, Cause, Item};
+use super::alerting::Claim;
+use super::context::EvalContext;
+use super::eval_queue::{Cause, EvalQueue, Item};
 use super::file::RuleFile;
-use super::group::{Group, Stage, WatchBook, Work};
-use super::hearing::Hearing;
-use super::sources::Sources;
+use super::group::{Group, Ordinals, Rule, WatchBook, Work, claimant_of};
+use super::ingest_gap::{IngestGap, Silence};
+use super::scrapes::ScrapeTracker;
 use super::view::{self, RulesView};
 use crate::model::labels::METRIC_NAME;
-use crate::model::{Alert, Labels, RuleAlertRecord, Timestamp, Write};
-use crate::promql::{Columns, EvalContext, PlanSelector, SeriesSet};
+use crate::model::{Alert, Labels, RuleAlertRecord, RuleAlertState, Timestamp, Write};
+use crate::promql::{Columns, PlanSelector, QueryOptions, SeriesSet};
 use crate::series::{Head, Series, Watch};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
@@ -26,7 +28,8 @@ const JOINED_PER_SECOND: f64 = 100_000.0;
 /// While the agenda has rules on it, groups are asked for more no more often than this: that costs as much as there are rules.
 const ASK_EVERY: Duration = Duration::from_millis(10);
 
-/// How far ahead of our clock a sample that just came may be evaluated at.
+/// A series whose newest sample is no more than this ahead of our clock is evaluated at that sample's time when it arrives:
+/// clocks differ. One further ahead is evaluated at our own.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(10);
 
 /// What happens when a rule of a group with a `limit` gives more.
@@ -51,9 +54,12 @@ pub struct RuleSetConfig {
     pub external_url: Arc<str>,
     /// When this process began to take samples; [`Timestamp::MIN`] turns the warm gate off.
     pub started_at: Timestamp,
+    /// Nothing ran before on this data, so nothing can have been missed: what is absent now is a fact.
+    pub is_first_start: bool,
     /// How long a joining rule waits at most, after the first new sample, for the rest of a scrape.
     pub settle: Duration,
-    pub context: EvalContext,
+    /// Limits and settings of the expressions.
+    pub query: QueryOptions,
     /// For `evaluationTime`; without it all durations are zero.
     pub stopwatch: Option<Stopwatch>,
     /// Debug mode: every evaluation is made in full as well, and a difference in any bit makes the rule unhealthy.
@@ -70,8 +76,9 @@ impl Default for RuleSetConfig {
             external_labels: Labels::empty(),
             external_url: Arc::from(""),
             started_at: Timestamp::MIN,
+            is_first_start: false,
             settle: Duration::from_secs(5),
-            context: EvalContext::default(),
+            query: QueryOptions::default(),
             stopwatch: None,
             verify: cfg!(debug_assertions),
             limit_action: LimitAction::Fail,
@@ -121,7 +128,7 @@ impl Evaluation {
 }
 
 /// Whether a selector may select what rules write.
-fn is_ours(selector: &PlanSelector, recorded: &HashSet<&str>) -> bool {
+fn is_ours(selector: &PlanSelector, recorded: &HashSet<Arc<str>>) -> bool {
     let takes = |name: &str| selector.matchers.iter().filter(|m| m.name == METRIC_NAME).all(|m| m.matches_value(name));
     ["ALERTS", "ALERTS_FOR_STATE"].into_iter().any(takes) || recorded.iter().any(|name| takes(name))
 }
@@ -129,8 +136,42 @@ fn is_ours(selector: &PlanSelector, recorded: &HashSet<&str>) -> bool {
 /// What came to the series of one watch.
 struct Touched {
     series: Vec<Arc<Series>>,
+    /// Those of them whose sender's clock is ahead of ours, by the time of their newest sample; few, or none.
+    ahead: BTreeMap<Timestamp, Vec<Arc<Series>>>,
     /// When the first of these samples came.
     oldest: Timestamp,
+}
+
+/// A rule that has gone from its place in the configuration, until another takes its state over.
+struct Gone {
+    file: Arc<str>,
+    group: Arc<str>,
+    rule: Rule,
+}
+
+impl Gone {
+    fn is_like(&self, other: &Rule) -> bool {
+        self.rule.name == other.name && self.rule.labels == other.labels
+    }
+}
+
+/// The series that samples came to, by the watches that they are in.
+fn by_watch(series: &[Arc<Series>], now: Timestamp) -> BTreeMap<u32, Touched> {
+    let mut touched: BTreeMap<u32, Touched> = BTreeMap::new();
+    for one in series {
+        let came = one.touched();
+        let ahead = one.newest().filter(|newest| *newest > now && *newest <= now + CLOCK_SKEW_MAX);
+        for watch in one.watch_ids() {
+            let new = || Touched { series: Vec::new(), ahead: BTreeMap::new(), oldest: came };
+            let touched = touched.entry(watch).or_insert_with(new);
+            match ahead {
+                Some(at) => touched.ahead.entry(at).or_default().push(one.clone()),
+                None => touched.series.push(one.clone()),
+            }
+            touched.oldest = touched.oldest.min(came);
+        }
+    }
+    touched
 }
 
 /// All groups and their state. One owner; readers get a [`RulesView`].
@@ -139,18 +180,22 @@ pub struct RuleSet {
     groups: Vec<Group>,
     /// For each watch of the head: the rules (group, rule) that look at it.
     watchers: HashMap<u32, Vec<(usize, usize)>>,
-    /// Restored rows whose rule is not there; dropped with the next evaluation.
-    orphans: Vec<Write>,
+    /// Restored alerts whose rule is not there: they end with the next evaluation.
+    orphans: Vec<Arc<RuleAlertRecord>>,
+    /// Rows that have changed outside of any evaluation; handed out with the next one.
+    unstored: Vec<Write>,
     /// Every watch by what it selects.
     watches: HashMap<String, Weak<Watch>>,
+    /// The names of what recording rules write.
+    recorded: HashSet<Arc<str>>,
     /// What rules share.
     columns: Columns,
     /// Scrapes as they come in, for each watch of a joining rule.
-    sources: HashMap<u32, Sources>,
-    hearing: Hearing,
+    sources: HashMap<u32, ScrapeTracker>,
+    gap: IngestGap,
     /// Joining rules are evaluated on arrivals no more often than this.
     spacing: Duration,
-    agenda: Agenda,
+    queue: EvalQueue,
     /// When the groups were asked last, by the stopwatch.
     asked: Duration,
     /// What has come for joining rules since [`RuleSet::note_arrivals`], by watch.
@@ -162,18 +207,22 @@ impl RuleSet {
         let specs = files.iter().flat_map(|f| &f.groups);
         let mut watches = HashMap::new();
         let mut book = WatchBook { head, known: &mut watches };
-        let groups = specs.map(|spec| Group::new(spec, &mut book, &config, now)).collect();
+        let mut ordinals = Ordinals::new();
+        let groups = specs.map(|spec| Group::new(spec, &mut ordinals, &mut book, &config, now)).collect();
+        let gap = IngestGap::new(config.started_at, config.is_first_start);
         let mut set = Self {
             config,
             groups,
             watchers: HashMap::new(),
             orphans: Vec::new(),
+            unstored: Vec::new(),
             watches,
+            recorded: HashSet::new(),
             columns: Columns::new(head.window()),
             sources: HashMap::new(),
-            hearing: Hearing::default(),
+            gap,
             spacing: Duration::ZERO,
-            agenda: Agenda::default(),
+            queue: EvalQueue::default(),
             asked: Duration::ZERO,
             unnoted: Vec::new(),
         };
@@ -182,19 +231,37 @@ impl RuleSet {
     }
 
     /// The groups with a rule that looks further back than samples reach without a pause.
-    pub fn uncovered(&self, head: &Head, now: Timestamp) -> Vec<Arc<str>> {
+    pub fn uncovered(&mut self, head: &Head, now: Timestamp) -> Vec<Arc<str>> {
+        let silence = self.silence(now, head);
         let gap = |group: &&Group| {
             let at = now - group.query_offset;
-            group.rules.iter().any(|rule| rule.warmth.is_gap(head, at, self.config.started_at))
+            group.rules.iter().any(|rule| rule.gate.is_gap(head, at, silence))
         };
         self.groups.iter().filter(gap).map(|group| group.name.clone()).collect()
+    }
+
+    /// Every set of series that some rule looks at.
+    pub fn watches(&self) -> Vec<Arc<Watch>> {
+        self.watches.values().filter_map(Weak::upgrade).collect()
+    }
+
+    /// The names of what recording rules write.
+    pub fn recorded(&self) -> &HashSet<Arc<str>> {
+        &self.recorded
+    }
+
+    /// Whether all that is silent at `now` is silent by itself: no gap of our own making has ended within `patience`.
+    pub fn is_silence_known(&mut self, now: Timestamp, patience: Duration, head: &Head) -> bool {
+        let missed = self.silence(now, head).missed_until;
+        missed == Timestamp::MIN || now >= missed + patience
     }
 
     fn index(&mut self) {
         self.watchers.clear();
         let mut sources = HashMap::new();
         let all = self.groups.iter().flat_map(|g| &g.rules);
-        let recorded: HashSet<&str> = all.filter(|r| matches!(r.work, Work::Recording(_))).map(|r| &*r.name).collect();
+        self.recorded = all.filter(|r| matches!(r.work, Work::Recording(_))).map(|r| r.name.clone()).collect();
+        let recorded = &self.recorded;
         for (g, group) in self.groups.iter().enumerate() {
             for (r, rule) in group.rules.iter().enumerate() {
                 // A group with an offset asks to be late; a recording rule keeps to its slots.
@@ -206,7 +273,7 @@ impl RuleSet {
                     continue;
                 }
                 // What we write ourselves moves at slots, a part at a time: only a slot sees it whole.
-                if !rule.is_per_series() && rule.plan.selectors().iter().any(|s| is_ours(s, &recorded)) {
+                if !rule.is_per_series() && rule.plan.selectors().iter().any(|s| is_ours(s, recorded)) {
                     continue;
                 }
                 for watch in rule.plan.watches() {
@@ -236,31 +303,72 @@ impl RuleSet {
         &self.config
     }
 
-    /// Replaces the configuration; state is kept for rules of equal name and labels in a group of equal file and name.
-    /// What is no longer there ends, and the news say so.
+    /// Replaces the configuration; state is kept for rules of equal name, expression, labels and `for`, wherever they are now,
+    /// and for a rule of equal name and labels whose text was edited. What is no longer there ends.
     pub fn reload(&mut self, config: RuleSetConfig, files: &[RuleFile], head: &Head, now: Timestamp) -> Evaluation {
         // A slot that has begun ends by the rules with which it began.
-        let mut news = Evaluation::default();
-        self.work(now, head, Duration::MAX, &mut news);
-        let mut old = std::mem::take(&mut self.groups);
+        let mut out = Evaluation::default();
+        self.work(now, head, Duration::MAX, &mut out);
+        let old = std::mem::take(&mut self.groups);
         self.config = config;
+        let mut ordinals = Ordinals::new();
         for spec in files.iter().flat_map(|f| &f.groups) {
             let mut book = WatchBook { head, known: &mut self.watches };
-            let mut group = Group::new(spec, &mut book, &self.config, now);
-            if let Some(before) = old.iter_mut().find(|o| o.name == group.name && o.file == group.file) {
+            let mut group = Group::new(spec, &mut ordinals, &mut book, &self.config, now);
+            if let Some(before) = old.iter().find(|o| o.name == group.name && o.file == group.file) {
                 group.inherit(before);
             }
             self.groups.push(group);
         }
-        // What was taken over is gone from the old groups; the rest ends.
-        for group in &mut old {
-            group.end(now, head, &self.config, &mut news);
+        let left = self.inherit(old, &mut out);
+        let ctx = EvalContext::new(head, &self.config, &self.columns, Silence::KNOWN, &self.recorded, now);
+        for mut gone in left {
+            gone.rule.end(&ctx, &mut out);
         }
-        drop(old);
         self.columns.clear();
         self.watches.retain(|_, watch| watch.strong_count() > 1);
         self.index();
-        news
+        out
+    }
+
+    /// Gives every rule the state of the one that it was before: of the same identity; else of the same name and labels in its
+    /// group; else of those anywhere. Equal ones are paired in order. Returns the rules that nobody is any more.
+    fn inherit(&mut self, old: Vec<Group>, out: &mut Evaluation) -> Vec<Gone> {
+        let mut gone: Vec<Option<Gone>> = Vec::new();
+        for Group { file, name, rules, .. } in old {
+            let of = |rule| Some(Gone { file: file.clone(), group: name.clone(), rule });
+            gone.extend(rules.into_iter().map(of));
+        }
+        let mut by_id: HashMap<Arc<str>, usize> = HashMap::new();
+        let mut by_name: HashMap<(bool, Arc<str>), Vec<usize>> = HashMap::new();
+        for (n, old) in gone.iter_mut().enumerate() {
+            let Some(old) = old else { continue };
+            by_id.insert(old.rule.work.alerting().id.clone(), n);
+            by_name.entry((old.rule.is_alerting(), old.rule.name.clone())).or_default().push(n);
+        }
+        let mut edited: Vec<(usize, usize)> = Vec::new();
+        for (g, group) in self.groups.iter_mut().enumerate() {
+            for (r, rule) in group.rules.iter_mut().enumerate() {
+                match by_id.get(&rule.work.alerting().id).and_then(|n| gone[*n].take()) {
+                    Some(old) => rule.inherit(old.rule, out),
+                    None => edited.push((g, r)),
+                }
+            }
+        }
+        for is_same_group in [true, false] {
+            edited.retain(|(g, r)| {
+                let (file, name) = (self.groups[*g].file.clone(), self.groups[*g].name.clone());
+                let rule = &mut self.groups[*g].rules[*r];
+                let fits =
+                    |old: &Gone| old.is_like(rule) && (!is_same_group || (old.file == file && old.group == name));
+                let known = by_name.get(&(rule.is_alerting(), rule.name.clone()));
+                let found = known.and_then(|all| all.iter().find(|n| gone[**n].as_ref().is_some_and(fits)));
+                let Some(old) = found.and_then(|n| gone[*n].take()) else { return true };
+                rule.inherit(old.rule, out);
+                false
+            });
+        }
+        gone.into_iter().flatten().collect()
     }
 
     /// When [`RuleSet::evaluate`] has something to do next; `None` without rules.
@@ -276,18 +384,33 @@ impl RuleSet {
     /// The same, for about so long: whoever calls looks for arrivals in between, and comes back while
     /// [`RuleSet::is_busy`]. One rule at least is evaluated, so that arrivals without end cannot stop it.
     pub fn advance(&mut self, now: Timestamp, head: &Head, limit: Duration) -> Evaluation {
-        let mut news = Evaluation { writes: std::mem::take(&mut self.orphans), ..Evaluation::default() };
-        self.put_on_agenda(now);
-        self.work(now, head, limit, &mut news);
-        news
+        let mut out = Evaluation { writes: std::mem::take(&mut self.unstored), ..Evaluation::default() };
+        self.end_orphans(now, &mut out);
+        self.enqueue_due(now);
+        self.work(now, head, limit, &mut out);
+        out
+    }
+
+    /// What the store held of rules that are not there any more ends: nobody else would end it.
+    fn end_orphans(&mut self, now: Timestamp, out: &mut Evaluation) {
+        for record in std::mem::take(&mut self.orphans) {
+            if record.state == RuleAlertState::Firing {
+                let claim = Claim { claimant: claimant_of(&record.rule), generator_url: Arc::from("") };
+                let starts_at = record.fired_at.unwrap_or(record.active_at);
+                let external = &self.config.external_labels;
+                let ended = claim.alert(&record.labels, &record.annotations, starts_at, Some(now), external);
+                out.alerts.push(ended);
+            }
+            out.writes.push(Write::RuleAlertDropped { rule: record.rule.clone(), fingerprint: record.fingerprint });
+        }
     }
 
     /// Whether a slot has begun that is not through yet.
     pub fn is_busy(&self) -> bool {
-        !self.agenda.is_empty()
+        !self.queue.is_empty()
     }
 
-    fn put_on_agenda(&mut self, now: Timestamp) {
+    fn enqueue_due(&mut self, now: Timestamp) {
         let asked = self.config.elapsed();
         if self.is_busy() && asked.saturating_sub(self.asked) < ASK_EVERY {
             return;
@@ -295,35 +418,35 @@ impl RuleSet {
         self.asked = asked;
         self.space();
         for (g, group) in self.groups.iter_mut().enumerate() {
-            if self.agenda.holds(g) {
+            if self.queue.holds(g) {
                 continue;
             }
             if let Some(slot) = group.due_slot(now) {
-                if !self.agenda.push(Item::new(g, slot, Cause::Slot, asked, group.begin_slot())) {
+                if !self.queue.push(Item::new(g, slot, Cause::Slot, asked, group.begin_slot())) {
                     group.end_slot(slot, Duration::ZERO);
                 }
                 continue;
             }
             let settled = group.begin_settled(now, &mut self.sources, self.config.settle);
-            self.agenda.push(Item::new(g, now, Cause::Settled, asked, settled));
+            self.queue.push(Item::new(g, now, Cause::Settled, asked, settled));
         }
     }
 
-    fn work(&mut self, now: Timestamp, head: &Head, limit: Duration, news: &mut Evaluation) {
-        let since = self.since(now, head);
+    fn work(&mut self, now: Timestamp, head: &Head, limit: Duration, out: &mut Evaluation) {
+        let silence = self.silence(now, head);
         let began = self.config.elapsed();
-        while let Some(next) = self.agenda.next() {
+        while let Some(next) = self.queue.next() {
             if next.is_first {
                 self.columns.turn(now);
             }
-            let stage = Stage { head, config: &self.config, columns: &self.columns, since };
+            let ctx = EvalContext::new(head, &self.config, &self.columns, silence, &self.recorded, now);
             let before = self.config.elapsed();
             let group = &mut self.groups[next.group];
             if next.cause == Cause::Slot || group.is_still_settled(next.rule, now, &self.sources, self.config.settle) {
-                group.take_turn(&next, before.saturating_sub(next.asked), &stage, news);
+                group.take_turn(&next, before.saturating_sub(next.asked), &ctx, out);
             }
             let after = self.config.elapsed();
-            if let Some((slot, took)) = self.agenda.done(after.saturating_sub(before)) {
+            if let Some((slot, took)) = self.queue.done(after.saturating_sub(before)) {
                 group.end_slot(slot, took);
             }
             if after.saturating_sub(began) >= limit {
@@ -332,80 +455,88 @@ impl RuleSet {
         }
     }
 
-    /// Since when the silence of a series means something.
-    fn since(&mut self, at: Timestamp, head: &Head) -> Timestamp {
-        let started = self.config.started_at;
-        if started == Timestamp::MIN {
-            return started;
-        }
-        self.listen(at, head);
-        self.hearing.since(at, started)
+    /// What the silence of series means at `at`.
+    fn silence(&mut self, at: Timestamp, head: &Head) -> Silence {
+        self.observe_ingest(at, head);
+        self.gap.silence(at)
     }
 
     /// Takes note of whether samples come at all; to be called about once a second.
-    pub fn listen(&mut self, now: Timestamp, head: &Head) {
-        self.hearing.hear(head.newest_sample_time(), now);
+    pub fn observe_ingest(&mut self, now: Timestamp, head: &Head) {
+        self.gap.observe(head.newest_sample_time(), now);
+    }
+
+    /// Takes note of how many requests were refused so far for want of room: what they held may have been what is missing.
+    pub fn observe_refusals(&mut self, refused: u64, now: Timestamp) {
+        self.gap.observe_refusals(refused, now);
+    }
+
+    /// The clock was set by so many milliseconds (forward when positive), and it is `now`: all waits go on as if it had not been,
+    /// and nothing ends for a while (`ingest_gap::CLOCK_HOLD`), because samples carry the time of other clocks.
+    pub fn clock_jumped(&mut self, by_ms: i64, now: Timestamp) {
+        let mut out = Evaluation::default();
+        self.config.started_at = self.config.started_at.moved_by(by_ms);
+        self.gap.clock_jumped(by_ms, now);
+        self.queue.clock_jumped(by_ms);
+        for group in &mut self.groups {
+            group.clock_jumped(by_ms, now, &mut out);
+        }
+        self.unstored.append(&mut out.writes);
     }
 
     /// Evaluates every group at exactly `at`, whatever its slots: for unit tests and replay. `order` gives
     /// groups their rank; all others have that of the first, as promtool has it.
     pub fn evaluate_all(&mut self, at: Timestamp, head: &Head, order: &[String]) -> Evaluation {
-        let mut news = Evaluation::default();
+        let mut out = Evaluation { writes: std::mem::take(&mut self.unstored), ..Evaluation::default() };
+        self.end_orphans(at, &mut out);
         let mut indexes: Vec<usize> = (0..self.groups.len()).collect();
         let rank = |i: &usize| order.iter().position(|n| **n == *self.groups[*i].name).unwrap_or(0);
         indexes.sort_by_key(rank);
-        let since = self.since(at, head);
+        let silence = self.silence(at, head);
         for i in indexes {
             self.columns.turn(at);
-            let stage = Stage { head, config: &self.config, columns: &self.columns, since };
-            self.groups[i].evaluate(at, &stage, &mut news);
+            let ctx = EvalContext::new(head, &self.config, &self.columns, silence, &self.recorded, at);
+            self.groups[i].evaluate(at, &ctx, &mut out);
         }
-        news
+        out
     }
 
     /// Evaluates what these series can start: per-series rules at once and for these series alone, joining rules when
     /// their inputs have settled.
     pub fn evaluate_arrivals(&mut self, series: &[Arc<Series>], now: Timestamp, head: &Head) -> Evaluation {
-        let news = self.start_by(series, now, head);
+        let out = self.start_by(series, now, head);
         self.note_arrivals(now);
-        news
+        out
     }
 
     /// The part of it that cannot wait: per-series rules. [`RuleSet::note_arrivals`] is the rest.
     pub fn start_by(&mut self, series: &[Arc<Series>], now: Timestamp, head: &Head) -> Evaluation {
         let began = self.config.elapsed();
-        let mut touched: BTreeMap<u32, Touched> = BTreeMap::new();
-        let mut newest = None;
-        for one in series {
-            newest = newest.max(one.newest());
-            let came = one.touched();
-            for watch in one.watch_ids() {
-                let touched = touched.entry(watch).or_insert_with(|| Touched { series: Vec::new(), oldest: came });
-                touched.series.push(one.clone());
-                touched.oldest = touched.oldest.min(came);
-            }
-        }
-        let at = now.max(newest.unwrap_or(now).min(now + CLOCK_SKEW_MAX));
-        let mut news = Evaluation::default();
-        let since = self.since(now, head);
+        let touched = by_watch(series, now);
+        let mut out = Evaluation::default();
+        let silence = self.silence(now, head);
         self.columns.arrive();
-        let stage = Stage { head, config: &self.config, columns: &self.columns, since };
+        let ctx = EvalContext::new(head, &self.config, &self.columns, silence, &self.recorded, now);
         for (watch, touched) in touched {
             let Some(rules) = self.watchers.get(&watch) else { continue };
-            let series = Arc::new(touched.series);
+            let on_time = Arc::new(touched.series);
+            let ahead = touched.ahead.into_iter().map(|(at, series)| (at, Arc::new(series)));
+            let parts: Vec<(Timestamp, SeriesSet)> = ahead.chain([(now, on_time)]).collect();
             for (g, r) in rules {
                 let group = &mut self.groups[*g];
                 if group.rules[*r].is_per_series() {
-                    group.arrive(*r, &series, at, &stage, &mut news);
+                    for (query_at, series) in parts.iter().filter(|(_, series)| !series.is_empty()) {
+                        group.arrive(*r, series, *query_at, &ctx, &mut out);
+                    }
                     let waited = now.since(touched.oldest) + self.config.elapsed().saturating_sub(began);
                     group.rules[*r].arrival_latency = Some(waited);
                 }
             }
             if self.sources.contains_key(&watch) {
-                self.unnoted.push((watch, series));
+                self.unnoted.extend(parts.into_iter().map(|(_, series)| (watch, series)));
             }
         }
-        news
+        out
     }
 
     /// Takes note of what has come for joining rules.
@@ -428,30 +559,48 @@ impl RuleSet {
         }
     }
 
-    /// Brings back what the store held, timers exactly as they were. Rows of rules that are gone are dropped with the
-    /// next evaluation.
+    /// Brings back what the store held, timers exactly as they were. A row finds its rule by the rule's identity, by the one
+    /// that it had in version 0.1, or by name and labels when its text was edited meanwhile. What is left ends with the next
+    /// evaluation.
     pub fn restore(&mut self, records: Vec<RuleAlertRecord>) {
-        let mut rules = HashMap::new();
-        for group in &mut self.groups {
-            for rule in &mut group.rules {
-                let alerting = rule.work.alerting();
-                rules.insert(alerting.id.clone(), alerting);
+        let mut by_id: HashMap<Arc<str>, (usize, usize)> = HashMap::new();
+        let mut by_name: HashMap<Arc<str>, Vec<(usize, usize)>> = HashMap::new();
+        for (g, group) in self.groups.iter_mut().enumerate() {
+            for (r, rule) in group.rules.iter_mut().enumerate() {
+                by_id.entry(rule.former_id.clone()).or_insert((g, r));
+                by_id.insert(rule.work.alerting().id.clone(), (g, r));
+                if rule.is_alerting() {
+                    by_name.entry(rule.name.clone()).or_default().push((g, r));
+                }
             }
         }
         for record in records {
-            match rules.get_mut(&record.rule) {
-                Some(rule) => rule.restore(&record),
-                None => {
-                    self.orphans.push(Write::RuleAlertDropped { rule: record.rule, fingerprint: record.fingerprint });
+            let edited = || {
+                let fits = |(g, r): &&(usize, usize)| {
+                    let rule = &self.groups[*g].rules[*r];
+                    rule.has_plain_labels() && rule.labels.iter().all(|(n, v)| record.labels.get(n) == Some(v))
+                };
+                by_name.get(record.labels.alert_name())?.iter().find(fits).copied()
+            };
+            let found = by_id.get(&record.rule).copied().or_else(edited);
+            let rule = found.map(|(g, r)| self.groups[g].rules[r].work.alerting());
+            match rule.filter(|rule| !rule.active.contains_key(&record.labels)) {
+                Some(rule) if rule.id == record.rule => rule.restore(&record, None),
+                Some(rule) => {
+                    let is_claimed = record.state != RuleAlertState::Pending;
+                    rule.restore(&record, is_claimed.then(|| claimant_of(&record.rule)));
+                    self.unstored.push(Write::RuleAlertDropped { rule: record.rule, fingerprint: record.fingerprint });
+                    self.unstored.extend(rule.row(&record.labels));
                 }
+                None => self.orphans.push(Arc::new(record)),
             }
         }
     }
 
     /// Whoever was handed these alerts had no room for them: they are handed out again.
-    pub fn tell_again(&mut self, refused: &HashSet<Labels>) {
+    pub fn announce_again(&mut self, refused: &HashSet<Labels>) {
         for rule in self.groups.iter_mut().flat_map(|group| &mut group.rules) {
-            rule.work.alerting().tell_again(refused, &self.config.external_labels);
+            rule.work.alerting().announce_again(refused, &self.config.external_labels);
         }
     }
 

@@ -194,7 +194,7 @@ fn the_debug_mode_can_fail() {
     let mut plan = crate::promql::Plan::new(&expr);
     plan.attach(&head);
     let columns = crate::promql::Columns::new(head.window());
-    let context = crate::promql::EvalContext::default();
+    let context = crate::promql::QueryOptions::default();
     let at = now + Duration::from_secs(1);
     let eval = || format!("{:?}", plan.eval_shared(&head, at, &context, &columns).unwrap().value);
     let first = eval();

@@ -66,6 +66,15 @@ pub struct RuleView {
     pub kind: RuleKindView,
 }
 
+impl RuleView {
+    /// Pending and firing ones.
+    pub fn alerts(&self) -> &[AlertView] {
+        match &self.kind {
+            RuleKindView::Alerting { alerts, .. } | RuleKindView::Recording { alerts } => alerts,
+        }
+    }
+}
+
 #[derive(Clone, Debug)]
 pub enum RuleKindView {
     Recording {
@@ -112,9 +121,7 @@ impl RulesView {
 
     /// All pending and firing alerts of all rules, for `/api/v1/alerts`.
     pub fn alerts(&self) -> impl Iterator<Item = &AlertView> {
-        self.groups.iter().flat_map(|g| &g.rules).flat_map(|r| match &r.kind {
-            RuleKindView::Alerting { alerts, .. } | RuleKindView::Recording { alerts } => alerts,
-        })
+        self.groups.iter().flat_map(|g| &g.rules).flat_map(RuleView::alerts)
     }
 }
 

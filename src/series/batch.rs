@@ -214,8 +214,10 @@ impl<'h> Batch<'h> {
             return Appended::Known;
         }
         self.added += 1 - i64::from(inserted.evicted);
-        let (oldest, newest) = self.span_ms.unwrap_or((t_ms, t_ms));
-        self.span_ms = Some((oldest.min(t_ms), newest.max(t_ms)));
+        // A sample from a clock ahead of ours says no more than that somebody is heard now.
+        let heard_ms = t_ms.min(self.now_ms);
+        let (oldest, newest) = self.span_ms.unwrap_or((heard_ms, heard_ms));
+        self.span_ms = Some((oldest.min(heard_ms), newest.max(heard_ms)));
         if let Some((_, data)) = &mut self.region {
             let i = slot as usize % REGION;
             if self.tells && data.is_watched(i) {

@@ -10,7 +10,7 @@ use super::super::params::Params;
 use super::json::{Answer, ResultDto};
 use super::reading::{invalid, limit, required_time, seconds, step, time, truncated, unparsed};
 use crate::model::Timestamp;
-use crate::promql::{EvalContext, EvalError, Evaluated, Plan, Type, Value, parse_with};
+use crate::promql::{EvalError, Evaluated, Plan, QueryOptions, Type, Value, parse_with};
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::Uri;
@@ -37,7 +37,7 @@ struct Wanted {
     plan: Plan,
     limit: Option<usize>,
     timeout: Duration,
-    context: EvalContext,
+    context: QueryOptions,
 }
 
 fn timeout(params: &Params) -> Result<Duration, ApiError> {
@@ -50,11 +50,11 @@ fn wanted(context: &Context, params: &Params, limit: Option<usize>) -> Result<Wa
     let timeout = timeout(params)?;
     let settings = context.settings.load();
     let features = settings.features;
-    let mut context = EvalContext {
+    let mut context = QueryOptions {
         subquery_step: settings.evaluation_interval,
         samples_max: SAMPLES_MAX,
         steps_max: POINTS_MAX as usize + 1,
-        ..EvalContext::default()
+        ..QueryOptions::default()
     };
     if let Some(text) = params.one("lookback_delta") {
         let seconds =

@@ -132,7 +132,7 @@ fn run(text: &str) -> &str {
 mod tests {
     use super::*;
     use crate::model::{Labels, SampleValue, Timestamp};
-    use crate::promql::{EvalContext, Plan, parse};
+    use crate::promql::{Plan, QueryOptions, parse};
     use crate::series::Head;
 
     /// Long texts of which a little is taken, or nothing: what counts is what is made of them.
@@ -144,7 +144,7 @@ mod tests {
             let labels = Labels::from_pairs([("__name__", "m"), ("long", &long)]);
             head.append(&labels, now, SampleValue::Float(1.0)).unwrap();
         }
-        let ctx = EvalContext { bytes_max: 10_000, ..EvalContext::default() };
+        let ctx = QueryOptions { bytes_max: 10_000, ..QueryOptions::default() };
         let check = |replacement: &str, pattern: &str, fits: bool| {
             let text = format!("label_replace(m, \"n\", \"{replacement}\", \"long\", \"{pattern}\")");
             let got = Plan::new(&parse(&text).unwrap()).eval(&head, now, &ctx).map(drop);

@@ -3,10 +3,11 @@
 //! Never: lets an alert that was told make room for a new one.
 //! Start at [`AlertingRule::keep_within`].
 
+use super::super::context::{EvalContext, Trigger};
 use super::super::file::RuleSpec;
 use super::super::outputs::Outputs;
 use super::super::set::Evaluation;
-use super::{Active, AlertingRule, Occasion, Round, is_cold};
+use super::{Active, AlertingRule, is_cold};
 use crate::model::labels::ALERT_NAME;
 use crate::model::{Labels, RuleAlertState, SampleValue};
 use std::collections::{HashMap, HashSet};
@@ -43,19 +44,19 @@ impl AlertingRule {
     }
 
     /// For a rule that was made by [`AlertingRule::for_overflow`]: fires while something is left out.
-    pub(in crate::rules) fn apply_surplus(&mut self, round: &Round<'_>, surplus: usize, news: &mut Evaluation) {
+    pub(in crate::rules) fn apply_surplus(&mut self, ctx: &EvalContext<'_>, surplus: usize, out: &mut Evaluation) {
         if surplus > 0 {
-            self.tell_surplus(round, ("series", surplus), news);
+            self.announce_surplus(ctx, "series", surplus, out);
         }
-        self.miss(round, news);
-        self.write_series(round);
+        self.miss(ctx, out);
+        self.write_series(ctx);
     }
 
     /// Leaves as many as the limit allows: those that are known first, then by label. Returns how many went.
-    pub(super) fn keep_within(&self, round: &Round<'_>, seen: &mut Vec<(Labels, Labels, SampleValue)>) -> usize {
+    pub(super) fn keep_within(&self, ctx: &EvalContext<'_>, seen: &mut Vec<(Labels, Labels, SampleValue)>) -> usize {
         let is_alive = |l: &Labels| self.active.get(l).is_some_and(Active::is_alive);
-        let mut room = round.limit.saturating_sub(self.elsewhere(round, seen));
-        if round.occasion == Occasion::Arrival {
+        let mut room = ctx.limit.saturating_sub(self.elsewhere(ctx, seen));
+        if ctx.trigger == Trigger::Arrival {
             // An arrival takes no place away.
             room = room.max(seen.iter().filter(|(l, _, _)| is_alive(l)).count());
         }
@@ -69,32 +70,36 @@ impl AlertingRule {
     }
 
     /// How many alerts will be alive after this evaluation that are not in its result.
-    pub(super) fn elsewhere(&self, round: &Round<'_>, seen: &[(Labels, Labels, SampleValue)]) -> usize {
+    pub(super) fn elsewhere(&self, ctx: &EvalContext<'_>, seen: &[(Labels, Labels, SampleValue)]) -> usize {
         let here: HashSet<&Labels> = seen.iter().map(|(l, _, _)| l).collect();
         let others = self.active.iter().filter(|(l, _)| !here.contains(l) && l.alert_name() != OVERFLOW);
-        others.filter(|(l, a)| a.is_alive() && (round.occasion == Occasion::Arrival || self.stays(l, a, round))).count()
+        others.filter(|(l, a)| a.is_alive() && (ctx.trigger == Trigger::Arrival || self.stays(l, a, ctx))).count()
     }
 
     /// Whether an alert that a slot's result does not have goes on all the same.
-    fn stays(&self, labels: &Labels, alert: &Active, round: &Round<'_>) -> bool {
+    fn stays(&self, labels: &Labels, alert: &Active, ctx: &EvalContext<'_>) -> bool {
         let is_kept = || {
-            let since = alert.keep_firing_since.unwrap_or(round.at);
-            alert.state == RuleAlertState::Firing && round.at.since(since) < self.keep_firing_for
+            let since = alert.keep_firing_since.unwrap_or(ctx.at);
+            alert.state == RuleAlertState::Firing && ctx.at.since(since) < self.keep_firing_for
         };
-        alert.is_seen(round.at) || is_cold(alert, labels, round) || (round.lost_since)(labels).is_some() || is_kept()
+        alert.is_seen(ctx.at)
+            || ctx.holds_ends()
+            || is_cold(alert, labels, ctx)
+            || ctx.lost_since(labels).is_some()
+            || is_kept()
     }
 
     /// The one alert that stands for all that the limit left out. The rule's labels are part of it, because rules may share a
     /// name, and the rule's identity, because they may share both.
-    pub(super) fn tell_surplus(&mut self, round: &Round<'_>, (what, surplus): (&str, usize), news: &mut Evaluation) {
+    pub(super) fn announce_surplus(&mut self, ctx: &EvalContext<'_>, what: &str, surplus: usize, out: &mut Evaluation) {
         let rule = self.name.clone();
         // Templates stand for values of single alerts; here they would be read as text.
         let plain = self.label_names.iter().filter(|_| self.plain_labels).map(|(n, v)| (n.as_ref(), v.as_ref()));
         let labels = Labels::from_pairs(plain);
         let labels = labels.with(ALERT_NAME, OVERFLOW).with("rule", &rule).with("rule_id", &self.id);
         let value = SampleValue::Float(surplus as f64);
-        let text = format!("{rule} has more {what} than its limit of {}: some are left out", round.limit);
+        let text = format!("{rule} has more {what} than its limit of {}: some are left out", ctx.limit);
         let annotations = Labels::from_pairs([("summary", text)]);
-        self.see_annotated(round, labels, value, Some(annotations), Duration::ZERO, news);
+        self.see_annotated(ctx, labels, value, Some(annotations), Duration::ZERO, out);
     }
 }

@@ -9,7 +9,7 @@ use crate::model::labels::METRIC_NAME;
 use crate::model::quote::quote;
 use crate::model::sample::ResetHint;
 use crate::model::{Histogram, Labels, MatchOp, Matcher, SampleValue, Timestamp, duration};
-use crate::promql::{self, EvalContext, Features, Plan, Value};
+use crate::promql::{self, Features, Plan, QueryOptions, Value};
 use crate::rules::{RuleFile, RuleSet, RuleSetConfig};
 use crate::series::{Head, HeadConfig};
 use crate::template::float_g;
@@ -61,12 +61,12 @@ fn run_test(file: &TestFile, test: &TestCase, rule_files: &[RuleFile], options: 
     let failed = |failures: Vec<String>| TestReport { failures, dump: None };
     let features = options.features;
     let head = Head::new(HeadConfig { window: WINDOW, out_of_order_window: WINDOW, ..HeadConfig::default() });
-    let context = EvalContext { subquery_step: file.evaluation_interval, features, ..EvalContext::default() };
+    let context = QueryOptions { subquery_step: file.evaluation_interval, features, ..QueryOptions::default() };
     let config = RuleSetConfig {
         interval: file.evaluation_interval,
         external_labels: test.external_labels.clone(),
         external_url: Arc::from(test.external_url.as_str()),
-        context: context.clone(),
+        query: context.clone(),
         ..RuleSetConfig::default()
     };
     let mut rules = RuleSet::new(config, rule_files, &head, test.start);
@@ -221,7 +221,7 @@ fn alerts_text(alerts: &[(Labels, Labels)]) -> String {
     out + "\n            ]"
 }
 
-fn compare_expr(case: &ExprCase, start: Timestamp, head: &Head, context: &EvalContext, fuzzy: bool) -> Option<String> {
+fn compare_expr(case: &ExprCase, start: Timestamp, head: &Head, context: &QueryOptions, fuzzy: bool) -> Option<String> {
     let failed = |text: String| Some(format!("    expr: {}, time: {},\n{text}", quote(&case.expr), case.time_text));
     let expr = match promql::parse_with(&case.expr, context.features) {
         Ok(expr) => expr,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 use watchfire::model::{Histogram, Labels, SampleValue, Timestamp};
-use watchfire::promql::{EvalContext, Plan, parse};
+use watchfire::promql::{Plan, QueryOptions, parse};
 use watchfire::series::{Head, HeadConfig};
 
 const WORDS: &[&str] = &[
@@ -188,7 +188,7 @@ fn survive(text: &str) {
         assert_eq!(again.map(|e| e.to_string()), Ok(printed.clone()), "{text}");
     }
     let plan = Plan::new(&expr);
-    let ctx = EvalContext { samples_max: 100_000, ..EvalContext::default() };
+    let ctx = QueryOptions { samples_max: 100_000, ..QueryOptions::default() };
     for at in [0, 600_000, i64::MAX, i64::MIN] {
         // A value or an error, as long as it is no panic.
         let _ = plan.eval(head(), Timestamp::from_millis(at), &ctx);

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire::model::{Labels, SampleValue, Timestamp};
-use watchfire::promql::{EvalContext, EvalError, Plan, PlanClass, Value, parse};
+use watchfire::promql::{EvalError, Plan, PlanClass, QueryOptions, Value, parse};
 use watchfire::series::{Head, HeadConfig};
 
 /// The folder with the public conformance data.
@@ -107,7 +107,7 @@ fn elements(value: &Value) -> Vec<String> {
 #[test]
 fn per_series_evaluation_agrees_with_the_whole() {
     let head = head_of_a_hundred();
-    let (at, ctx) = (Timestamp::from_millis(135_000), EvalContext::default());
+    let (at, ctx) = (Timestamp::from_millis(135_000), QueryOptions::default());
     for text in
         ["rate(hits_total[2m]) > 1", "hits_total * 2", "-hits_total", "max_over_time(hits_total[1m:15s]) >= bool 9"]
     {
@@ -132,11 +132,11 @@ fn per_series_evaluation_agrees_with_the_whole() {
 fn budgets_stop_an_evaluation() {
     let head = head_of_a_hundred();
     let at = Timestamp::from_millis(135_000);
-    let few = EvalContext { samples_max: 99, ..EvalContext::default() };
+    let few = QueryOptions { samples_max: 99, ..QueryOptions::default() };
     let plan = |text: &str| Plan::new(&parse(text).unwrap());
     assert_eq!(plan("hits_total").eval(&head, at, &few).unwrap_err(), EvalError::Budget("samples", 99));
     assert!(plan("hits_total{n=\"1\"}").eval(&head, at, &few).is_ok());
-    let ctx = EvalContext { steps_max: 10, ..EvalContext::default() };
+    let ctx = QueryOptions { steps_max: 10, ..QueryOptions::default() };
     let range = plan("hits_total").eval_range(&head, Timestamp::EPOCH, at, Duration::from_secs(1), &ctx);
     assert_eq!(range.unwrap_err(), EvalError::Budget("steps", 10));
     let subquery = plan("max_over_time(hits_total[1h:1s])").eval(&head, at, &ctx);
@@ -147,9 +147,9 @@ fn budgets_stop_an_evaluation() {
     let joined =
         format!("label_join(label_join(hits_total, \"n\", \"-\"{0}), \"n\", \"-\"{0})", ", \"n\"".repeat(4000));
     for text in [doubled, joined] {
-        let refused = plan(&text).eval(&head, at, &EvalContext::default()).unwrap_err();
+        let refused = plan(&text).eval(&head, at, &QueryOptions::default()).unwrap_err();
         assert_eq!(refused, EvalError::Budget("bytes of labels", 64 << 20));
     }
     let pattern = "label_replace(hits_total, \"a\", \"\", \"n\", \"(x{1000}){1000}\")";
-    assert!(plan(pattern).eval(&head, at, &EvalContext::default()).is_err(), "a pattern of a million states");
+    assert!(plan(pattern).eval(&head, at, &QueryOptions::default()).is_err(), "a pattern of a million states");
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use watchfire::model::sample::{CUSTOM_BUCKETS_SCHEMA, ResetHint};
 use watchfire::model::{Histogram, Labels, SampleValue, Timestamp, duration};
 use watchfire::promql::ast::{At, Expr};
-use watchfire::promql::{EvalContext, Evaluated, Plan, Value, parse};
+use watchfire::promql::{Evaluated, Plan, QueryOptions, Value, parse};
 use watchfire::series::{Head, HeadConfig};
 
 #[derive(Default)]
@@ -302,8 +302,8 @@ fn expectation(case: &mut Case, what: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn context() -> EvalContext {
-    EvalContext::default()
+fn context() -> QueryOptions {
+    QueryOptions::default()
 }
 
 fn evaluate(head: &Head, case: &Case) -> Result<Evaluated, String> {

@@ -1,38 +1,35 @@
 //! The debug mode: what running state yields is compared with a full evaluation, bit for bit.
 //! In: two results of one rule at one moment. Out: where they differ.
 //! Never: minds the order of elements, or compares while samples come in between.
-//! Start at [`checked`].
+//! Start at [`verified`].
 
-use super::group::{Rule, Stage};
-use crate::model::{SampleValue, Timestamp};
+use super::context::EvalContext;
+use super::group::Rule;
+use crate::model::SampleValue;
 use crate::promql::{Element, EvalError, Evaluated, SeriesSet, Value};
 
 /// So often is a difference looked at again: samples may come between the two evaluations.
 const ATTEMPTS: usize = 3;
 
 /// Evaluates the rule from shared columns, and in debug mode in full as well.
-pub(super) fn checked(
-    rule: &Rule,
-    only: Option<&SeriesSet>,
-    at: Timestamp,
-    stage: &Stage<'_>,
-) -> Result<Evaluated, EvalError> {
-    let context = &stage.config.context;
+pub(super) fn verified(rule: &Rule, only: Option<&SeriesSet>, ctx: &EvalContext<'_>) -> Result<Evaluated, EvalError> {
+    let at = ctx.query_at;
+    let options = &ctx.config.query;
     let shared = || match only {
-        Some(series) => rule.plan.eval_series_shared(series, at, context, stage.columns),
-        None => rule.plan.eval_shared(stage.head, at, context, stage.columns),
+        Some(series) => rule.plan.eval_series_shared(series, at, options, ctx.columns),
+        None => rule.plan.eval_shared(ctx.head, at, options, ctx.columns),
     };
-    if !stage.config.verify {
+    if !ctx.config.verify {
         return shared();
     }
     let full = || match only {
-        Some(series) => rule.plan.eval_series(series, at, context),
-        None => rule.plan.eval(stage.head, at, context),
+        Some(series) => rule.plan.eval_series(series, at, options),
+        None => rule.plan.eval(ctx.head, at, options),
     };
     let mut found = None;
     for attempt in 0..ATTEMPTS {
         if attempt > 0 {
-            stage.columns.refresh();
+            ctx.columns.refresh();
         }
         let before = samples_taken(rule);
         let (ours, theirs) = (shared(), full());

@@ -1,7 +1,7 @@
 //! What slots and settled scrapes have made due, one rule after another, so that samples that come need not wait for all.
 //! In: groups whose slot has come, joining rules whose inputs are whole. Out: the next rule and its moment.
 //! Never: changes the order of a group's rules, or takes up a group anew before it is through.
-//! Start at [`Agenda::next`].
+//! Start at [`EvalQueue::next`].
 
 use crate::model::Timestamp;
 use std::collections::{HashSet, VecDeque};
@@ -56,12 +56,12 @@ pub(super) struct Next {
 
 /// First in, first out. Holds at most one item for each group, and none without rules.
 #[derive(Debug, Default)]
-pub(super) struct Agenda {
+pub(super) struct EvalQueue {
     items: VecDeque<Item>,
     groups: HashSet<usize>,
 }
 
-impl Agenda {
+impl EvalQueue {
     pub(super) fn is_empty(&self) -> bool {
         self.items.is_empty()
     }
@@ -85,6 +85,13 @@ impl Agenda {
         let is_first = !std::mem::replace(&mut item.has_begun, true);
         let Item { group, at, cause, asked, .. } = *item;
         item.rules.pop_front().map(|rule| Next { group, rule, at, cause, asked, is_first })
+    }
+
+    /// The clock was set: what waits is evaluated at the same moment as it would have been.
+    pub(super) fn clock_jumped(&mut self, by_ms: i64) {
+        for item in &mut self.items {
+            item.at = item.at.moved_by(by_ms);
+        }
     }
 
     /// Adds the time that the last rule took. A slot that is through thereby comes back, with the time it took.

@@ -1,7 +1,7 @@
 //! Scrapes as they come in, so that a joining rule never looks at half of one.
 //! In: series of a watch that moved. Out: whether every source that moved has brought what it brought before.
 //! Never: waits for a series for more than two rounds after it fell silent.
-//! Start at [`Sources::moved`].
+//! Start at [`ScrapeTracker::moved`].
 
 use crate::model::sample::is_stale;
 use crate::model::{Fingerprint, Labels, SampleValue, SeriesId, Timestamp};
@@ -17,7 +17,7 @@ const SHORT_ROUNDS_MAX: u8 = 2;
 
 /// The sources of one watch.
 #[derive(Default)]
-pub(super) struct Sources {
+pub(super) struct ScrapeTracker {
     all: Vec<Source>,
     by_key: HashMap<Fingerprint, u32, FixedState>,
     members: HashMap<SeriesId, Member, FixedState>,
@@ -70,7 +70,7 @@ impl Source {
     }
 }
 
-impl Sources {
+impl ScrapeTracker {
     /// A sample came to the series.
     pub(super) fn moved(&mut self, series: &Series) {
         let Some(newest) = series.tail().newest else { return };
@@ -143,8 +143,8 @@ mod tests {
     #[test]
     fn knows_half_a_scrape() {
         let head = Head::default();
-        let mut sources = Sources::default();
-        let put = |sources: &mut Sources, i: &str, n: u32, secs: i64, v: f64| {
+        let mut sources = ScrapeTracker::default();
+        let put = |sources: &mut ScrapeTracker, i: &str, n: u32, secs: i64, v: f64| {
             let n = n.to_string();
             let labels = Labels::from_pairs([("__name__", "m"), ("instance", i), ("n", &n)]);
             let series: Arc<Series> = head.append(&labels, at(secs), SampleValue::Float(v)).unwrap();
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn a_silent_series_is_waited_for_twice() {
         let head = Head::default();
-        let mut sources = Sources::default();
+        let mut sources = ScrapeTracker::default();
         let mut put = |n: u32, secs: i64| {
             let labels = Labels::from_pairs([("__name__", "m"), ("n", &n.to_string())]);
             let series = head.append(&labels, at(secs), SampleValue::Float(0.0)).unwrap();
