@@ -8,6 +8,7 @@ mod sink;
 mod worker;
 
 use super::lives::Lives;
+use crate::support::dice::Dice;
 use check::Record;
 use sink::Sink;
 use std::collections::VecDeque;
@@ -28,24 +29,6 @@ const POLICIES: u64 = 6;
 const PAGES_PER_MINUTE: usize = 6;
 /// Lines of a server's story that a failure shows.
 const EVENTS_SHOWN: usize = 60;
-
-/// A small generator (split mix, 64 bits).
-#[derive(Clone)]
-pub struct Dice(pub u64);
-
-impl Dice {
-    pub fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    pub fn below(&mut self, n: u64) -> u64 {
-        self.next() % n
-    }
-}
 
 /// The last things that happened, with their moment.
 #[derive(Clone)]

@@ -3,7 +3,7 @@
 //! Never: takes a message without remembering it first.
 //! Start at [`Sink::start`].
 
-use super::Dice;
+use crate::support::dice::Dice;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, Uri};

@@ -3,7 +3,8 @@
 //! Never: believes anything that was not answered with 2xx.
 //! Start at [`Worker::live`].
 
-use super::{Dice, Events, POLICIES};
+use super::{Events, POLICIES};
+use crate::support::dice::Dice;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
