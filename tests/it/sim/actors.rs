@@ -26,22 +26,25 @@ pub fn act(play: &mut Play, server: &Server) {
     }
 }
 
-fn alert(labels: &Labels, starts_at: Timestamp, ends_at: Option<Timestamp>) -> Alert {
+/// How long a post through the API holds when nobody repeats it.
+const LEASE: Duration = Duration::from_mins(20);
+
+fn alert(door: Door, labels: &Labels, starts_at: Timestamp, ends_at: Option<Timestamp>) -> Alert {
     Alert {
         labels: labels.clone(),
         annotations: Labels::empty(),
         generator_url: "".into(),
         starts_at,
         ends_at,
-        ends_by_timeout: false,
-        door: Door::AlertmanagerWebhook,
+        ends_by_timeout: ends_at.is_some_and(|end| end > starts_at + Duration::from_mins(1)),
+        door,
     }
 }
 
 fn post(play: &Play, server: &Server, what: String, alerts: Vec<Alert>) {
     let world = play.world.clone();
     let firing: Vec<(Fingerprint, bool)> =
-        alerts.iter().map(|a| (Fingerprint::of(&a.labels), a.ends_at.is_none())).collect();
+        alerts.iter().map(|a| (Fingerprint::of(&a.labels), a.ends_at.is_none() || a.ends_by_timeout)).collect();
     let posted = server.post(alerts);
     tokio::spawn(async move {
         let taken = posted.await;
@@ -69,7 +72,12 @@ fn fire(play: &mut Play, server: &Server) {
         if play.firing.insert(*i) {
             play.apart.remove(&Fingerprint::of(&play.pool[*i]));
         }
-        alerts.push(alert(&play.pool[*i], now, None));
+        let through_api = play.dice.chance(30);
+        alerts.push(if through_api {
+            alert(Door::AlertmanagerApi, &play.pool[*i], now, Some(now + LEASE))
+        } else {
+            alert(Door::AlertmanagerWebhook, &play.pool[*i], now, None)
+        });
     }
     post(play, server, format!("fire {indexes:?}"), alerts);
 }
@@ -81,8 +89,13 @@ fn end(play: &mut Play, server: &Server) {
     }
     let index = *play.dice.pick(&firing);
     play.firing.remove(&index);
-    let now = server.now();
-    post(play, server, format!("end {index}"), vec![alert(&play.pool[index], now - Duration::from_secs(1), Some(now))]);
+    post(play, server, format!("end {index}"), ends(&play.pool[index], server.now()));
+}
+
+/// Both doors say that it is over.
+fn ends(labels: &Labels, now: Timestamp) -> Vec<Alert> {
+    let since = now - Duration::from_secs(1);
+    [Door::AlertmanagerWebhook, Door::AlertmanagerApi].map(|door| alert(door, labels, since, Some(now))).into()
 }
 
 fn command(play: &mut Play, server: &Server) {
@@ -100,7 +113,7 @@ fn command(play: &mut Play, server: &Server) {
     };
     let (id, other) = known;
     let some = fingerprints.first().copied().unwrap_or(Fingerprint(0));
-    let kind = match play.dice.below(14) {
+    let kind = match play.dice.below(15) {
         0..5 => CommandKind::Acknowledge(id),
         5 => CommandKind::Unacknowledge(id),
         6 => CommandKind::Resolve(id),
@@ -112,6 +125,7 @@ fn command(play: &mut Play, server: &Server) {
             play.apart.insert(some);
             CommandKind::Detach { incident: id, alert: some }
         }
+        13 => CommandKind::Note(id),
         _ => CommandKind::Reassign { incident: id, to: target("first") },
     };
     ask(play, server, kind, Some(id));
@@ -123,7 +137,7 @@ fn ask(play: &Play, server: &Server, kind: CommandKind, about: Option<IncidentId
     if let Some(id) = about {
         world.state().quiet.remove(&id);
     }
-    let asked = server.command(Command { by: "ana".into(), note: None, kind: kind.clone() });
+    let asked = server.command(Command { by: "ana".into(), note: Some("looking".to_owned()), kind: kind.clone() });
     tokio::spawn(async move {
         let answer = asked.await;
         world.note(|| format!("{what}: {answer:?}"));
@@ -211,6 +225,6 @@ pub fn everybody_goes_home(play: &mut Play, server: &Server) {
 /// Senders repeat an end until they are sure that it was heard.
 pub fn repeat_ends(play: &Play, server: &Server) {
     let now = server.now();
-    let ends = play.pool.iter().map(|labels| alert(labels, now - Duration::from_secs(1), Some(now))).collect();
-    post(play, server, "all end".to_owned(), ends);
+    let all = play.pool.iter().flat_map(|labels| ends(labels, now)).collect();
+    post(play, server, "all end".to_owned(), all);
 }

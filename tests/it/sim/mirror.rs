@@ -58,7 +58,7 @@ impl Mirror {
                 self.pages.push(Page { incident: id, receiver: row.receiver.clone(), at_ms });
             }
             match self.incidents.get(&id) {
-                Some(incident) if self.is_asking(incident) => {}
+                Some(incident) if is_asking(incident) => {}
                 Some(incident) => {
                     let snoozed = incident.snoozed_until.is_some();
                     broken.push(format!(
@@ -80,13 +80,13 @@ impl Mirror {
         }
     }
 
-    /// Somebody is to be paged for it.
-    pub fn is_asking(&self, incident: &Incident) -> bool {
-        incident.status == IncidentStatus::Triggered && incident.snoozed_until.is_none()
-    }
-
     pub fn pending(&self) -> BTreeSet<NotificationKey> {
         let pending = self.states.iter().filter(|(_, state)| **state == NotificationState::Pending);
         pending.map(|(key, _)| key.clone()).collect()
     }
+}
+
+/// Somebody is to be paged for it.
+pub fn is_asking(incident: &Incident) -> bool {
+    incident.status == IncidentStatus::Triggered && incident.snoozed_until.is_none()
 }

@@ -3,6 +3,7 @@
 //! Never: changes anything.
 //! Start at [`look`].
 
+use super::mirror::is_asking;
 use super::play::Play;
 use super::server::{Server, restored};
 use super::settings::{PAGES_PER_MINUTE, policy_of, receivers_of};
@@ -67,7 +68,7 @@ fn policies_page(play: &Play, engine: &Engine) {
         };
         let Some(incident) = engine.incident(id) else { continue };
         let state = play.world.state();
-        if !state.mirror.is_asking(incident) || incident.escalation.assigned_to.is_some() {
+        if !is_asking(incident) || incident.escalation.assigned_to.is_some() {
             continue;
         }
         let receivers = receivers_of(&play.settings, &policy);
@@ -87,7 +88,7 @@ fn incidents_go_on(play: &Play, engine: &Engine) {
         let state = play.world.state();
         let escalation = &incident.escalation;
         let known = escalation.policy.as_deref().is_some_and(|name| play.settings.policy(name).is_some());
-        if !known || !state.mirror.is_asking(&incident) || escalation.exhausted || !escalation.held.is_empty() {
+        if !known || !is_asking(&incident) || escalation.exhausted || !escalation.held.is_empty() {
             continue;
         }
         let members = engine.members(incident.id);
@@ -129,7 +130,7 @@ fn limit_holds(play: &mut Play) {
             }
         }
     }
-    broken.into_iter().for_each(|text| play.world.breach(text));
+    play.world.breaches(broken);
 }
 
 /// WF-20: a twin that starts at this moment from the store shows the same incidents, and pages nobody because of it.

@@ -70,19 +70,23 @@ impl Channel {
 }
 
 impl Notifier for Channel {
-    fn notify<'a>(&'a self, n: &'a Notification, _: &'a Attempt) -> NotifyFuture<'a> {
+    fn notify<'a>(&'a self, n: &'a Notification, attempt: &'a Attempt) -> NotifyFuture<'a> {
         Box::pin(async move {
             let temporary = |retry_after| Err(NotifyError::Temporary { reason: "no route".to_owned(), retry_after });
             match self.fate() {
                 Fate::Taken { wait_ms } => {
-                    self.world.arrived(&self.dest, n);
+                    self.world.arrived(&self.dest, n, attempt);
                     self.world.taken(&self.dest, n);
                     tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-                    let external_ref = self.named.then(|| n.key.0.clone());
+                    let name = attempt.previous_ref.clone().unwrap_or_else(|| n.key.0.clone());
+                    let external_ref = self.named.then_some(name);
+                    if let Some(name) = &external_ref {
+                        self.world.named(&self.dest, n, name);
+                    }
                     Ok(Delivery { external_ref })
                 }
                 Fate::ArrivesAndFails => {
-                    self.world.arrived(&self.dest, n);
+                    self.world.arrived(&self.dest, n, attempt);
                     tokio::time::sleep(Duration::from_millis(20)).await;
                     self.world.refused(&n.key);
                     temporary(None)
@@ -94,7 +98,7 @@ impl Notifier for Channel {
                 Fate::Refused => Err(NotifyError::permanent("gone for good")),
                 Fate::Hangs => std::future::pending().await,
                 Fate::Crash => {
-                    self.world.arrived(&self.dest, n);
+                    self.world.arrived(&self.dest, n, attempt);
                     self.world.taken(&self.dest, n);
                     self.world.note(|| "crash between sent and recorded".to_owned());
                     self.world.crash_soon();

@@ -95,7 +95,7 @@ impl FaultyStore {
         // The repeat of a commit that took effect although it was answered with an error changes nothing more.
         let again = std::mem::take(&mut self.world.state().repeating);
         let broken = if again { Vec::new() } else { self.world.state().mirror.apply(&writes, asked_ms) };
-        broken.into_iter().for_each(|text| self.world.breach(text));
+        self.world.breaches(broken);
         match &self.runtime {
             None => self.inner.commit(writes).await,
             Some(runtime) => {

@@ -10,7 +10,10 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 use watchfire::clock::Clock;
-use watchfire::model::{Fingerprint, IncidentId, Notification, NotificationKey, NotificationKind, Timestamp};
+use watchfire::model::{
+    Fingerprint, IncidentId, Notification, NotificationKey, NotificationKind, NotificationState, Timestamp,
+};
+use watchfire::notify::Attempt;
 
 /// Monday, 2026-01-05, noon.
 const BEGIN_MS: i64 = 1_767_614_400_000;
@@ -32,6 +35,21 @@ pub enum Weather {
     Refusing,
     Dead,
     Hanging,
+}
+
+/// What a message is about: an incident's or a group's first message is changed by later ones.
+fn thread(n: &Notification) -> String {
+    match &n.kind {
+        NotificationKind::Announcement { group_key, .. } => group_key.to_string(),
+        NotificationKind::Page { incident, .. } | NotificationKind::Update { incident } => incident.to_string(),
+    }
+}
+
+/// The name that a destination gave to the first message of a thread.
+struct Named {
+    name: Arc<str>,
+    key: NotificationKey,
+    life: u32,
 }
 
 /// One key on its way.
@@ -60,6 +78,7 @@ pub struct State {
     pub trace: Vec<String>,
     pub broken: Vec<String>,
     sent: BTreeMap<NotificationKey, Sent>,
+    named: BTreeMap<(Dest, String), Named>,
     /// Rows that were pending when this life began.
     in_doubt: BTreeSet<NotificationKey>,
     /// Incidents whose acknowledgement, snooze or end was answered, and when.
@@ -70,7 +89,6 @@ pub struct State {
     pub committing: bool,
     /// The last commit took effect and was answered with an error.
     pub repeating: bool,
-    pub crash_now: bool,
     pub arrivals: u64,
 }
 
@@ -98,12 +116,12 @@ impl World {
             trace: Vec::new(),
             broken: Vec::new(),
             sent: BTreeMap::new(),
+            named: BTreeMap::new(),
             in_doubt: BTreeSet::new(),
             quiet: BTreeMap::new(),
             calm_since_ms: 0,
             committing: false,
             repeating: false,
-            crash_now: false,
             arrivals: 0,
         };
         let time = Time { before_ms: 0, life_began: None, wall_ahead_ms: BEGIN_MS };
@@ -128,7 +146,7 @@ impl World {
         state.life += 1;
         state.in_doubt = state.mirror.pending();
         state.calm_since_ms = now;
-        (state.committing, state.repeating, state.crash_now) = (false, false, false);
+        (state.committing, state.repeating) = (false, false);
     }
 
     /// It is over, and nobody runs for so long; called within its runtime.
@@ -164,14 +182,19 @@ impl World {
         self.state().broken.push(text);
     }
 
+    pub fn breaches(&self, all: Vec<String>) {
+        for text in all {
+            self.breach(text);
+        }
+    }
+
     /// Everything stops at the next chance, wherever it is.
     pub fn crash_soon(&self) {
-        self.state().crash_now = true;
         self.crash.notify_one();
     }
 
     /// A destination got a message whole; what that may mean is judged here.
-    pub fn arrived(&self, dest: &Dest, n: &Notification) {
+    pub fn arrived(&self, dest: &Dest, n: &Notification, attempt: &Attempt) {
         let now = self.truth_ms();
         self.note(|| match &n.kind {
             NotificationKind::Announcement { firing, resolved, .. } => {
@@ -197,6 +220,13 @@ impl World {
                 _ => {}
             }
             state.sent.insert(n.key.clone(), Sent { life, may_count: true });
+            if let Some(first) = state.named.get(&(dest.clone(), thread(n))) {
+                let recorded = state.mirror.states.get(&first.key) == Some(&NotificationState::Sent);
+                if (first.life == life || recorded) && attempt.previous_ref.as_ref() != Some(&first.name) {
+                    let (name, given) = (&first.name, &attempt.previous_ref);
+                    broken.push(format!("WF-25: {} comes without the name {name} of its thread, but {given:?}", n.key));
+                }
+            }
             if let NotificationKind::Page { incident, .. } = n.kind {
                 let quiet = state.quiet.get(&incident).copied();
                 if let Some(at) = quiet.filter(|at| now > at + ON_THE_WIRE_MS) {
@@ -204,7 +234,19 @@ impl World {
                 }
             }
         }
-        broken.into_iter().for_each(|text| self.breach(text));
+        self.breaches(broken);
+    }
+
+    /// The destination answered with a name for the message.
+    pub fn named(&self, dest: &Dest, n: &Notification, name: &Arc<str>) {
+        let mut state = self.state();
+        let (life, place) = (state.life, (dest.clone(), thread(n)));
+        if matches!(n.kind, NotificationKind::Announcement { .. }) && !n.message.firing {
+            // A group that fires again gets a message of its own.
+            state.named.remove(&place);
+        } else {
+            state.named.entry(place).or_insert(Named { name: name.clone(), key: n.key.clone(), life });
+        }
     }
 
     /// The destination answered that it did not take the message.

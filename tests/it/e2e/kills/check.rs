@@ -166,10 +166,10 @@ pub async fn alive(lives: &Lives, workers: &[Worker]) -> Vec<String> {
         for owned in &worker.alerts {
             match owned.firing {
                 Known::Is(true) if !firing.contains(&*owned.name) => {
-                    broken.push(format!("alert {} is lost", owned.name))
+                    broken.push(format!("alert {} is lost", owned.name));
                 }
                 Known::Is(false) if firing.contains(&*owned.name) => {
-                    broken.push(format!("the end of {} is lost", owned.name))
+                    broken.push(format!("the end of {} is lost", owned.name));
                 }
                 Known::Is(_) | Known::InDoubt => {}
             }

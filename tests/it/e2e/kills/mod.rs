@@ -44,7 +44,7 @@ impl Events {
     }
 
     fn text(&self) -> String {
-        self.0.lock().unwrap().iter().map(|line| format!("{line}\n")).collect()
+        self.0.lock().unwrap().make_contiguous().join("\n")
     }
 }
 
@@ -160,7 +160,7 @@ async fn lives_of(seed: u64, kills: u64) -> Totals {
             let story = events.text();
             let kept = dir.keep();
             panic!(
-                "after kill {kill} of {kills}, WATCHFIRE_SEED={seed}:\n{}\nevents:\n{story}{}\nfolder: {}",
+                "after kill {kill} of {kills}, WATCHFIRE_SEED={seed}:\n{}\nevents:\n{story}\n{}\nfolder: {}",
                 broken.join("\n"),
                 lives.log_tail(),
                 kept.display()
