@@ -9,7 +9,7 @@ use super::parts::Parts;
 use super::rules;
 use crate::alerts::{AlertRegistry, Heartbeats};
 use crate::api::auth::Auth;
-use crate::api::context::{Context, ReloadOrder, Settings};
+use crate::api::context::{Context, ReloadOrder, Settings, SharedHeartbeats};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::Restart;
@@ -175,8 +175,8 @@ pub fn settings(config: &Config) -> Settings {
 }
 
 /// The door's hooks for the single writer.
-pub fn door_hooks(registry: &Arc<AlertRegistry>, rules: &Arc<RuleEngine>) -> DoorHooks {
-    let (rules, leases) = (rules.clone(), registry.clone());
+pub fn door_hooks(registry: &Arc<AlertRegistry>, rules: &Arc<RuleEngine>, heartbeats: &SharedHeartbeats) -> DoorHooks {
+    let (rules, leases, heartbeats) = (rules.clone(), registry.clone(), heartbeats.clone());
     let (expire, next, committed) = (registry.clone(), registry.clone(), registry.clone());
     DoorHooks {
         expire: Box::new(move |now| expire.expire(now, ROUND_ALERTS_MAX)),
@@ -188,6 +188,7 @@ pub fn door_hooks(registry: &Arc<AlertRegistry>, rules: &Arc<RuleEngine>) -> Doo
         }),
         clock_jumped: Box::new(move |by_ms, now| {
             leases.clock_jumped(by_ms, now);
+            heartbeats.lock().clock_jumped(by_ms);
             rules.change(|set, _| {
                 set.clock_jumped(by_ms, now);
                 Evaluation::default()

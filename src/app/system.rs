@@ -96,7 +96,7 @@ fn start_loops(parts: &Parts, retention: Duration) -> Loops {
     let context = &parts.context;
     let decide = Decide {
         engine: context.engine.clone(),
-        door: build::door_hooks(&context.registry, &parts.rules),
+        door: build::door_hooks(&context.registry, &parts.rules, &context.heartbeats),
         store: context.store.clone(),
         clock: context.clock.clone(),
         dispatch: parts.deliver.clone(),

@@ -40,6 +40,7 @@ pub(super) async fn commit(
             }
         }
         tokio::select! {
+            biased;
             () = tokio::time::sleep(wait) => wait = (wait * 2).min(RETRY_MAX),
             () = stop.cancelled() => {}
         }

@@ -27,7 +27,7 @@ use crate::notify::Notifiers;
 use crate::notify::breaker::Breaker;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -61,9 +61,9 @@ struct Handle {
 /// One task per destination (receiver and integration), each with its queue, its retries and its breaker.
 pub struct Deliver {
     shared: Arc<Shared>,
-    destinations: Mutex<HashMap<DestinationKey, Handle>>,
+    destinations: Mutex<BTreeMap<DestinationKey, Handle>>,
     /// What destinations called messages before this start, until the destination's task takes it over.
-    remembered: Mutex<HashMap<DestinationKey, Refs>>,
+    remembered: Mutex<BTreeMap<DestinationKey, Refs>>,
     stopped: AtomicBool,
 }
 
@@ -135,7 +135,7 @@ impl Deliver {
     /// The sink must still take receipts meanwhile.
     pub async fn stop(&self, deadline: Duration) {
         self.stopped.store(true, Relaxed);
-        let handles: Vec<Handle> = self.destinations.lock().drain().map(|(_, handle)| handle).collect();
+        let handles = std::mem::take(&mut *self.destinations.lock()).into_values();
         let until = Instant::now() + deadline;
         let mut tasks = JoinSet::new();
         for Handle { inlet, task, .. } in handles {
@@ -159,7 +159,6 @@ impl Deliver {
         for gone in all.iter_mut().filter(|d| notifiers.get(&d.receiver, &d.integration).is_none()) {
             gone.refused = None;
         }
-        all.sort_by(|a, b| (&a.receiver, &a.integration).cmp(&(&b.receiver, &b.integration)));
         all
     }
 

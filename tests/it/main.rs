@@ -14,6 +14,7 @@ mod config;
 mod contract;
 #[cfg(feature = "e2e")]
 mod e2e;
+mod folders;
 mod health;
 mod integrations;
 mod notify;

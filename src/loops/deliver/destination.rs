@@ -88,8 +88,10 @@ impl Destination {
             }
             let wake_at = self.wake_at().filter(|_| !closing);
             tokio::select! {
-                () = inlet.wake.notified() => {}
+                // In a fixed order, so that a simulated run can be played again. Each turn of the loop launches what may be sent.
+                biased;
                 Some(joined) = self.wire.join_next_with_id() => self.settle(joined).await,
+                () = inlet.wake.notified() => {}
                 () = tokio::time::sleep_until(wake_at.unwrap_or(self.started)), if wake_at.is_some() => {}
             }
         }

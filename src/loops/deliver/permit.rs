@@ -77,6 +77,7 @@ impl DeliveryPermits {
                 }
             };
             tokio::select! {
+                biased;
                 () = changed => {}
                 () = tokio::time::sleep_until(until) => {}
             }

@@ -10,6 +10,8 @@ use super::permit::DeliveryPermit;
 use crate::model::{Receipt, ReceiptOutcome};
 use crate::notify::retry::{Next, PATIENCE, granted, plan};
 use crate::notify::{Delivery, NotifyError};
+use foldhash::fast::FixedState;
+use std::hash::BuildHasher;
 use std::time::Duration;
 use tokio::task::{Id, JoinError};
 
@@ -57,7 +59,7 @@ impl Destination {
     ) {
         let (now, wall) = (self.now(), self.shared.clock.now());
         let age = wall.since(item.notification.created_at);
-        let Next::RetryAfter(pause) = plan(item.attempts, age, retry_after, rand::random()) else {
+        let Next::RetryAfter(pause) = plan(item.attempts, age, retry_after, jitter(&item)) else {
             let hours = PATIENCE.as_secs() / 3600;
             let error = format!("given up after {hours} h and {} tries: {reason}", item.attempts);
             return self.finish(item, ReceiptOutcome::Failed { error }, permit).await;
@@ -83,4 +85,10 @@ impl Destination {
         let (key, at) = (item.notification.key.clone(), self.shared.clock.now());
         self.shared.post(Receipt { key, attempts: item.attempts, at, outcome }, permit).await;
     }
+}
+
+/// Spreads the tries of many messages as a random number would, and is the same whenever the same things happen.
+fn jitter(item: &Item) -> f64 {
+    let hash = FixedState::default().hash_one((&item.notification.key, item.attempts));
+    (hash >> 11) as f64 / (1_u64 << 53) as f64
 }

@@ -6,6 +6,8 @@
 mod amtool;
 mod differential;
 mod expressions;
+mod kills;
+mod lives;
 mod load;
 mod process;
 mod promtool;

@@ -3,12 +3,12 @@
 //! Never: trusts a count; every sample is compared by series, time and value.
 //! Start at [`killed_under_load_no_accepted_sample_is_lost`].
 
+use super::lives::Lives;
 use super::process::{Process, eventually, free_port, peer};
-use super::world::{RW1, RW2, reqwest_client, start_watchfire, wait_ready};
+use super::world::{RW1, RW2, wait_ready};
 use crate::support::watchfire::folder;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -85,11 +85,8 @@ async fn send(client: reqwest::Client, port: u16, round: u64, sender: usize, sto
 async fn killed_under_load_no_accepted_sample_is_lost() {
     let rounds = length("WATCHFIRE_KILLS", 20);
     let dir = folder(CONFIG);
-    let port = free_port();
-    let client = reqwest_client();
-    let ready = format!("http://127.0.0.1:{port}/-/ready");
-    let mut watchfire = start_watchfire(dir.path(), port);
-    wait_ready(&client, &ready, "Watchfire is ready").await;
+    let mut lives = Lives::begin(dir.path()).await;
+    let (client, port) = (lives.client.clone(), lives.port);
     let (mut total, mut clock) = (0, tokio::time::interval(Duration::from_millis(1)));
     for round in 0..rounds {
         let stop = Arc::new(AtomicBool::new(false));
@@ -100,9 +97,8 @@ async fn killed_under_load_no_accepted_sample_is_lost() {
         for _ in 0..life {
             clock.tick().await;
         }
-        watchfire.kill();
-        watchfire = start_watchfire(dir.path(), port);
-        wait_ready(&client, &ready, "Watchfire is ready again").await;
+        lives.kill();
+        lives.start().await;
         stop.store(true, Ordering::Relaxed);
         let mut accepted = Vec::new();
         for sender in senders {
@@ -150,13 +146,11 @@ async fn failures(client: &reqwest::Client, prometheus: u16) -> f64 {
 async fn prometheus_with_restarts(message: &str) {
     let seconds = length("WATCHFIRE_SOAK_SECONDS", 45);
     let dir = folder(CONFIG);
-    let [watchfire_port, prometheus_port] = [free_port(), free_port()];
+    let prometheus_port = free_port();
+    let mut lives = Lives::begin(dir.path()).await;
+    let (client, watchfire_port) = (lives.client.clone(), lives.port);
     std::fs::write(dir.path().join("prometheus.yml"), prometheus_config(prometheus_port, watchfire_port, message))
         .unwrap();
-    let client = reqwest_client();
-    let ready = format!("http://127.0.0.1:{watchfire_port}/-/ready");
-    let watchfire = start_watchfire(dir.path(), watchfire_port);
-    wait_ready(&client, &ready, "Watchfire is ready").await;
     let arguments = [
         "--config.file=prometheus.yml".to_owned(),
         "--storage.tsdb.path=prom".to_owned(),
@@ -164,7 +158,7 @@ async fn prometheus_with_restarts(message: &str) {
     ];
     let prometheus = Process::start("prometheus", &peer("prometheus"), &arguments, dir.path());
     wait_ready(&client, &format!("http://127.0.0.1:{prometheus_port}/-/ready"), "Prometheus is ready").await;
-    let (watchfire, restarts) = kill_and_start(watchfire, seconds, dir.path(), watchfire_port, &client).await;
+    let restarts = kill_and_start(&mut lives, seconds).await;
     let until = now_ms();
     // Each by itself, so that an answer stays small; together all of Prometheus' own thousand series.
     let selector = format!("{{job=\"self\"}}[{}s]", seconds + 30);
@@ -184,7 +178,7 @@ async fn prometheus_with_restarts(message: &str) {
     })
     .await;
     let failed = failures(&client, prometheus_port).await;
-    assert_eq!(failed, 0.0, "Prometheus gave samples up\n{}\n{}", prometheus.log_tail(), watchfire.log_tail());
+    assert_eq!(failed, 0.0, "Prometheus gave samples up\n{}\n{}", prometheus.log_tail(), lives.log_tail());
     println!("{message}: {samples} samples in {} series over {seconds} s, {} restarts", ours.len(), restarts);
 }
 
@@ -230,31 +224,23 @@ async fn vmagent_failures(client: &reqwest::Client, vmagent: u16) -> Vec<String>
     text.lines().filter(is_failure).map(str::to_owned).collect()
 }
 
-/// Kills and starts Watchfire every twelve seconds, for so long; returns the last one, and how often.
-async fn kill_and_start(
-    mut watchfire: Process,
-    seconds: u64,
-    dir: &Path,
-    port: u16,
-    client: &reqwest::Client,
-) -> (Process, u64) {
-    let ready = format!("http://127.0.0.1:{port}/-/ready");
+/// Kills and starts Watchfire every twelve seconds, for so long; returns how often.
+async fn kill_and_start(lives: &mut Lives, seconds: u64) -> u64 {
     let (start, mut beats) = (Instant::now(), 0_u64);
     let mut clock = tokio::time::interval(Duration::from_secs(1));
     while start.elapsed().as_secs() < seconds {
         clock.tick().await;
         beats += 1;
         if beats.is_multiple_of(12) {
-            watchfire.kill();
+            lives.kill();
             // Down for a few seconds, so that the sender meets refused connections too.
             for _ in 0..beats / 12 % 4 {
                 clock.tick().await;
             }
-            watchfire = start_watchfire(dir, port);
-            wait_ready(client, &ready, "Watchfire is ready again").await;
+            lives.start().await;
         }
     }
-    (watchfire, beats / 12)
+    beats / 12
 }
 
 /// Every scrape that vmagent made while Watchfire was killed and started is in Watchfire, once and in order.
@@ -262,17 +248,15 @@ async fn kill_and_start(
 async fn vmagent_misses_no_sample_over_restarts() {
     let seconds = length("WATCHFIRE_SOAK_SECONDS", 45);
     let dir = folder(CONFIG);
-    let [watchfire_port, vmagent_port] = [free_port(), free_port()];
+    let vmagent_port = free_port();
+    let mut lives = Lives::begin(dir.path()).await;
+    let (client, watchfire_port) = (lives.client.clone(), lives.port);
     let (target, scrapes) = counting_target().await;
     let scrape = format!(
         "global: {{ scrape_interval: 1s, external_labels: {{ cluster: test }} }}\n\
          scrape_configs:\n  - job_name: counting\n    static_configs: [{{ targets: ['127.0.0.1:{target}'] }}]\n"
     );
     std::fs::write(dir.path().join("scrape.yml"), scrape).unwrap();
-    let client = reqwest_client();
-    let ready = format!("http://127.0.0.1:{watchfire_port}/-/ready");
-    let watchfire = start_watchfire(dir.path(), watchfire_port);
-    wait_ready(&client, &ready, "Watchfire is ready").await;
     let arguments = [
         "-promscrape.config=scrape.yml".to_owned(),
         "-remoteWrite.tmpDataPath=vmagent".to_owned(),
@@ -284,7 +268,7 @@ async fn vmagent_misses_no_sample_over_restarts() {
     ];
     let vmagent = Process::start("vmagent", &peer("vmagent"), &arguments, dir.path());
     wait_ready(&client, &format!("http://127.0.0.1:{vmagent_port}/health"), "vmagent is ready").await;
-    let (watchfire, restarts) = kill_and_start(watchfire, seconds, dir.path(), watchfire_port, &client).await;
+    let restarts = kill_and_start(&mut lives, seconds).await;
     let scraped = scrapes.load(Ordering::SeqCst);
     assert!(scraped > seconds / 2, "{scraped} scrapes in {seconds} s\n{}", vmagent.log_tail());
     let selector = format!("scraped_total[{}s]", seconds + 120);
@@ -304,6 +288,6 @@ async fn vmagent_misses_no_sample_over_restarts() {
     })
     .await;
     let failed = vmagent_failures(&client, vmagent_port).await;
-    assert!(failed.is_empty(), "vmagent gave samples up: {failed:?}\n{}\n{}", vmagent.log_tail(), watchfire.log_tail());
+    assert!(failed.is_empty(), "vmagent gave samples up: {failed:?}\n{}\n{}", vmagent.log_tail(), lives.log_tail());
     println!("vmagent: {scraped} scrapes of {SERIES} series over {seconds} s, {restarts} restarts");
 }

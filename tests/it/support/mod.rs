@@ -4,6 +4,7 @@
 //! Start at [`contract::CONFIG`], [`watchfire::Watchfire`], [`http_sink::HttpSink`] and [`smtp_sink::SmtpSink`].
 
 pub mod contract;
+pub mod dice;
 pub mod http_sink;
 pub mod process;
 pub mod smtp_sink;

@@ -1,0 +1,92 @@
+//! What the commits so far have made of the rows: the simulator's own view, beside the store's.
+//! In: the writes of commits that took effect. Out: rows to judge by.
+//! Never: reads the store.
+//! Start at [`Mirror::apply`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use watchfire::model::{
+    Fingerprint, Incident, IncidentId, IncidentStatus, Notification, NotificationKey, NotificationKind,
+    NotificationState, Timestamp, Write,
+};
+
+/// A page as it was committed.
+#[derive(Clone, Debug)]
+pub struct Page {
+    pub incident: IncidentId,
+    pub receiver: Arc<str>,
+    /// When it was decided, on the clock that never jumps.
+    pub at_ms: u64,
+}
+
+#[derive(Default)]
+pub struct Mirror {
+    pub alerts: BTreeMap<Fingerprint, bool>,
+    pub incidents: BTreeMap<IncidentId, Arc<Incident>>,
+    /// When each incident's state last changed, on the clock that never jumps.
+    pub changed_at_ms: BTreeMap<IncidentId, u64>,
+    pub silences: BTreeMap<Arc<str>, (Timestamp, Timestamp)>,
+    pub states: BTreeMap<NotificationKey, NotificationState>,
+    pub pages: Vec<Page>,
+}
+
+impl Mirror {
+    /// Takes one commit. `at_ms`: when it was asked for. Returns the promises that its rows break.
+    pub fn apply(&mut self, writes: &[Write], at_ms: u64) -> Vec<String> {
+        let mut broken = Vec::new();
+        let mut new: BTreeMap<&NotificationKey, &Arc<Notification>> = BTreeMap::new();
+        for write in writes {
+            match write {
+                Write::Alert(alert) => drop(self.alerts.insert(alert.fingerprint, alert.is_firing())),
+                Write::AlertDropped(alert) => drop(self.alerts.remove(alert)),
+                Write::Incident(incident) => self.incident(incident, at_ms),
+                Write::Silence(s) => drop(self.silences.insert(s.id.clone(), (s.starts_at, s.ends_at))),
+                Write::SilenceDropped(id) => drop(self.silences.remove(id)),
+                Write::Notification(row) => {
+                    if self.states.insert(row.key.clone(), row.state).is_some() {
+                        broken.push(format!("WF-12: the key {} is used for a second message", row.key));
+                    }
+                    new.insert(&row.key, row);
+                }
+                Write::NotificationState { key, state, .. } => drop(self.states.insert(key.clone(), *state)),
+                _ => {}
+            }
+        }
+        for row in new.values().filter(|row| self.states[&row.key] == NotificationState::Pending) {
+            let NotificationKind::Page { incident: id, .. } = row.kind else { continue };
+            if row.integration == 0 {
+                self.pages.push(Page { incident: id, receiver: row.receiver.clone(), at_ms });
+            }
+            match self.incidents.get(&id) {
+                Some(incident) if is_asking(incident) => {}
+                Some(incident) => {
+                    let snoozed = incident.snoozed_until.is_some();
+                    broken.push(format!(
+                        "WF-15: {} is written for {id}: {:?}, snoozed: {snoozed}",
+                        row.key, incident.status
+                    ));
+                }
+                None => broken.push(format!("WF-13: {} is written for an incident that is not", row.key)),
+            }
+        }
+        broken
+    }
+
+    fn incident(&mut self, incident: &Arc<Incident>, at_ms: u64) {
+        let state = |i: &Incident| (i.status, i.snoozed_until, i.escalation.run);
+        let known = self.incidents.insert(incident.id, incident.clone());
+        if known.is_none_or(|known| state(&known) != state(incident)) {
+            self.changed_at_ms.insert(incident.id, at_ms);
+        }
+    }
+
+    pub fn pending(&self) -> BTreeSet<NotificationKey> {
+        let pending = self.states.iter().filter(|(_, state)| **state == NotificationState::Pending);
+        pending.map(|(key, _)| key.clone()).collect()
+    }
+}
+
+/// Somebody is to be paged for it.
+pub fn is_asking(incident: &Incident) -> bool {
+    incident.status == IncidentStatus::Triggered && incident.snoozed_until.is_none()
+}
