@@ -77,8 +77,8 @@ pub enum RegistryError {
 /// Why a post changed nothing though it was no refresh.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IgnoredReason {
-    /// An end for an alert that this source never reported as firing. Alertmanager stores it and tells nobody, ever;
-    /// here it is not stored: it opens nothing and ends nobody else's claim.
+    /// An end for an alert that this source never reported as firing, and that ends nobody else's lease either (see
+    /// `ends`). Alertmanager stores it and notifies nobody; here it is not stored.
     EndOfUnknown,
     /// The alert has [`SOURCES_PER_ALERT_MAX`] live sources; it fires anyway.
     TooManySources,
