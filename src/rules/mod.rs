@@ -27,8 +27,8 @@ mod silent_sources;
 mod stream_tests;
 #[cfg(test)]
 mod tests;
-mod verify;
 mod trial;
+mod verify;
 mod view;
 mod warmup;
 

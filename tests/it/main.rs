@@ -15,6 +15,7 @@ mod contract;
 #[cfg(feature = "e2e")]
 mod e2e;
 mod health;
+mod heartbeats;
 mod notify;
 mod probes;
 mod promql;
