@@ -386,7 +386,7 @@ fn read_rules(root: &Fields<'_>, files: Files, reading: Reading) -> (Vec<PathBuf
 /// The alert that says that a heartbeat is silent runs the heartbeat's own policy.
 fn policy_override(heartbeat: &HeartbeatSpec) -> Option<(Vec<Matcher>, Arc<str>)> {
     let policy = heartbeat.escalation_policy.clone()?;
-    let matchers = vec![Matcher::equal(ALERT_NAME, SOURCE_SILENT), Matcher::equal(HEARTBEAT_LABEL, &*heartbeat.name)];
+    let matchers = vec![Matcher::equal(ALERT_NAME, SOURCE_SILENT), Matcher::equal(HEARTBEAT_LABEL, &heartbeat.name)];
     Some((matchers, policy))
 }
 
