@@ -110,6 +110,9 @@ fn configuration(path: &Path, text: &str, args: &CheckArgs, linted: &mut bool) -
 fn rules(path: &Path, text: &str, args: &CheckArgs, linted: &mut bool) -> bool {
     match config::rule_file(path, text, args.reading.reading()) {
         Ok(file) => {
+            for warning in config::rule_warnings(&file) {
+                out::complain(format!("  warning: {warning}"));
+            }
             out::line(format!("  SUCCESS: {} rules found", count(&file)));
             *linted |= lints(&file, args);
             true

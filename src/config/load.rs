@@ -191,6 +191,7 @@ fn built_in(features: Features) -> Result<Loaded, Mistakes> {
             Ok(text) if kind_of(&text) == FileKind::RuleTests => {}
             Ok(text) => match rule_file(&path, &text, reading) {
                 Ok(rules) => {
+                    loaded.warnings.extend(rule_warnings(&rules));
                     config.rule_files.push(path);
                     config.rules.push(rules);
                 }
@@ -204,6 +205,15 @@ fn built_in(features: Features) -> Result<Loaded, Mistakes> {
     }
     config.built_in_rules = config.rule_files.is_empty();
     if mistakes.is_empty() { Ok(loaded) } else { Err(Mistakes(mistakes)) }
+}
+
+/// What in a rule file loads and can never work.
+pub fn rule_warnings(file: &RuleFile) -> Vec<Warning> {
+    let warning = |e: &rules::RuleFileError| Warning {
+        advice: Some("whoever is told of the alert will read this error instead of the text".to_owned()),
+        ..Mistake::new(&e.file, Position { line: e.line, column: e.column }, e.text.clone())
+    };
+    file.warnings.iter().map(warning).collect()
 }
 
 /// Reads one rule file.
@@ -390,6 +400,7 @@ fn read_rules(root: &Fields<'_>, files: Files, reading: Reading) -> (Vec<PathBuf
         }
         match rule_file(&found.path, &text, reading) {
             Ok(file) => {
+                root.notes().add_warnings(rule_warnings(&file));
                 paths.push(found.path);
                 rules.push(file);
             }
@@ -402,7 +413,7 @@ fn read_rules(root: &Fields<'_>, files: Files, reading: Reading) -> (Vec<PathBuf
 /// The alert that says that a heartbeat is silent runs the heartbeat's own policy.
 fn policy_override(heartbeat: &HeartbeatSpec) -> Option<(Vec<Matcher>, Arc<str>)> {
     let policy = heartbeat.escalation_policy.clone()?;
-    let matchers = vec![Matcher::equal(ALERT_NAME, SOURCE_SILENT), Matcher::equal(HEARTBEAT_LABEL, &*heartbeat.name)];
+    let matchers = vec![Matcher::equal(ALERT_NAME, SOURCE_SILENT), Matcher::equal(HEARTBEAT_LABEL, &heartbeat.name)];
     Some((matchers, policy))
 }
 

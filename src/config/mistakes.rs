@@ -105,6 +105,11 @@ impl Notes {
         self.dir.join(text)
     }
 
+    /// Warnings about another file that this one names.
+    pub fn add_warnings(&self, warnings: Vec<Warning>) {
+        self.warnings.borrow_mut().extend(warnings);
+    }
+
     /// As [`Notes::path`], and remembers that the file must be readable.
     pub fn named_file(&self, key: &'static str, text: &str, at: Position) -> PathBuf {
         let path = self.path(text);

@@ -27,7 +27,8 @@ mod yaml;
 pub use glob::expand;
 pub use ingest::{DoorBytes, Ingest, Limits, memory_budget};
 pub use load::{
-    Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, parse_with, rule_file, start,
+    Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, parse_with, rule_file,
+    rule_warnings, start,
 };
 pub use matchers::parse as parse_matchers;
 pub use mistakes::{Mistake, Mistakes, Warning};

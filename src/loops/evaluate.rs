@@ -1,5 +1,5 @@
 //! The loop that evaluates rules: at every slot, and sooner when samples arrive that a rule watches.
-//! In: the head, the clock, the bell that the write door rings. Out: alerts and rows of state to the [`RuleSink`].
+//! In: the head, the clock, the signal that ingest gives. Out: alerts and rows of state to the [`RuleSink`].
 //! Never: loses a transition; what a busy sink has not taken is offered again before anything new.
 //! Start at [`EvaluateLoop::run`].
 
@@ -24,9 +24,9 @@ use tokio_util::sync::CancellationToken;
 const GATHER: Duration = Duration::from_millis(2);
 /// A slot goes on so long before arrivals are looked at again.
 const SLICE: Duration = Duration::from_millis(1);
-/// News of a slot that is not through yet are gathered this long: each handing on is a commit.
+/// What a slot that is not through yet has part is gathered this long: each handing on is a commit.
 const HOLD: Duration = Duration::from_millis(10);
-/// The picture is made anew no more often than this: it costs as much as there are rules, not as what has changed.
+/// The view is made anew no more often than this: it costs as much as there are rules, not as what has changed.
 const VIEW_EVERY: Duration = Duration::from_millis(100);
 /// Sleep at most so long, so that a clock that was set forward is noticed.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
@@ -34,20 +34,20 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 const RETRY_MIN: Duration = Duration::from_millis(50);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// What became of news.
+/// What became of an evaluation that was handed on.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub enum Taken {
     #[default]
     All,
-    /// There is no room for alerts with these labels: the rules are to tell them again.
+    /// There is no room for alerts with these labels: the rules are to hand them out again.
     AllBut(HashSet<Labels>),
-    /// Ask again with the same news.
+    /// Offer the same again.
     Nothing,
 }
 
-/// What takes the news: the alert registry and the single writer.
+/// What takes what rules have part: the registry of alerts and the single writer.
 pub trait RuleSink: Send + Sync {
-    fn submit<'a>(&'a self, news: &'a Evaluation) -> Pin<Box<dyn Future<Output = Taken> + Send + 'a>>;
+    fn submit<'a>(&'a self, found: &'a Evaluation) -> Pin<Box<dyn Future<Output = Taken> + Send + 'a>>;
 }
 
 /// The rows of state as the engine's input takes them.
@@ -62,19 +62,19 @@ pub fn rule_changes(writes: &[Write]) -> Vec<RuleAlertChange> {
     writes.iter().filter_map(change).collect()
 }
 
-/// The rules, their view, and the bell; shared by the loop, the reload and the API.
+/// The rules, their view, and the signal of arrivals; shared by the loop, the reload and the API.
 pub struct RuleEngine {
     pub rules: Mutex<RuleSet>,
-    /// The latest picture, for readers who must not wait.
+    /// The latest view, for readers who must not wait.
     pub view: Arc<ArcSwap<RulesView>>,
-    /// Rung by the write door when samples came to watched series, and by reload.
+    /// Notified by ingest when samples came to watched series, and by reload.
     pub arrivals: Arc<Notify>,
     pub head: Arc<Head>,
-    /// News of a reload, handed out by the loop before its own. Taken and put under the lock of the rules.
+    /// What a reload has part, handed out by the loop before its own. Taken and put under the lock of the rules.
     pub pending: Mutex<Evaluation>,
     /// How many write requests were refused so far for want of room or of a disk.
     pub refused: Box<dyn Fn() -> u64 + Send + Sync>,
-    /// When the picture was made, and whether something has changed since.
+    /// When the view was made, and whether something has changed since.
     pub viewed: Mutex<(Timestamp, bool)>,
 }
 
@@ -92,11 +92,11 @@ impl RuleEngine {
         }
     }
 
-    /// Changes the rules (a reload); the news it gives go out with the loop's next turn.
+    /// Changes the rules (a reload); what that finds goes out with the loop's next turn.
     pub fn change(&self, change: impl FnOnce(&mut RuleSet, &Head) -> Evaluation) {
         let mut rules = self.rules.lock();
-        let news = change(&mut rules, &self.head);
-        self.pending.lock().append(news);
+        let found = change(&mut rules, &self.head);
+        self.pending.lock().append(found);
         self.view.store(Arc::new(rules.view()));
         drop(rules);
         self.arrivals.notify_one();
@@ -106,15 +106,15 @@ impl RuleEngine {
     fn arrivals(&self, now: Timestamp) -> Evaluation {
         let arrived = self.head.take_arrivals();
         let mut rules = self.rules.lock();
-        // Under the lock: a reload that was waited for has its news here, and they go first.
-        let mut news = std::mem::take(&mut *self.pending.lock());
+        // Under the lock: a reload that was waited for has what it part here, and that goes first.
+        let mut found = std::mem::take(&mut *self.pending.lock());
         rules.observe_ingest(now, &self.head);
         rules.observe_refusals((self.refused)(), now);
         if !arrived.is_empty() {
-            news.append(rules.start_by(&arrived, now, &self.head));
+            found.append(rules.start_by(&arrived, now, &self.head));
         }
-        self.viewed.lock().1 |= !news.is_empty();
-        news
+        self.viewed.lock().1 |= !found.is_empty();
+        found
     }
 
     /// A part of what slots and settled scrapes have made due, if anything is, and whether there is more.
@@ -126,27 +126,27 @@ impl RuleEngine {
         if due {
             pending.append(rules.advance(now, &self.head, SLICE));
         }
-        let news = (due || !pending.is_empty()).then_some(pending);
+        let found = (due || !pending.is_empty()).then_some(pending);
         let busy = rules.is_busy();
         let mut viewed = self.viewed.lock();
-        viewed.1 |= news.is_some();
+        viewed.1 |= found.is_some();
         let every = if busy { VIEW_EVERY * 10 } else { VIEW_EVERY };
         // A clock that went back does not hold it up.
         if viewed.1 && (viewed.0 > now || viewed.0 + every <= now) {
             self.view.store(Arc::new(rules.view()));
             *viewed = (now, false);
         }
-        (news, busy)
+        (found, busy)
     }
 
-    /// How long to sleep unless the bell rings.
+    /// How long to sleep unless samples come.
     fn pause(&self, now: Timestamp) -> Duration {
         let longest = if self.viewed.lock().1 { VIEW_EVERY } else { SLEEP_MAX };
         self.rules.lock().next_due().map_or(longest, |due| due.since(now).min(longest))
     }
 }
 
-/// Hears of every turn, for metrics.
+/// Called after every turn, for metrics.
 pub type TurnObserver = Arc<dyn Fn(&Evaluation, Duration) + Send + Sync>;
 
 /// What the application gives the loop.
@@ -155,16 +155,16 @@ pub struct EvaluateLoop {
     pub sink: Arc<dyn RuleSink>,
     pub clock: Arc<dyn Clock>,
     pub stop: CancellationToken,
-    /// Told of the evaluations of arrivals, and of each part of a slot: how many, failures, and how long they took.
+    /// Called after the evaluations of arrivals, and of each part of a slot: how many, failures, and how long they took.
     pub observe: TurnObserver,
 }
 
 impl EvaluateLoop {
-    /// Runs until stopped; what was found by then has been handed on or is found again after a restart, because state
-    /// is stored only together with its news.
+    /// Runs until stopped; what was part by then has been handed on or is part again after a restart, because state
+    /// is stored only together with its alerts.
     pub async fn run(self) {
         let (mut gathered, mut busy) = (Instant::now() - GATHER, false);
-        let (mut news, mut handed) = (Evaluation::default(), Instant::now());
+        let (mut found, mut handed) = (Evaluation::default(), Instant::now());
         loop {
             if busy {
                 tokio::task::yield_now().await;
@@ -182,44 +182,44 @@ impl EvaluateLoop {
             if !busy || gathered.elapsed() >= GATHER {
                 gathered = Instant::now();
                 let arrived = self.engine.arrivals(self.clock.now());
-                self.tell(&arrived, gathered.elapsed());
+                self.record(&arrived, gathered.elapsed());
                 let is_urgent = !arrived.is_empty();
-                // Behind what the slot has found so far: the order of news is that of the evaluations.
-                news.append(arrived);
-                if is_urgent && !self.hand_on(&mut news).await {
+                // Behind what the slot has part so far: the order is that of the evaluations.
+                found.append(arrived);
+                if is_urgent && !self.submit_all(&mut found).await {
                     return;
                 }
             }
             let began = Instant::now();
-            if news.is_empty() {
+            if found.is_empty() {
                 handed = began;
             }
-            let (found, more) = self.engine.advance(self.clock.now());
+            let (part, more) = self.engine.advance(self.clock.now());
             busy = more;
-            if let Some(found) = found {
-                self.tell(&found, began.elapsed());
-                news.append(found);
+            if let Some(part) = part {
+                self.record(&part, began.elapsed());
+                found.append(part);
             }
-            if (!busy || handed.elapsed() >= HOLD) && !news.is_empty() && !self.hand_on(&mut news).await {
+            if (!busy || handed.elapsed() >= HOLD) && !found.is_empty() && !self.submit_all(&mut found).await {
                 return;
             }
         }
     }
 
-    /// Tells of one evaluation.
-    fn tell(&self, news: &Evaluation, took: Duration) {
-        (self.observe)(news, took);
-        for error in &news.errors {
+    /// Records one evaluation in metrics and log.
+    fn record(&self, found: &Evaluation, took: Duration) {
+        (self.observe)(found, took);
+        for error in &found.errors {
             tracing::warn!(group = %error.group, rule = %error.rule, error = %error.text, "rule evaluation failed");
         }
     }
 
-    /// Offers the news until they are taken; `false` when stopped before that.
-    async fn hand_on(&self, news: &mut Evaluation) -> bool {
-        let news = std::mem::take(news);
+    /// Offers what was part until it is taken; `false` when stopped before that.
+    async fn submit_all(&self, found: &mut Evaluation) -> bool {
+        let found = std::mem::take(found);
         let mut wait = RETRY_MIN;
         loop {
-            match self.sink.submit(&news).await {
+            match self.sink.submit(&found).await {
                 Taken::All => return true,
                 Taken::AllBut(refused) => {
                     self.engine.rules.lock().announce_again(&refused);

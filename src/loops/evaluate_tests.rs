@@ -1,5 +1,5 @@
 //! The promises of the evaluate loop, with a sink that refuses when it is told to and a clock that stands still.
-//! In: samples, bells, moments. Out: what the sink was offered, in order.
+//! In: samples, arrivals, moments. Out: what the sink was offered, in order.
 //! Never: waits for time to pass: tokio's own stands still, and jumps when everybody sleeps.
 //! Start at [`Scene`].
 
@@ -29,15 +29,15 @@ struct Sink {
 }
 
 impl RuleSink for Sink {
-    fn submit<'a>(&'a self, news: &'a Evaluation) -> Pin<Box<dyn Future<Output = Taken> + Send + 'a>> {
+    fn submit<'a>(&'a self, found: &'a Evaluation) -> Pin<Box<dyn Future<Output = Taken> + Send + 'a>> {
         let sign = |a: &crate::model::Alert| if a.ends_at.is_none() { '+' } else { '-' };
-        let told = news.alerts.iter().map(|a| format!("{}{}", sign(a), a.labels.alert_name()));
+        let told = found.alerts.iter().map(|a| format!("{}{}", sign(a), a.labels.alert_name()));
         self.offered.lock().push(told.collect::<Vec<_>>().join(" "));
         self.bell.notify_one();
         let one_less = |n: usize| n.checked_sub(1);
         let refused = self.refusals.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
         let full = self.full.fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less).is_ok();
-        let labels = || news.alerts.iter().map(|a| a.labels.clone()).collect();
+        let labels = || found.alerts.iter().map(|a| a.labels.clone()).collect();
         Box::pin(std::future::ready(match () {
             () if refused => Taken::Nothing,
             () if full => Taken::AllBut(labels()),
@@ -108,7 +108,7 @@ impl Scene {
 const DOWN: &str = "  - {alert: D, expr: up == 0}\n";
 
 #[tokio::test(start_paused = true)]
-async fn an_arrival_is_told_before_its_slot() {
+async fn an_arrival_is_handed_on_before_its_slot() {
     let mut scene = Scene::new(DOWN);
     scene.start();
     let slot = scene.engine.rules.lock().next_due().unwrap();
@@ -158,7 +158,7 @@ async fn what_was_refused_is_offered_again_before_anything_new() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn news_of_a_reload_go_first() {
+async fn what_a_reload_found_goes_first() {
     let mut scene = Scene::new(DOWN);
     scene.sample(0.0);
     scene.start();
@@ -183,7 +183,7 @@ async fn it_stops_while_the_sink_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_bells_are_few_turns() {
+async fn many_arrivals_are_few_turns() {
     let mut scene = Scene::new(DOWN);
     scene.start();
     for n in 0..100 {
@@ -200,7 +200,7 @@ async fn many_bells_are_few_turns() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_alert_without_room_is_told_again() {
+async fn an_alert_without_room_is_offered_again() {
     let mut scene = Scene::new(DOWN);
     scene.sink.full.store(2, Ordering::SeqCst);
     scene.sample(0.0);
@@ -217,22 +217,22 @@ async fn an_alert_without_room_is_told_again() {
 
 /// A reload holds the rules while a sample comes for the new ones.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn news_of_the_new_rules_come_after_those_of_the_reload() {
+async fn what_new_rules_find_comes_after_the_reload() {
     let mut scene = Scene::new(DOWN);
     scene.sample(0.0);
     scene.start();
     scene.offered(1).await;
-    let text = "groups:\n- name: other\n  interval: 10s\n  rules:\n  - {alert: D, expr: up == 0}\n";
+    let text = "groups:\n- name: other\n  interval: 10s\n  rules:\n  - {alert: E, expr: up == 0}\n";
     let (engine, files) = (scene.engine.clone(), [file::parse(text, "f.yml").unwrap()]);
     let (locked, wait) = std::sync::mpsc::channel();
     // Long enough for the loop to hear the bell and to stand before the lock; nobody sends.
     let (_end, while_locked) = std::sync::mpsc::channel::<()>();
     let reload = std::thread::spawn(move || {
         engine.change(|set, head| {
-            let news = set.reload(set.config().clone(), &files, head, START + Duration::from_millis(1));
+            let found = set.reload(set.config().clone(), &files, head, START + Duration::from_millis(1));
             locked.send(()).unwrap();
             assert!(while_locked.recv_timeout(Duration::from_millis(100)).is_err());
-            news
+            found
         });
     });
     wait.recv().unwrap();
@@ -241,11 +241,11 @@ async fn news_of_the_new_rules_come_after_those_of_the_reload() {
     reload.join().unwrap();
     let told = loop {
         let told = scene.sink.offered.lock().join(" ");
-        if told.matches("+D").count() == 2 && told.contains("-D") {
+        if told.contains("+E") && told.contains("-D") {
             break told;
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     };
-    assert_eq!(told, "+D -D +D");
+    assert_eq!(told, "+D -D +E");
     scene.stopped().await;
 }

@@ -227,7 +227,8 @@ pub(super) fn aligned(a: &Histogram, b: &Histogram) -> Option<Aligned> {
         if wider_a.zero_threshold == a.zero_threshold && wider_b.zero_threshold == b.zero_threshold {
             return None;
         }
-        (a, b) = (wider_a, wider_b);
+        a = wider_a;
+        b = wider_b;
     }
     let schema = a.schema.min(b.schema);
     Some(Aligned { a: at_schema(&a, schema), b: at_schema(&b, schema), reconciled: false })

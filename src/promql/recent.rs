@@ -106,7 +106,8 @@ impl Recents {
         for (n, row) in self.rows.iter_mut().enumerate() {
             if row.asked_ms < oldest && row.id != FREE {
                 self.points -= row.ring.points.len();
-                (row.ring, row.id) = (Ring::empty(), FREE);
+                row.ring = Ring::empty();
+                row.id = FREE;
                 self.free.push(n as u32);
             }
         }
@@ -226,7 +227,8 @@ impl Recent {
     }
 
     fn take(&mut self, tail: &crate::series::Tail) {
-        (self.appended, self.reordered) = (tail.appended, tail.reordered);
+        self.appended = tail.appended;
+        self.reordered = tail.reordered;
         self.newest = match &tail.newest {
             None => Newest::Nothing,
             Some(p) => match p.v {
@@ -261,7 +263,9 @@ impl Recent {
     fn refill(&mut self, series: &Series, from: i64) {
         let ring = &mut self.ring;
         ring.points.clear();
-        (ring.head, ring.falls, ring.from_ms) = (0, 0, from);
+        ring.head = 0;
+        ring.falls = 0;
+        ring.from_ms = from;
         let mut histogram_ms = i64::MIN;
         let (mut count, mut newest) = (0, None);
         // Counted under one lock, so that what is read and what was counted belong together.

@@ -142,7 +142,9 @@ impl Leaf {
         if !Arc::ptr_eq(&series, &self.series) || self.stamp == 0 {
             let kept = self.series.iter().zip(series.iter()).take_while(|(a, b)| Arc::ptr_eq(a, b)).count();
             if self.stamp == 0 || kept < self.series.len() || kept < series.len() {
-                (self.kept, self.before, self.stamp) = (kept, self.stamp, columns.next_stamp());
+                self.kept = kept;
+                self.before = self.stamp;
+                self.stamp = columns.next_stamp();
             }
             self.series = series;
         }

@@ -17,12 +17,12 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long an ended alert is kept, so that its end can be told again (Prometheus' `resolvedRetention`).
+/// How long an ended alert is kept, so that its end can be handed out again (Prometheus' `resolvedRetention`).
 pub(super) const RESOLVED_RETENTION: Duration = Duration::from_mins(15);
-/// Changed annotations of a firing alert are told at most this often (Prometheus' resend delay).
+/// Changed annotations of a firing alert are handed out at most this often (Prometheus' resend delay).
 const CHANGE_DELAY: Duration = Duration::from_mins(1);
 
-/// What it says when two elements become one alert.
+/// The error when two elements become one alert.
 const DUPLICATE: &str = "vector contains metrics with the same labelset after applying alert labels";
 
 /// One alert of a rule.
@@ -145,7 +145,7 @@ impl AlertingRule {
             LimitAction::Fail => {
                 let alive = seen.len() + self.elsewhere(ctx, &seen);
                 if alive > ctx.limit {
-                    // Before anything is told of what is new.
+                    // Before any new alert is handed out.
                     self.clear(ctx, out);
                     return Err(format!("exceeded limit of {} with {alive} alerts", ctx.limit));
                 }
@@ -283,11 +283,11 @@ impl AlertingRule {
             }
             _ => {}
         }
-        let tell = match alert.sent_at {
+        let is_due = match alert.sent_at {
             None => true,
             Some(sent) => reworded && at.since(sent) >= CHANGE_DELAY,
         };
-        if alert.state == RuleAlertState::Firing && tell {
+        if alert.state == RuleAlertState::Firing && is_due {
             claim.announce(alert, None, ctx, out);
         }
         if changed {
@@ -312,7 +312,7 @@ impl AlertingRule {
             match alert.state {
                 RuleAlertState::Inactive => {
                     if alert.sent_at.is_none() {
-                        // Came over a restart: its end may not have been heard.
+                        // Came over a restart: its end may not have been stored.
                         claim.announce(alert, alert.resolved_at, ctx, out);
                     }
                     let keep = alert.resolved_at.is_some_and(|end| at.since(end) <= RESOLVED_RETENTION);
@@ -409,7 +409,7 @@ impl AlertingRule {
         }
     }
 
-    /// The clock was set: moments that waits are counted from move with it, and the rows say so.
+    /// The clock was set: moments that waits are counted from move with it, and so do the rows.
     pub(super) fn clock_jumped(&mut self, by_ms: i64, out: &mut Evaluation) {
         let moved = |t: Timestamp| t.moved_by(by_ms);
         for alert in self.active.values_mut() {

@@ -1,5 +1,5 @@
 //! What arrivals and gaps do to rules: whole scrapes, lost sources, budgets.
-//! In: samples of made-up targets, moments. Out: the news, compared.
+//! In: samples of made-up targets, moments. Out: the found, compared.
 //! Never: waits.
 //! Start at [`World`].
 
@@ -20,9 +20,9 @@ pub(super) fn at(secs: i64) -> Timestamp {
     Timestamp::from_millis(secs * 1000)
 }
 
-pub(super) fn told(news: &Evaluation) -> Vec<String> {
+pub(super) fn announced(found: &Evaluation) -> Vec<String> {
     let sign = |a: &crate::model::Alert| if a.ends_at.is_none() { '+' } else { '-' };
-    let mut all: Vec<String> = super::tests::net(&news.alerts)
+    let mut all: Vec<String> = super::tests::net(&found.alerts)
         .map(|a| format!("{}{}{}", sign(a), a.labels.alert_name(), a.labels.value("instance")))
         .collect();
     all.sort();
@@ -47,23 +47,23 @@ impl World {
     /// Without what has become due.
     fn arrive_only(&mut self, secs: i64) -> Vec<String> {
         let arrived = self.head.take_arrivals();
-        told(&self.set.evaluate_arrivals(&arrived, at(secs), &self.head))
+        announced(&self.set.evaluate_arrivals(&arrived, at(secs), &self.head))
     }
 
     pub(super) fn arrive(&mut self, secs: i64) -> Vec<String> {
         let arrived = self.head.take_arrivals();
-        let mut news = self.set.evaluate_arrivals(&arrived, at(secs), &self.head);
-        assert_eq!(news.errors, []);
+        let mut found = self.set.evaluate_arrivals(&arrived, at(secs), &self.head);
+        assert_eq!(found.errors, []);
         if self.set.next_due().is_some_and(|due| due <= at(secs)) {
-            news.append(self.set.evaluate(at(secs), &self.head));
+            found.append(self.set.evaluate(at(secs), &self.head));
         }
-        told(&news)
+        announced(&found)
     }
 
     pub(super) fn slot(&mut self, secs: i64) -> Vec<String> {
-        let news = self.set.evaluate_all(at(secs), &self.head, &[]);
-        assert_eq!(news.errors, []);
-        told(&news)
+        let found = self.set.evaluate_all(at(secs), &self.head, &[]);
+        assert_eq!(found.errors, []);
+        announced(&found)
     }
 }
 
@@ -180,9 +180,9 @@ fn a_rule_beyond_its_budget_is_unhealthy_and_alone() {
         w.sample("x", instance, 10, 2.0);
     }
     w.sample("y", "a", 10, 2.0);
-    let news = w.set.evaluate_all(at(11), &w.head, &[]);
-    assert_eq!(told(&news), ["+Fewa"]);
-    assert_eq!(news.errors[0].text.as_ref(), "query processing would exceed its budget of 3 samples");
+    let found = w.set.evaluate_all(at(11), &w.head, &[]);
+    assert_eq!(announced(&found), ["+Fewa"]);
+    assert_eq!(found.errors[0].text.as_ref(), "query processing would exceed its budget of 3 samples");
     let view = w.set.view();
     assert_eq!(view.groups[0].rules.iter().map(|r| r.health.as_str()).collect::<Vec<_>>(), ["err", "ok"]);
     // Steps of a sub-query, bytes of labels: the same.
@@ -196,9 +196,9 @@ fn a_rule_beyond_its_budget_is_unhealthy_and_alone() {
         let mut w = World::new(&body, config);
         w.sample("x", "a", 10, 2.0);
         w.sample("y", "a", 10, 2.0);
-        let news = w.set.evaluate_all(at(11), &w.head, &[]);
-        assert_eq!(told(&news), ["+Fewa"]);
-        assert_eq!(&*news.errors[0].text, format!("query processing would exceed its budget of {what}"));
+        let found = w.set.evaluate_all(at(11), &w.head, &[]);
+        assert_eq!(announced(&found), ["+Fewa"]);
+        assert_eq!(&*found.errors[0].text, format!("query processing would exceed its budget of {what}"));
     }
 }
 
@@ -226,13 +226,13 @@ fn arrivals_need_not_wait_for_a_whole_slot() {
     w.sample("x", "a", secs - 1, 5.0);
     w.head.take_arrivals();
     let step = Duration::from_millis(1);
-    let mut parts = vec![told(&w.set.advance(slot, &w.head, step))];
+    let mut parts = vec![announced(&w.set.advance(slot, &w.head, step))];
     assert!(w.set.is_busy());
     // In the middle of the slot a sample comes: what it starts is told at once, and so is what the slot has just recorded.
     w.sample("x", "b", secs + 1, 7.0);
     assert_eq!(w.arrive_only(secs + 1), ["+A", "+Pb"]);
     while w.set.is_busy() {
-        parts.push(told(&w.set.advance(slot + Duration::from_secs(1), &w.head, step)));
+        parts.push(announced(&w.set.advance(slot + Duration::from_secs(1), &w.head, step)));
     }
     parts.retain(|part| !part.is_empty());
     assert_eq!(parts, [["+B"], ["+Pa"]]);
@@ -252,11 +252,11 @@ fn a_reload_ends_a_slot_that_has_begun() {
     let mut w = World::new("  rules: [{alert: A, expr: 'x > 1'}, {alert: B, expr: 'x > 2'}]\n", config.clone());
     let slot = w.set.next_due().unwrap();
     w.sample("x", "a", slot.as_millis() / 1000 - 1, 5.0);
-    assert_eq!(told(&w.set.advance(slot, &w.head, Duration::from_millis(1))), ["+Aa"]);
+    assert_eq!(announced(&w.set.advance(slot, &w.head, Duration::from_millis(1))), ["+Aa"]);
     let one =
         file::parse("groups:\n- name: g\n  interval: 10m\n  rules: [{alert: A, expr: 'x > 1'}]\n", "f.yml").unwrap();
-    let news = w.set.reload(config, &[one], &w.head, slot);
-    assert_eq!(told(&news), ["+Ba", "-Ba"]);
+    let found = w.set.reload(config, &[one], &w.head, slot);
+    assert_eq!(announced(&found), ["+Ba", "-Ba"]);
     assert!(!w.set.is_busy());
 }
 
@@ -293,7 +293,7 @@ fn a_scrape_that_begins_while_a_rule_waits_for_its_turn_puts_it_off() {
     w.arrive_only(secs + 4);
     put(&w, secs + 4, &["2"], stale_marker());
     let half = w.set.advance(at(secs + 4), &w.head, Duration::from_millis(1));
-    assert_eq!((told(&half), w.set.is_busy()), (Vec::new(), false));
+    assert_eq!((announced(&half), w.set.is_busy()), (Vec::new(), false));
     assert_eq!(w.set.next_due(), Some(at(secs) + RuleSetConfig::default().settle));
     // Whole, it is looked at.
     assert_eq!(w.arrive(secs + 4), ["+S"]);
@@ -308,8 +308,8 @@ fn a_group_without_rules_holds_up_nobody() {
     for round in 1..4 {
         w.sample("x", "a", round * 600, if round == 2 { 0.0 } else { 2.0 });
         w.head.take_arrivals();
-        let news = w.set.evaluate(at(round * 600 + 599), &w.head);
-        assert_eq!(told(&news), [if round == 2 { "-Aa" } else { "+Aa" }]);
+        let found = w.set.evaluate(at(round * 600 + 599), &w.head);
+        assert_eq!(announced(&found), [if round == 2 { "-Aa" } else { "+Aa" }]);
         assert!(!w.set.is_busy());
     }
     assert!(w.set.view().groups.iter().all(|group| group.last_evaluation.is_some()));

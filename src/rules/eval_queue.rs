@@ -22,7 +22,7 @@ pub(super) struct Item {
     group: usize,
     at: Timestamp,
     cause: Cause,
-    /// When it came on the agenda, by the stopwatch.
+    /// When it came into the queue, by the stopwatch.
     asked: Duration,
     rules: VecDeque<usize>,
     has_begun: bool,

@@ -23,6 +23,8 @@ pub const RULES_MAX: usize = 20_000;
 pub struct RuleFile {
     pub path: Arc<str>,
     pub groups: Vec<GroupSpec>,
+    /// Templates that can never work. Prometheus takes them too, and sends `<error expanding template…>` to whoever is told.
+    pub warnings: Vec<RuleFileError>,
 }
 
 #[derive(Clone, Debug)]
@@ -128,7 +130,7 @@ pub fn parse(text: &str, path: &str) -> Result<RuleFile, Vec<RuleFileError>> {
 /// The same, read as it is wanted.
 pub fn parse_with(text: &str, path: &str, reading: Reading) -> Result<RuleFile, Vec<RuleFileError>> {
     let features = reading.features;
-    let mut checker = Checker { path, file: Arc::from(path), features, errors: Vec::new() };
+    let mut checker = Checker { path, file: Arc::from(path), features, errors: Vec::new(), warnings: Vec::new() };
     let options = serde_saphyr::options! { with_snippet: false };
     let document = first_document(text);
     let raw: RawFile = match document.map(|text| serde_saphyr::from_str_with_options(text, options)) {
@@ -144,7 +146,7 @@ pub fn parse_with(text: &str, path: &str, reading: Reading) -> Result<RuleFile, 
     }
     let groups = checker.groups(raw.groups.unwrap_or_default());
     if checker.errors.is_empty() {
-        return Ok(RuleFile { path: Arc::from(path), groups });
+        return Ok(RuleFile { path: Arc::from(path), groups, warnings: checker.warnings });
     }
     checker.errors.sort_by_key(|error| (error.line, error.column));
     Err(checker.errors)
@@ -184,6 +186,7 @@ struct Checker<'a> {
     file: Arc<str>,
     features: Features,
     errors: Vec<RuleFileError>,
+    warnings: Vec<RuleFileError>,
 }
 
 type Place = serde_saphyr::Location;
@@ -336,7 +339,10 @@ impl Checker<'_> {
             match parse_alert_template(&format!("__alert_{alert}"), text) {
                 Ok(template) => {
                     if let Some(e) = trial::mistake(&template) {
-                        self.error(at, format!("{kind} {name:?}: error executing template: {e}"));
+                        let text = format!("alert {alert:?}: {kind} {name:?}: error executing template: {e}");
+                        let file = self.path.to_owned();
+                        let (line, column) = (at.line().max(1), at.column().max(1));
+                        self.warnings.push(RuleFileError { file, line, column, text });
                     }
                     templates.push(template);
                 }
@@ -382,11 +388,20 @@ mod tests {
         check(&rule("{alert: A, expr: 1, labels: {a: '{{ $x }}'}}"), "undefined variable");
         let asks = |text: &str| rule(&format!("{{alert: A, expr: 1, annotations: {{a: '{text}'}}}}"));
         check(&asks("{{ if }}x{{ end }}"), "error parsing template: template: __alert_A:1: missing value for if");
-        check(&asks("{{ $value.Labels }}"), "can't evaluate field Labels in type float64");
-        check(&asks("{{ $labels.a.b }}"), "can't evaluate field b in type string");
-        check(&asks("{{ .Alerts }}"), "can't evaluate field Alerts");
-        check(&asks("{{ (query \"up\" | first).Nothing }}"), "can't evaluate field Nothing");
-        check(&asks("{{ humanize }}"), "wrong number of args");
+        let warned = |text: &str, expect: &str| {
+            let file = parse(&asks(text), "f.yml").unwrap();
+            assert!(
+                file.warnings.len() == 1 && file.warnings[0].to_string().contains(expect),
+                "{text}: {:?}",
+                file.warnings
+            );
+        };
+        warned("{{ $value.Labels }}", "can't evaluate field Labels in type float64");
+        warned("{{ $labels.a.b }}", "f.yml:4:5: alert \"A\": annotation \"a\": error executing template");
+        warned("{{ $.labels.service }}", "can't evaluate field labels");
+        warned("{{ .Alerts }}", "can't evaluate field Alerts");
+        warned("{{ (query \"up\" | first).Nothing }}", "can't evaluate field Nothing");
+        warned("{{ humanize }}", "wrong number of args");
         check(&rule("{alert: A, expr: 1, for: 1x}"), "not a valid duration string: \"1x\"");
         check(&rule("{alert: A, expr: 'sum(', labels: {__name__: b}}"), "invalid label name");
     }
@@ -415,7 +430,7 @@ mod tests {
             "{{ $externalLabels.a }}{{ $externalURL }}{{ parseDuration $labels.a }}",
         ] {
             let text = format!("groups: [{{name: g, rules: [{{alert: A, expr: 1, annotations: {{a: '{text}'}}}}]}}]");
-            assert!(parse(&text, "f.yml").is_ok(), "{text}: {:?}", parse(&text, "f.yml"));
+            assert_eq!(parse(&text, "f.yml").map(|file| file.warnings), Ok(Vec::new()), "{text}");
         }
     }
 

@@ -79,7 +79,7 @@ pub(super) struct Rule {
     pub(super) settles_at: Option<Timestamp>,
     /// When the first sample came that it has not looked at.
     touched_at: Option<Timestamp>,
-    /// The same, of samples whose evaluation is on the agenda.
+    /// The same, of samples whose evaluation is in the queue.
     waits_since: Option<Timestamp>,
     /// When an arrival evaluated it last.
     joined_at: Option<Timestamp>,
@@ -104,12 +104,11 @@ impl Rule {
         let labels = spec.label_set();
         let url: Arc<str> = Arc::from(format!("{}{}", config.external_url, table_link(&query)));
         let id = identity(spec, &query, &labels, ordinals);
-        let (work, former_id) = match AlertingRule::new(spec, id.clone(), url.clone()) {
-            Some(rule) => (Work::Alerting(rule), former_id),
-            None => {
-                let recorder = Recorder::new(spec, Arc::from(format!("{id}/limit")), url);
-                (Work::Recording(recorder), Arc::from(format!("{former_id}/limit")))
-            }
+        let (work, former_id) = if let Some(rule) = AlertingRule::new(spec, id.clone(), url.clone()) {
+            (Work::Alerting(rule), former_id)
+        } else {
+            let recorder = Recorder::new(spec, Arc::from(format!("{id}/limit")), url);
+            (Work::Recording(recorder), Arc::from(format!("{former_id}/limit")))
         };
         Self {
             name: spec.name.clone(),
@@ -171,20 +170,20 @@ impl Rule {
     pub(super) fn touch(
         &mut self,
         now: Timestamp,
-        sources: &HashMap<u32, ScrapeTracker>,
+        scrapes: &HashMap<u32, ScrapeTracker>,
         settle: Duration,
         spacing: Duration,
     ) -> Timestamp {
         let touched = *self.touched_at.get_or_insert(now);
-        if self.are_inputs_whole(sources) {
+        if self.are_inputs_whole(scrapes) {
             self.joined_at.map_or(now, |last| now.max(last + spacing)).min(touched + settle)
         } else {
             touched + settle
         }
     }
 
-    fn are_inputs_whole(&self, sources: &HashMap<u32, ScrapeTracker>) -> bool {
-        self.plan.watches().iter().all(|watch| sources.get(&watch.id()).is_none_or(ScrapeTracker::are_whole))
+    fn are_inputs_whole(&self, scrapes: &HashMap<u32, ScrapeTracker>) -> bool {
+        self.plan.watches().iter().all(|watch| scrapes.get(&watch.id()).is_none_or(ScrapeTracker::are_whole))
     }
 
     /// Whether arrivals may evaluate this rule for single series.
@@ -351,7 +350,7 @@ impl Group {
     pub(super) fn begin_settled(
         &mut self,
         now: Timestamp,
-        sources: &mut HashMap<u32, ScrapeTracker>,
+        scrapes: &mut HashMap<u32, ScrapeTracker>,
         settle: Duration,
     ) -> Vec<usize> {
         let mut due = Vec::new();
@@ -359,12 +358,12 @@ impl Group {
             let latest = rule.touched_at.map_or(now, |touched| touched + settle);
             if latest <= now {
                 for watch in rule.plan.watches() {
-                    if let Some(sources) = sources.get_mut(&watch.id()) {
-                        sources.give_up();
-                        sources.prune(watch.len());
+                    if let Some(scrapes) = scrapes.get_mut(&watch.id()) {
+                        scrapes.give_up();
+                        scrapes.prune(watch.len());
                     }
                 }
-            } else if !rule.are_inputs_whole(sources) {
+            } else if !rule.are_inputs_whole(scrapes) {
                 rule.settles_at = Some(latest);
                 continue;
             }
@@ -382,12 +381,12 @@ impl Group {
         &mut self,
         rule: usize,
         now: Timestamp,
-        sources: &HashMap<u32, ScrapeTracker>,
+        scrapes: &HashMap<u32, ScrapeTracker>,
         settle: Duration,
     ) -> bool {
         let rule = &mut self.rules[rule];
         let Some(latest) = rule.waits_since.map(|since| since + settle) else { return true };
-        if latest <= now || rule.are_inputs_whole(sources) {
+        if latest <= now || rule.are_inputs_whole(scrapes) {
             return true;
         }
         rule.touched_at = rule.waits_since.take();

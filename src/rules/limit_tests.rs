@@ -1,9 +1,9 @@
 //! Groups with a `limit`, in both ways: failing as in Prometheus, and keeping what it allows.
-//! In: samples, moments. Out: the news, compared.
+//! In: samples, moments. Out: the found, compared.
 //! Never: waits.
 //! Start at [`a_limit_may_keep_what_it_allows`].
 
-use super::arrival_tests::{World, at, told};
+use super::arrival_tests::{World, announced, at};
 use super::{LimitAction, RuleSetConfig, file};
 use crate::model::Labels;
 use crate::model::sample::stale_marker;
@@ -61,8 +61,8 @@ fn a_limit_may_keep_series_of_a_recording_rule() {
     // It outlives a reload, and ends with the surplus.
     let text = "groups:\n- name: g\n  limit: 3\n  rules: [{record: r, expr: 'x * 2'}]\n";
     let files = [file::parse(text, "f.yml").unwrap()];
-    let news = w.set.reload(config.clone(), &files, &w.head, at(40));
-    assert_eq!(told(&news), [""; 0]);
+    let found = w.set.reload(config.clone(), &files, &w.head, at(40));
+    assert_eq!(announced(&found), [""; 0]);
     assert_eq!(w.slot(51), [""; 0], "one is still left out");
     assert_eq!(recorded(&w), "abc");
     w.sample("x", "d", 52, stale_marker());
@@ -70,17 +70,17 @@ fn a_limit_may_keep_series_of_a_recording_rule() {
     // A rule that goes ends it too.
     put(&mut w, &["d"], 70);
     assert_eq!(w.slot(81), ["+RuleLimitExceeded"]);
-    let news = w.set.reload(config, &[file::parse("groups: []\n", "f.yml").unwrap()], &w.head, at(90));
-    assert_eq!(told(&news), ["-RuleLimitExceeded"]);
+    let found = w.set.reload(config, &[file::parse("groups: []\n", "f.yml").unwrap()], &w.head, at(90));
+    assert_eq!(announced(&found), ["-RuleLimitExceeded"]);
 }
 
 #[test]
 fn beyond_its_limit_a_rule_says_nothing_new() {
     let mut w = World::new("  limit: 2\n  rules: [{alert: H, expr: 'x > 1'}]\n", RuleSetConfig::default());
     let fails = |w: &mut World, secs: i64| {
-        let news = w.set.evaluate_all(at(secs), &w.head, &[]);
-        assert_eq!(news.errors.iter().map(|e| &*e.text).collect::<Vec<_>>(), ["exceeded limit of 2 with 4 alerts"]);
-        told(&news)
+        let found = w.set.evaluate_all(at(secs), &w.head, &[]);
+        assert_eq!(found.errors.iter().map(|e| &*e.text).collect::<Vec<_>>(), ["exceeded limit of 2 with 4 alerts"]);
+        announced(&found)
     };
     for round in 0..3 {
         for instance in ["a", "b", "c", "d"] {
@@ -152,6 +152,6 @@ fn a_reload_leaves_recorded_series_where_they_were() {
     assert_eq!(recorded.iter().map(|s| s.labels().value("instance").to_owned()).collect::<Vec<_>>(), ["b"]);
     // Where the limit fails the rule, nothing is left out any more.
     w.set.reload(config(LimitAction::Fail), &files(1), &w.head, at(35));
-    let news = w.set.evaluate_all(at(41), &w.head, &[]);
-    assert_eq!((told(&news), news.errors.len()), (vec!["-RuleLimitExceeded".to_owned()], 1));
+    let found = w.set.evaluate_all(at(41), &w.head, &[]);
+    assert_eq!((announced(&found), found.errors.len()), (vec!["-RuleLimitExceeded".to_owned()], 1));
 }

@@ -15,7 +15,7 @@ use crate::series::Head;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-/// What it says when two elements become one series.
+/// The error when two elements become one series.
 pub(super) const DUPLICATE: &str = "vector contains metrics with the same labelset after applying rule labels";
 
 pub(super) struct Recorder {
@@ -49,7 +49,7 @@ impl Recorder {
         self.overflow.inherit(old.overflow, out);
     }
 
-    /// One evaluation at a slot. What is beyond the limit fails it, or is left out and told by an alert.
+    /// One evaluation at a slot. What is beyond the limit fails it, or is left out, and an alert says so.
     pub(super) fn apply(
         &mut self,
         ctx: &EvalContext<'_>,

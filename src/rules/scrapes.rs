@@ -53,7 +53,7 @@ impl Source {
         !self.given_up && self.moved < self.expected
     }
 
-    /// A new scrape begins: the one before tells how many series to expect.
+    /// A new scrape begins: the one before shows how many series to expect.
     fn next_round(&mut self, at: Timestamp) {
         if self.round > 0 {
             let short = self.expected != u32::MAX && self.moved < self.expected;
@@ -66,7 +66,10 @@ impl Source {
             }
         }
         self.round += 1;
-        (self.began, self.moved, self.ended, self.given_up) = (at, 0, 0, false);
+        self.began = at;
+        self.moved = 0;
+        self.ended = 0;
+        self.given_up = false;
     }
 }
 

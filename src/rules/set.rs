@@ -19,13 +19,13 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-/// Tells how much time has passed since some fixed moment; only differences are used.
+/// Says how much time has passed since some fixed moment; only differences are used.
 pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// How many series joining rules look at on arrivals, all rules together: below 1 % of a core.
 const JOINED_PER_SECOND: f64 = 100_000.0;
 
-/// While the agenda has rules on it, groups are asked for more no more often than this: that costs as much as there are rules.
+/// While the queue has rules on it, groups are asked for more no more often than this: that costs as much as there are rules.
 const ASK_EVERY: Duration = Duration::from_millis(10);
 
 /// A series whose newest sample is no more than this ahead of our clock is evaluated at that sample's time when it arrives:
@@ -100,7 +100,7 @@ pub struct EvaluationError {
     pub text: Arc<str>,
 }
 
-/// The news of one evaluation.
+/// What one evaluation has found.
 #[derive(Debug, Default)]
 pub struct Evaluation {
     /// Alerts that fire (no end) or have ended. Refreshes are not among them.
@@ -118,7 +118,7 @@ impl Evaluation {
         self.alerts.is_empty() && self.writes.is_empty()
     }
 
-    /// Adds a later evaluation's news to this one.
+    /// Adds a later evaluation to this one.
     pub fn append(&mut self, mut later: Self) {
         self.alerts.append(&mut later.alerts);
         self.writes.append(&mut later.writes);
@@ -191,7 +191,7 @@ pub struct RuleSet {
     /// What rules share.
     columns: Columns,
     /// Scrapes as they come in, for each watch of a joining rule.
-    sources: HashMap<u32, ScrapeTracker>,
+    scrapes: HashMap<u32, ScrapeTracker>,
     gap: IngestGap,
     /// Joining rules are evaluated on arrivals no more often than this.
     spacing: Duration,
@@ -219,7 +219,7 @@ impl RuleSet {
             watches,
             recorded: HashSet::new(),
             columns: Columns::new(head.window()),
-            sources: HashMap::new(),
+            scrapes: HashMap::new(),
             gap,
             spacing: Duration::ZERO,
             queue: EvalQueue::default(),
@@ -258,7 +258,7 @@ impl RuleSet {
 
     fn index(&mut self) {
         self.watchers.clear();
-        let mut sources = HashMap::new();
+        let mut scrapes = HashMap::new();
         let all = self.groups.iter().flat_map(|g| &g.rules);
         self.recorded = all.filter(|r| matches!(r.work, Work::Recording(_))).map(|r| r.name.clone()).collect();
         let recorded = &self.recorded;
@@ -282,12 +282,12 @@ impl RuleSet {
                         rules.push((g, r));
                     }
                     if !rule.is_per_series() {
-                        sources.insert(watch.id(), self.sources.remove(&watch.id()).unwrap_or_default());
+                        scrapes.insert(watch.id(), self.scrapes.remove(&watch.id()).unwrap_or_default());
                     }
                 }
             }
         }
-        self.sources = sources;
+        self.scrapes = scrapes;
         self.space();
     }
 
@@ -427,7 +427,7 @@ impl RuleSet {
                 }
                 continue;
             }
-            let settled = group.begin_settled(now, &mut self.sources, self.config.settle);
+            let settled = group.begin_settled(now, &mut self.scrapes, self.config.settle);
             self.queue.push(Item::new(g, now, Cause::Settled, asked, settled));
         }
     }
@@ -442,7 +442,7 @@ impl RuleSet {
             let ctx = EvalContext::new(head, &self.config, &self.columns, silence, &self.recorded, now);
             let before = self.config.elapsed();
             let group = &mut self.groups[next.group];
-            if next.cause == Cause::Slot || group.is_still_settled(next.rule, now, &self.sources, self.config.settle) {
+            if next.cause == Cause::Slot || group.is_still_settled(next.rule, now, &self.scrapes, self.config.settle) {
                 group.take_turn(&next, before.saturating_sub(next.asked), &ctx, out);
             }
             let after = self.config.elapsed();
@@ -532,7 +532,7 @@ impl RuleSet {
                     group.rules[*r].arrival_latency = Some(waited);
                 }
             }
-            if self.sources.contains_key(&watch) {
+            if self.scrapes.contains_key(&watch) {
                 self.unnoted.extend(parts.into_iter().map(|(_, series)| (watch, series)));
             }
         }
@@ -543,8 +543,8 @@ impl RuleSet {
     pub fn note_arrivals(&mut self, now: Timestamp) {
         let moved = std::mem::take(&mut self.unnoted);
         for (watch, series) in &moved {
-            if let Some(sources) = self.sources.get_mut(watch) {
-                series.iter().for_each(|series| sources.moved(series));
+            if let Some(scrape) = self.scrapes.get_mut(watch) {
+                series.iter().for_each(|series| scrape.moved(series));
             }
         }
         for (g, r) in moved.iter().filter_map(|(watch, _)| self.watchers.get(watch)).flatten() {
@@ -553,7 +553,7 @@ impl RuleSet {
                 continue;
             }
             let next_slot = group.next_slot;
-            let due = group.rules[*r].touch(now, &self.sources, self.config.settle, self.spacing);
+            let due = group.rules[*r].touch(now, &self.scrapes, self.config.settle, self.spacing);
             // A slot that comes first sees the same.
             group.rules[*r].settles_at = Some(due).filter(|due| *due < next_slot);
         }
@@ -604,7 +604,7 @@ impl RuleSet {
         }
     }
 
-    /// A picture of everything, for the API and the pages.
+    /// A view of everything, for the API and the pages.
     pub fn view(&self) -> RulesView {
         view::view(&self.groups, &self.config.external_labels)
     }

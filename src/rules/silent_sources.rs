@@ -14,7 +14,7 @@ use std::time::Duration;
 const PAUSES_IN_SILENCE: u32 = 2;
 /// A silent source is forgotten after this: it was taken down, by somebody whose agent does not say so.
 const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
-/// Sources that are told of at once; more have one cause, and the first ones name it.
+/// Sources that are named at once; more have one cause, and the first ones name it.
 const SILENT_MAX: usize = 1_000;
 
 /// A source by what its series have in common.

@@ -122,7 +122,7 @@ fn run(deeds: &[Deed]) {
             // Refused as a duplicate or as too old: also a thing that happens.
             let _refused = head.append(&labels(series), t, v);
         };
-        let news = match deed {
+        let found = match deed {
             Deed::Sample { series, v } => {
                 put(*series, now, SampleValue::Float(*v));
                 continue;
@@ -150,7 +150,7 @@ fn run(deeds: &[Deed]) {
             Deed::Arrivals => set.evaluate_arrivals(&head.take_arrivals(), now, &head),
             Deed::Slot => set.evaluate_all(now, &head, &[]),
         };
-        for error in &news.errors {
+        for error in &found.errors {
             assert!(!error.text.contains("differ"), "deed {n}, rule {}: {}", error.rule, error.text);
         }
     }

@@ -1,5 +1,5 @@
 //! The rules as a whole, at made-up times: states, slots, arrivals, restarts, reloads.
-//! In: rule files as text, samples, moments. Out: the news, compared.
+//! In: rule files as text, samples, moments. Out: the found, compared.
 //! Never: waits.
 //! Start at [`World`].
 
@@ -98,7 +98,7 @@ fn pending_firing_resolved() {
     assert_eq!(w.slot(30), ["+D1@30"]);
     assert!(w.value("ALERTS", "pending", 30).unwrap().is_stale());
     assert!(w.value("ALERTS", "firing", 30).is_some());
-    assert_eq!(w.slot(40), [""; 0], "a refresh is no news");
+    assert_eq!(w.slot(40), [""; 0], "a refresh is no found");
     let view = w.set.view();
     let alert = view.alerts().next().unwrap();
     assert_eq!((alert.value.as_str(), alert.active_at, alert.annotations.value("s")), ("0e+00", at(10), "v 0"));
@@ -107,8 +107,8 @@ fn pending_firing_resolved() {
     assert!(w.value("ALERTS", "firing", 50).unwrap().is_stale());
     assert_eq!(w.slot(60), [""; 0]);
     // Kept for fifteen minutes, then dropped.
-    let news = w.set.evaluate_all(at(50 + 901), &w.head, &[]);
-    assert!(matches!(news.writes.as_slice(), [Write::RuleAlertDropped { .. }]));
+    let found = w.set.evaluate_all(at(50 + 901), &w.head, &[]);
+    assert!(matches!(found.writes.as_slice(), [Write::RuleAlertDropped { .. }]));
 }
 
 #[test]
@@ -164,8 +164,8 @@ fn slots_are_steady_and_missed_ones_counted() {
 fn a_restart_keeps_timers_and_ends_nothing_while_cold() {
     let mut w = World::new(DOWN, Timestamp::MIN);
     w.sample(UP, 5, 0.0);
-    let news = w.set.evaluate_all(at(10), &w.head, &[]);
-    let [Write::RuleAlert(pending)] = news.writes.as_slice() else { panic!("{:?}", news.writes) };
+    let found = w.set.evaluate_all(at(10), &w.head, &[]);
+    let [Write::RuleAlert(pending)] = found.writes.as_slice() else { panic!("{:?}", found.writes) };
     let firing = RuleAlertRecord { state: RuleAlertState::Firing, fired_at: Some(at(30)), ..pending.as_ref().clone() };
 
     let mut w = World::new(DOWN, at(15));
@@ -184,9 +184,9 @@ fn a_restart_keeps_timers_and_ends_nothing_while_cold() {
 
     let mut w = World::new("  - {alert: Other, expr: up == 0}\n", at(35));
     w.set.restore(vec![firing]);
-    let news = w.set.evaluate(at(60), &w.head);
-    assert!(matches!(news.writes.as_slice(), [Write::RuleAlertDropped { .. }]));
-    assert_eq!(announced(&news), ["-D1@60"], "whoever was told of it is told of its end");
+    let found = w.set.evaluate(at(60), &w.head);
+    assert!(matches!(found.writes.as_slice(), [Write::RuleAlertDropped { .. }]));
+    assert_eq!(announced(&found), ["-D1@60"], "whoever was told of it is told of its end");
 }
 
 #[test]
@@ -437,8 +437,8 @@ fn a_reload_keeps_what_is_the_same_and_ends_what_is_gone() {
     w.sample(UP, 5, 0.0);
     assert_eq!(w.slot(10), ["+D1@10", "+E1@10"]);
     let files = [file::parse(&rules("  - {alert: D, expr: up < 1}\n"), "f.yml").unwrap()];
-    let news = w.set.reload(w.set.config().clone(), &files, &w.head, at(15));
-    assert_eq!(announced(&news), ["-E1@15"]);
+    let found = w.set.reload(w.set.config().clone(), &files, &w.head, at(15));
+    assert_eq!(announced(&found), ["-E1@15"]);
     let recorded = w.head.select(&[crate::model::Matcher::equal("__name__", "r")]);
     assert!(recorded[0].latest(at(14), at(15)).unwrap().v.is_stale());
     assert_eq!(w.slot(20), [""; 0]);
@@ -454,9 +454,9 @@ fn limits_and_duplicates_are_errors() {
         let mut w = World::new(body, Timestamp::MIN);
         w.sample(UP, 5, 0.0);
         w.sample(&[("__name__", "up"), ("i", "2")], 5, 0.0);
-        let news = w.set.evaluate_all(at(10), &w.head, &[]);
-        assert_eq!(news.errors.iter().map(|e| e.text.as_ref()).collect::<Vec<_>>(), [expect]);
-        assert_eq!((news.alerts.len(), w.set.view().alerts().count()), (0, 0));
+        let found = w.set.evaluate_all(at(10), &w.head, &[]);
+        assert_eq!(found.errors.iter().map(|e| e.text.as_ref()).collect::<Vec<_>>(), [expect]);
+        assert_eq!((found.alerts.len(), w.set.view().alerts().count()), (0, 0));
     };
     check(
         "  - {alert: D, expr: up == 0, labels: {i: x}}\n",
@@ -476,8 +476,8 @@ fn groups_of_one_name_in_two_files_keep_their_own_state() {
     let mut w = World::new(DOWN, Timestamp::MIN);
     w.set = RuleSet::new(w.set.config().clone(), &files, &w.head, at(0));
     w.sample(UP, 5, 0.0);
-    let news = w.set.evaluate_all(at(10), &w.head, &[]);
-    let records: Vec<RuleAlertRecord> = news
+    let found = w.set.evaluate_all(at(10), &w.head, &[]);
+    let records: Vec<RuleAlertRecord> = found
         .writes
         .iter()
         .filter_map(|w| if let Write::RuleAlert(r) = w { Some((**r).clone()) } else { None })
@@ -501,8 +501,8 @@ fn external_labels_and_failing_templates() {
     let files = [file::parse(&rules(body), "f.yml").unwrap()];
     w.set = RuleSet::new(config, &files, &w.head, at(0));
     w.sample(UP, 5, 0.0);
-    let news = w.set.evaluate_all(at(10), &w.head, &[]);
-    let alert = &news.alerts[0];
+    let found = w.set.evaluate_all(at(10), &w.head, &[]);
+    let alert = &found.alerts[0];
     assert_eq!(alert.labels, Labels::from_pairs([("alertname", "D"), ("c", "eu"), ("i", "1"), ("x", "eu")]));
     assert!(alert.annotations.value("s").starts_with("<error expanding template: "), "{}", alert.annotations);
     assert_eq!(alert.generator_url.as_ref(), "http://wf/graph?g0.expr=up+%3D%3D+0&g0.tab=1");

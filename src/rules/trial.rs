@@ -1,6 +1,6 @@
 //! A trial of each template of a rule on made-up data, so that what can never work is found before it is needed.
 //! In: a parsed template. Out: what is wrong with it whatever the data is.
-//! Never: refuses a template because the made-up data is not what it expects: only its own mistakes count.
+//! Never: complains of a template because the made-up data is not what it expects: only its own mistakes count.
 //! Start at [`mistake`].
 
 use crate::model::Labels;

@@ -16,6 +16,7 @@ mod contract;
 mod e2e;
 mod folders;
 mod health;
+mod heartbeats;
 mod integrations;
 mod notify;
 mod outbox;

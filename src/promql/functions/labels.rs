@@ -117,7 +117,8 @@ fn natural(a: &str, b: &str) -> Ordering {
         if order.is_ne() {
             return order;
         }
-        (a, b) = (&a[x.len()..], &b[y.len()..]);
+        a = &a[x.len()..];
+        b = &b[y.len()..];
     }
 }
 

@@ -200,7 +200,8 @@ fn histogram_increase(c: &RangeCall<'_>, w: &Window, is_counter: bool) -> Option
                 reconciled |= added.reconciled;
                 increase = added.histogram;
             }
-            (before, before_ms) = (Arc::clone(&point.h), point.t);
+            before = Arc::clone(&point.h);
+            before_ms = point.t;
         }
     } else if !is_gauge(first) || !is_gauge(last) {
         c.eval.warn(format!("this native histogram metric is not a gauge: {}", Quoted(name)));

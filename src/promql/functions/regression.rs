@@ -65,7 +65,8 @@ fn smooth(c: &RangeCall<'_>, w: &Window) -> Option<SampleValue> {
             trend = trend_factor * (level - before) + (1.0 - trend_factor) * trend;
         }
         let next = level_factor * p.v + (1.0 - level_factor) * (level + trend);
-        (before, level) = (level, next);
+        before = level;
+        level = next;
     }
     Some(SampleValue::Float(level))
 }

@@ -186,8 +186,10 @@ impl<'a> Lexer<'a> {
             }
             '[' if self.in_brackets => return Err(self.error("unexpected left bracket '['")),
             '[' => {
-                (self.in_brackets, self.in_duration) = (true, true);
-                (self.seen_number, self.seen_colon) = (false, false);
+                self.in_brackets = true;
+                self.in_duration = true;
+                self.seen_number = false;
+                self.seen_colon = false;
                 Kind::LeftBracket
             }
             ']' if !self.in_brackets => return Err(self.error("unexpected right bracket ']'")),
@@ -261,7 +263,8 @@ impl<'a> Lexer<'a> {
         };
         Ok(match c {
             ']' => {
-                (self.in_brackets, self.in_duration) = (false, false);
+                self.in_brackets = false;
+                self.in_duration = false;
                 Kind::RightBracket
             }
             ':' if self.seen_colon => {
@@ -293,7 +296,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn first_number(&mut self) -> Result<Kind> {
-        (self.in_duration, self.seen_number) = (false, true);
+        self.in_duration = false;
+        self.seen_number = true;
         self.number()
     }
 

@@ -1,6 +1,6 @@
 //! A group's `limit`: which alerts have a place, and the one alert that stands for all others.
 //! In: what an evaluation has found. Out: what may stay of it, and how many have to go.
-//! Never: lets an alert that was told make room for a new one.
+//! Never: lets an alert that was handed out make room for a new one.
 //! Start at [`AlertingRule::keep_within`].
 
 use super::super::context::{EvalContext, Trigger};
@@ -38,7 +38,7 @@ impl AlertingRule {
         }
     }
 
-    /// Whether there is an alert, or the end of one that is still told.
+    /// Whether there is an alert, or the end of one that is still handed out.
     pub(in crate::rules) fn holds_any(&self) -> bool {
         !self.active.is_empty()
     }

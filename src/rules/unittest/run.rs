@@ -84,9 +84,9 @@ fn run_test(file: &TestFile, test: &TestCase, rule_files: &[RuleFile], options: 
         if let Err(e) = feed.until(&head, at) {
             return failed(vec![format!("    {e}")]);
         }
-        let news = rules.evaluate_all(at, &head, &file.group_eval_order);
-        if !news.errors.is_empty() {
-            let errors = news.errors.iter().map(|e| {
+        let found = rules.evaluate_all(at, &head, &file.group_eval_order);
+        if !found.errors.is_empty() {
+            let errors = found.errors.iter().map(|e| {
                 let time = duration::format(elapsed);
                 format!("    rule: {}, time: {time}, err: {}", e.rule, e.text)
             });
