@@ -4,16 +4,13 @@
 //! Start at [`load`].
 
 mod check;
-mod fields;
-mod foreign;
+mod files;
 mod glob;
 mod global;
-mod http;
 mod ingest;
 mod intervals;
 mod load;
 mod matchers;
-mod mistakes;
 mod people;
 mod print;
 mod probes;
@@ -21,16 +18,13 @@ mod receivers;
 mod routing;
 mod server;
 mod trial;
-mod yaml;
-
+pub use crate::yaml::{Mistake, Mistakes, Position, Warning};
 pub use glob::expand;
 pub use ingest::{DoorBytes, Ingest, Limits, memory_budget};
 pub use load::{
     Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, parse_with, rule_file, start,
 };
 pub use matchers::parse as parse_matchers;
-pub use mistakes::{Mistake, Mistakes, Warning};
 pub use server::{
     Auth, BasicUser, Evaluation, LISTEN_ADDRESS, Paging, Storage, Web, external_url, is_exposed, listen_address,
 };
-pub use yaml::Position;

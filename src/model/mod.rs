@@ -30,7 +30,7 @@ pub use notification::{
 };
 pub use receiver::{IntegrationId, IntegrationSpec, ReceiverSpec};
 pub use sample::{Histogram, Sample, SampleValue};
-pub use secret::Secret;
+pub use secret::{Secret, SecretSource};
 pub use silence::Silence;
 pub use time::Timestamp;
 pub use write::{NflogEntry, NflogKey, RuleAlertRecord, RuleAlertState, Write};
