@@ -19,7 +19,7 @@ pub struct Kind {
 }
 
 /// In the order of Alertmanager's struct, which is the order of a receiver's integrations.
-pub const KINDS: [Kind; 5] = [webhook::KIND, email::KIND, pagerduty::KIND, slack::KIND, log::KIND];
+pub static KINDS: [Kind; 5] = [webhook::KIND, email::KIND, pagerduty::KIND, slack::KIND, log::KIND];
 
 /// What a channel can do; decisions may depend on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
