@@ -2,7 +2,8 @@
 //!
 //! The rooms, in the order of the road (`ARCHITECTURE.md` has the map):
 //!
-//! - floor 0, the words: [`model`]; floor 1: [`series`] (recent samples), [`template`] (Go templates)
+//! - floor 0, the words: [`model`]; floor 1: [`series`] (recent samples), [`template`] (Go templates),
+//!   [`yaml`] (files that people write)
 //! - floor 2: [`promql`], [`alerts`], [`incidents`], [`escalation`], which do not know each other
 //! - floor 3: [`rules`] (what fires) and [`engine`] (what is decided, in one order)
 //! - floor 4: [`wire`], [`wal`], [`store`], [`notify`], [`telemetry`], [`probes`], [`clock`], [`inbox`]: one kind of
@@ -35,3 +36,4 @@ pub mod template;
 pub mod ui;
 pub mod wal;
 pub mod wire;
+pub mod yaml;

@@ -48,6 +48,9 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let now = clock.now();
     let metrics = Arc::new(Metrics::new(env!("CARGO_PKG_VERSION")));
+    for kind in &notify::KINDS {
+        metrics.notifications.expect(kind.name);
+    }
     let health = Arc::new(Health::new(now));
 
     let store = Arc::new(SqliteStore::open(&config.storage.path).await?);

@@ -3,14 +3,14 @@
 //! Never: changes anything.
 //! Start at [`Names::check`].
 
-use super::fields::{At, nearest};
 use super::intervals::Interval;
-use super::mistakes::Notes;
 use super::people::References;
 use super::receivers::Receiver;
 use super::routing::RouteConfig;
 use crate::escalation::{EscalationPolicy, Schedule, User};
 use crate::model::EscalationTarget;
+use crate::yaml::Notes;
+use crate::yaml::{At, nearest};
 use std::collections::BTreeSet;
 
 /// Everything that has a name.

@@ -3,11 +3,11 @@
 //! Never: names a policy that does not exist.
 //! Start at [`heartbeats`].
 
-use super::fields::{At, Fields, nearest};
 use super::matchers;
 use crate::alerts::HeartbeatSpec;
 use crate::escalation::EscalationPolicy;
 use crate::model::Severity;
+use crate::yaml::{At, Fields, nearest};
 use std::sync::Arc;
 use std::time::Duration;
 

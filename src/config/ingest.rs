@@ -3,11 +3,11 @@
 //! Never: weighs a request itself.
 //! Start at [`ingest`].
 
-use super::fields::{At, Fields, size};
 use crate::alerts::RegistryConfig;
 use crate::model::labels::is_classic_label_name;
 use crate::series::ha::HaConfig;
 use crate::series::{HeadConfig, LabelLimits};
+use crate::yaml::{At, Fields, size};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -3,9 +3,9 @@
 //! Never: asks whether a moment lies inside (that is `alerts`).
 //! Start at [`intervals`].
 
-use super::fields::{At, Fields};
 use crate::alerts::TimeInterval;
 use crate::alerts::time_interval::{self as syntax, Range, TimeIntervalError};
+use crate::yaml::{At, Fields};
 use std::sync::Arc;
 
 /// A named list of entries; it holds when any of them does.

@@ -4,13 +4,12 @@
 //! Start at [`load`].
 
 use super::check::Names;
-use super::fields::{At, Fields};
+use super::files;
 use super::glob;
 use super::global::{Global, global};
 use super::heartbeats;
 use super::ingest::{self, Ingest};
 use super::intervals::intervals;
-use super::mistakes::{Mistake, Mistakes, Notes, Warning};
 use super::people;
 use super::print;
 use super::probes;
@@ -19,7 +18,6 @@ use super::routing::{inhibit_rules, route};
 use super::server::is_exposed;
 use super::server::{self, Evaluation, Paging, Storage, Web};
 use super::trial;
-use super::yaml::{self, Node, Position, Value};
 use crate::alerts::{HeartbeatSpec, InhibitRule, Route, TimeInterval};
 use crate::engine;
 use crate::escalation::{EscalationPolicy, Schedule, User};
@@ -31,6 +29,9 @@ use crate::notify::{Notifiers, ReceiverConfig};
 use crate::probes::Probe;
 use crate::promql::Features;
 use crate::rules::{self, Reading, RuleFile};
+use crate::yaml::{self, Node, Position, Value};
+use crate::yaml::{At, Fields};
+use crate::yaml::{Mistake, Mistakes, Notes, Warning};
 use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -264,8 +265,9 @@ fn fill_up(tree: &mut Node) {
 /// Reads every section; `None` when there is no routing tree.
 fn read(tree: &Node, notes: &Notes, files: Files, reading: Reading) -> Option<Config> {
     let root = Fields::open(notes, "the configuration", tree)?;
-    let global = root.fields("global").map_or_else(Global::default, global);
-    let receivers = receivers(&root, &global);
+    let Global { resolve_timeout, defaults } = global(&root)?;
+    let receivers = receivers(&root, &defaults);
+    defaults.global.finish();
     let route = root.fields("route").map(route);
     if route.is_none() && root.node("route").is_none() {
         let advice = "write route: with receiver: and the name of one of the receivers";
@@ -302,7 +304,7 @@ fn read(tree: &Node, notes: &Notes, files: Files, reading: Reading) -> Option<Co
     let external_labels = server::external_labels(&root);
     root.finish();
     if files == Files::Check {
-        notes.check_files();
+        files::check(notes);
     }
     // What cannot be read says nothing more of what is in it.
     let notifiers = notes.is_clean().then(|| trial::check(&receivers, &templates, files, notes));
@@ -315,7 +317,7 @@ fn read(tree: &Node, notes: &Notes, files: Files, reading: Reading) -> Option<Co
     Some(Config {
         path: None,
         tree: Tree(tree.clone()),
-        resolve_timeout: global.resolve_timeout,
+        resolve_timeout,
         notifiers,
         route,
         inhibit_rules,
@@ -379,7 +381,7 @@ fn read_templates(root: &Fields<'_>, files: Files) -> Vec<TemplateFile> {
             Ok(text) => out.push(TemplateFile { name: found.path.display().to_string(), text }),
             // A file named without a pattern was noted as one that must be readable.
             Err(_) if !found.by_pattern => {}
-            Err(_) => drop(root.notes().read("templates", &found.path, at)),
+            Err(_) => drop(files::read(root.notes(), "templates", &found.path, at)),
         }
     }
     out
@@ -393,7 +395,7 @@ fn read_rules(root: &Fields<'_>, files: Files, reading: Reading) -> (Vec<PathBuf
         let text = match std::fs::read_to_string(&found.path) {
             Ok(text) => text,
             Err(_) if !found.by_pattern => continue,
-            Err(_) => root.notes().read("rule_files", &found.path, at).unwrap_or_default(),
+            Err(_) => files::read(root.notes(), "rule_files", &found.path, at).unwrap_or_default(),
         };
         if found.by_pattern && kind_of(&text) == FileKind::RuleTests {
             continue;

@@ -3,11 +3,11 @@
 //! Never: has a grammar of its own (that is `alerts::matchers`).
 //! Start at [`list`].
 
-use super::fields::Fields;
-use super::yaml::Value;
 use crate::alerts::matchers;
 use crate::model::Matcher;
 use crate::model::labels::is_classic_label_name;
+use crate::yaml::Fields;
+use crate::yaml::Value;
 
 /// A list of matcher texts, each of which may hold several; one text alone is taken as a list of one.
 pub fn list(f: &Fields<'_>, key: &'static str) -> Vec<Matcher> {

@@ -4,17 +4,14 @@
 //! Start at [`load`].
 
 mod check;
-mod fields;
-mod foreign;
+mod files;
 mod glob;
 mod global;
 mod heartbeats;
-mod http;
 mod ingest;
 mod intervals;
 mod load;
 mod matchers;
-mod mistakes;
 mod people;
 mod print;
 mod probes;
@@ -22,8 +19,7 @@ mod receivers;
 mod routing;
 mod server;
 mod trial;
-mod yaml;
-
+pub use crate::yaml::{Mistake, Mistakes, Position, Warning};
 pub use glob::expand;
 pub use ingest::{DoorBytes, Ingest, Limits, memory_budget};
 pub use load::{
@@ -31,8 +27,6 @@ pub use load::{
     rule_warnings, start,
 };
 pub use matchers::parse as parse_matchers;
-pub use mistakes::{Mistake, Mistakes, Warning};
 pub use server::{
     Auth, BasicUser, Evaluation, LISTEN_ADDRESS, Paging, Storage, Web, external_url, is_exposed, listen_address,
 };
-pub use yaml::Position;

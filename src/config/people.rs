@@ -3,14 +3,14 @@
 //! Never: looks a name up (that is `check`, which knows all sections).
 //! Start at [`policies`].
 
-use super::fields::{At, Fields, nearest};
 use super::matchers;
-use super::mistakes::Notes;
 use crate::engine::limits;
 use crate::escalation::{EscalationPolicy, EscalationStep, Rotation, Schedule, User};
 use crate::incidents::{CorrelationConfig, CorrelationRule};
 use crate::model::EscalationTarget;
 use crate::model::Severity;
+use crate::yaml::Notes;
+use crate::yaml::{At, Fields, nearest};
 use std::sync::Arc;
 use std::time::Duration;
 

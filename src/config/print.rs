@@ -3,7 +3,7 @@
 //! Never: shows a value under a key that holds secrets, whatever the value looks like.
 //! Start at [`print`].
 
-use super::yaml::{Node, Value};
+use crate::yaml::{Node, Value};
 use std::fmt::Write;
 
 /// Keys that Alertmanager does not know, anywhere but at the top.
@@ -208,8 +208,8 @@ fn quoted(text: &str, plain: bool, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
-    use super::super::yaml::parse;
     use super::*;
+    use crate::yaml::parse;
 
     #[track_caller]
     fn check(text: &str, whole: &str, alertmanager: &str) {

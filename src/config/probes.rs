@@ -3,11 +3,11 @@
 //! Never: asks anything.
 //! Start at [`probes`].
 
-use super::fields::{At, Fields};
-use super::http::url_mistake;
 use crate::model::Labels;
 use crate::model::labels::is_classic_label_name;
+use crate::notify::http::url_mistake;
 use crate::probes::{CHECKS_MAX, Check, JsonPath, PROBES_MAX, Probe, Target};
+use crate::yaml::{At, Fields};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ fn checks(f: &Fields<'_>) -> Vec<Check> {
             let name = name(&f, "check", &mut taken);
             let path = path(&f);
             let expect = f.node("expect").map_or_else(Vec::new, |node| match node.value {
-                super::yaml::Value::List(_) => f.texts("expect").unwrap_or_default(),
+                crate::yaml::Value::List(_) => f.texts("expect").unwrap_or_default(),
                 _ => f.text("expect").into_iter().collect(),
             });
             let expect = expect.iter().map(|text| Arc::from(text.value)).collect();

@@ -3,11 +3,11 @@
 //! Never: inherits from parent to child (that is `alerts::route`) or looks a name up (that is `check`).
 //! Start at [`route`].
 
-use super::fields::{At, Fields};
 use super::matchers;
-use super::yaml::Position;
 use crate::alerts::{InhibitRule, RouteSpec};
 use crate::model::Matcher;
+use crate::yaml::Position;
+use crate::yaml::{At, Fields};
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -3,14 +3,15 @@
 //! Never: opens a socket or a folder.
 //! Start at [`web`].
 
-use super::fields::{At, Fields};
-use super::http::url_mistake;
-use super::mistakes::Notes;
-use super::yaml::Position;
+use super::files;
+use crate::model::SecretSource;
 use crate::model::labels::is_classic_label_name;
 use crate::model::{Labels, Network, Secret};
-use crate::notify::SecretSource;
+use crate::notify::http::url_mistake;
 use crate::promql::Features;
+use crate::yaml::Notes;
+use crate::yaml::Position;
+use crate::yaml::{At, Fields};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -221,7 +222,7 @@ fn auth(f: Fields<'_>) -> Auth {
 fn read(notes: &Notes, key: &'static str, source: &At<SecretSource>) -> Option<Secret> {
     match &source.value {
         SecretSource::Inline(secret) => Some(secret.clone()),
-        SecretSource::File(path) => notes.read(key, path, source.at).map(|text| Secret::new(text.trim_end())),
+        SecretSource::File(path) => files::read(notes, key, path, source.at).map(|text| Secret::new(text.trim_end())),
     }
 }
 

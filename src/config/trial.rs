@@ -4,11 +4,11 @@
 //! Start at [`check`].
 
 use super::load::{Files, TemplateFile};
-use super::mistakes::{Mistake, Mistakes, Notes};
 use super::receivers::Receiver;
-use super::yaml::Position;
 use crate::notify::{self, Notifiers, Renderer, Templates};
 use crate::template::TemplateError;
+use crate::yaml::Position;
+use crate::yaml::{Mistake, Mistakes, Notes};
 use std::sync::Arc;
 
 /// What a template that runs but fails on data depends on: other alerts than ours may have it.

@@ -85,6 +85,7 @@ impl NotificationKey {
     const RESEND: &str = "/resend";
 
     /// The key under which a message is sent again for the `number`th time.
+    #[must_use]
     pub fn resend(&self, number: u32) -> Self {
         Self(format!("{}{}{number}", self.original(), Self::RESEND).into())
     }

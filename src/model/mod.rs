@@ -42,7 +42,7 @@ pub use notification::{
 };
 pub use receiver::{Destination, IntegrationId, IntegrationSpec, ReceiverSpec};
 pub use sample::{Histogram, Sample, SampleValue};
-pub use secret::Secret;
+pub use secret::{Secret, SecretSource};
 pub use silence::Silence;
 pub use time::Timestamp;
 pub use timeline::{TimelineEntry, TimelineEvent, TimelineKind};

@@ -4,6 +4,7 @@
 //! Start at [`Secret`].
 
 use std::fmt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// A password, a token, or a URL that carries one.
@@ -28,6 +29,19 @@ impl Secret {
 impl fmt::Debug for Secret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("<secret>")
+    }
+}
+
+/// A secret in the configuration itself, or a file that is read again at each send (so a rotated secret needs no reload).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretSource {
+    Inline(Secret),
+    File(PathBuf),
+}
+
+impl SecretSource {
+    pub fn inline(text: &str) -> Self {
+        Self::Inline(Secret::new(text))
     }
 }
 

@@ -3,13 +3,7 @@
 //! Never: connects to anything; a destination that is down is no reason to refuse a configuration.
 //! Start at [`build`].
 
-use super::email::Email;
-use super::foreign::Foreign;
-use super::log::Log;
-use super::pagerduty::PagerDuty;
-use super::settings::{IntegrationConfig, ReceiverConfig};
-use super::slack::Slack;
-use super::webhook::Webhook;
+use super::settings::ReceiverConfig;
 use super::{Notifier, Renderer};
 use crate::model::IntegrationId;
 use std::collections::HashMap;
@@ -58,7 +52,7 @@ pub fn build(receivers: &[ReceiverConfig], renderer: &Renderer) -> Result<Notifi
     for receiver in receivers {
         let mut notifiers = HashMap::with_capacity(receiver.integrations.len());
         for (id, integration) in receiver.ids().into_iter().zip(&receiver.integrations) {
-            match build_one(integration, renderer) {
+            match integration.build(renderer) {
                 Ok(notifier) => drop(notifiers.insert(id, notifier)),
                 Err(reason) => {
                     errors.push(BuildError { receiver: Arc::clone(&receiver.name), integration: id, reason });
@@ -68,15 +62,4 @@ pub fn build(receivers: &[ReceiverConfig], renderer: &Renderer) -> Result<Notifi
         all.insert(Arc::clone(&receiver.name), notifiers);
     }
     if errors.is_empty() { Ok(Notifiers(Arc::new(all))) } else { Err(errors) }
-}
-
-fn build_one(integration: &IntegrationConfig, renderer: &Renderer) -> Result<Arc<dyn Notifier>, String> {
-    Ok(match integration {
-        IntegrationConfig::Webhook(c) => Arc::new(Webhook::new(c)?),
-        IntegrationConfig::Slack(c) => Arc::new(Slack::new(c, renderer.clone())?),
-        IntegrationConfig::Email(c) => Arc::new(Email::new(c, renderer.clone())?),
-        IntegrationConfig::PagerDuty(c) => Arc::new(PagerDuty::new(c, renderer.clone())?),
-        IntegrationConfig::Log(_) => Arc::new(Log),
-        IntegrationConfig::Foreign(c) => Arc::new(Foreign(c.kind)),
-    })
 }

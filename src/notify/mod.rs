@@ -1,28 +1,23 @@
-//! Notifiers: one file per channel; the retry plan and the breaker are pure.
+//! Notifiers: a folder per kind of integration; the retry plan and the breaker are pure.
 //! In: a [`crate::model::Notification`]. Out: what the destination said.
 //! Never: decides whether to notify.
-//! Start at [`Notifier`], then [`build`](build::build).
+//! Start at [`Notifier`], then [`KINDS`].
 
-pub mod addresses;
-pub mod body;
 pub mod breaker;
 pub mod build;
 pub mod email;
 mod error;
-mod foreign;
-mod guard;
+pub mod foreign;
 mod html;
-mod http;
+pub mod http;
+pub mod kinds;
 pub mod log;
 mod made_up;
-mod mail;
-mod mrkdwn;
 pub mod pagerduty;
 pub mod render;
 pub mod retry;
 pub mod settings;
 pub mod slack;
-mod smtp;
 pub mod templates;
 pub mod text;
 pub mod webhook;
@@ -30,8 +25,9 @@ pub mod webhook;
 pub use build::{Notifiers, build};
 pub use error::NotifyError;
 pub use http::install_tls_provider;
+pub use kinds::{Capability, KINDS, Kind, Repeats};
 pub use render::Renderer;
-pub use settings::{IntegrationConfig, ReceiverConfig, SecretSource};
+pub use settings::{Defaults, IntegrationConfig, ReceiverConfig, Settings};
 pub use templates::{TemplateField, Templates};
 
 use crate::model::{Notification, Timestamp};

@@ -51,6 +51,12 @@ pub struct TemplateField<'a> {
     pub is_html: bool,
 }
 
+impl<'a> TemplateField<'a> {
+    pub fn new(name: &'a str, text: &'a str) -> Self {
+        Self { name, text, is_html: false }
+    }
+}
+
 /// The template engine of one configuration.
 pub struct Templates {
     text: TemplateSet,

@@ -192,6 +192,13 @@ fn alertname_first(labels: &Labels) -> impl Iterator<Item = (&str, &str)> {
     name.into_iter().chain(labels.iter().filter(|(n, _)| *n != "alertname"))
 }
 
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
+        let _ = write!(out, "{byte:02x}");
+        out
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

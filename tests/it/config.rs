@@ -179,7 +179,7 @@ fn receivers_of_other_kinds_load_with_a_warning() {
         ["discord_configs of receiver \"a\" tell nobody: not supported yet"]
     );
     let kinds: Vec<&str> =
-        loaded.config.receivers[0].integrations.iter().map(watchfire::notify::IntegrationConfig::kind).collect();
+        loaded.config.receivers[0].integrations.iter().map(|integration| integration.kind()).collect();
     assert_eq!(kinds, ["webhook", "discord"]);
 }
 

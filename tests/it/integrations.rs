@@ -8,9 +8,10 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire::alerts::RegistryConfig;
-use watchfire::engine::{Engine, Input, Outcome, Restart};
+use watchfire::engine::{Command, CommandKind, Engine, Input, Outcome, Reply, Restart};
 use watchfire::model::{
-    IntegrationId, NflogKey, Notification, NotificationKind, Receipt, ReceiptOutcome, Timestamp, Write,
+    IntegrationId, NflogKey, Notification, NotificationKey, NotificationKind, NotificationState, Receipt,
+    ReceiptOutcome, Timestamp, Write,
 };
 
 const START: Timestamp = Timestamp::from_millis(1_767_614_400_000);
@@ -172,4 +173,40 @@ fn a_pending_row_of_version_0_1_goes_where_it_was_meant_to() {
     assert_eq!((pending[1].0, pending[1].1.as_str()), ("INC-1/r1/s1/first/1", at(1)));
     let rewritten = outcome.writes.iter().filter(|w| matches!(w, Write::Notification(n) if &*n.receiver == "first"));
     assert_eq!(rewritten.count(), 2);
+}
+
+/// A page that was refused is sent again by hand: who gets it then has heard of the incident, and hears of its end.
+#[test]
+fn a_page_sent_again_counts_as_heard() {
+    let lines: &[&str] = &["receiver first slack", "policy default | 0s first", "route receiver=ops"];
+    let mut engine = Engine::new(Arc::new(settings(lines)));
+    let mut book = DoorBook::default();
+    let down = labels("alertname=Down instance=a");
+    let outcome = engine.apply(START, Input::Transitions(vec![book.fire(&down, START)]));
+    let page = outcome.send.iter().find(|n| n.incident().is_some()).expect("it is paged").clone();
+    let receipt = |key: &NotificationKey, outcome| Receipt { key: key.clone(), attempts: 1, at: START, outcome };
+    let resend = |original: &Notification, number| {
+        let (original, key) = (Arc::new(original.clone()), original.key.resend(number));
+        Input::Command(Command { by: "ana".into(), note: None, kind: CommandKind::Resend { original, key } })
+    };
+    let refused =
+        |outcome: Outcome| outcome.reply.expect("a command is answered").expect_err("it is refused").to_string();
+    assert_eq!(refused(engine.apply(START, resend(&page, 1))), format!("{} is still on its way", page.key));
+
+    let failed = ReceiptOutcome::Failed { error: "404".to_owned() };
+    engine.apply(START, Input::Receipt(receipt(&page.key, failed)));
+    let row = Notification { state: NotificationState::Failed, ..Notification::clone(&page) };
+    let outcome = engine.apply(START, resend(&row, 1));
+    assert_eq!(outcome.reply, Some(Ok(Reply::Done)));
+    let again = outcome.send.first().expect("it goes out").clone();
+    assert_eq!(again.key, page.key.resend(1));
+    assert!(again.reason().starts_with("sent again by ana; round 1 step 1"), "{}", again.reason());
+    let delivered = ReceiptOutcome::Delivered { external_ref: None };
+    engine.apply(START, Input::Receipt(receipt(&again.key, delivered)));
+
+    let ended = book.end(&down, START).expect("it fires");
+    let outcome = engine.apply(START, Input::Transitions(vec![ended]));
+    let told: Vec<&str> = outcome.send.iter().filter(|n| n.incident().is_some()).map(|n| &*n.receiver).collect();
+    assert_eq!(told, ["first"]);
+    assert_eq!(refused(engine.apply(START, resend(&row, 2))), "INC-1 is over; its page is not sent again");
 }

@@ -9,17 +9,14 @@ use crate::support::smtp_sink::SmtpSink;
 use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
-use watchfire::model::{IncidentStatus, Labels, Notification, Secret};
-use watchfire::notify::email::Email;
-use watchfire::notify::pagerduty::PagerDuty;
+use watchfire::model::{IncidentStatus, Labels, Notification, Secret, SecretSource};
+use watchfire::notify::email::{Email, EmailConfig, Smarthost};
+use watchfire::notify::http::{Authorization, BasicAuth};
+use watchfire::notify::pagerduty::{PagerDuty, PagerDutyConfig};
 use watchfire::notify::render::NoTemplates;
-use watchfire::notify::settings::{
-    Authorization, BasicAuth, EmailConfig, PagerDutyConfig, SlackConfig, SlackDestination, SlackField, Smarthost,
-    WebhookConfig,
-};
-use watchfire::notify::slack::Slack;
-use watchfire::notify::webhook::{Webhook, signature};
-use watchfire::notify::{Attempt, Delivery, Notifier, NotifyError, Renderer, SecretSource, Templates};
+use watchfire::notify::slack::{Slack, SlackConfig, SlackDestination, SlackField};
+use watchfire::notify::webhook::{Webhook, WebhookConfig, signature};
+use watchfire::notify::{Attempt, Delivery, Notifier, NotifyError, Renderer, Templates};
 
 fn renderer() -> Renderer {
     Renderer::new(Arc::new(NoTemplates))

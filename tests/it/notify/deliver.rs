@@ -12,9 +12,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use watchfire::clock::{Clock, SystemClock};
 use watchfire::loops::deliver::{Deliver, ReceiptSink};
-use watchfire::model::{IntegrationId, Notification, Receipt, ReceiptOutcome, Timestamp};
-use watchfire::notify::settings::{IntegrationConfig, ReceiverConfig, WebhookConfig};
-use watchfire::notify::{Attempt, Delivery, Notifier, Notifiers, NotifyError, NotifyFuture, Renderer, SecretSource};
+use watchfire::model::{IntegrationId, Notification, Receipt, ReceiptOutcome, SecretSource, Timestamp};
+use watchfire::notify::webhook::WebhookConfig;
+use watchfire::notify::{
+    Attempt, Delivery, IntegrationConfig, Notifier, Notifiers, NotifyError, NotifyFuture, ReceiverConfig, Renderer,
+};
 
 /// Wall time that moves with tokio's.
 struct PausedClock(Instant);
@@ -364,7 +366,7 @@ async fn stop_sends_what_it_can_and_leaves_the_rest_in_the_outbox() {
 async fn a_real_webhook_gets_the_same_key_again_after_a_503() {
     let mut sink = HttpSink::start(|number, _| Reply::status(if number == 1 { 503 } else { 200 })).await;
     let hook = WebhookConfig::new(SecretSource::inline(&sink.url("/page")));
-    let receiver = ReceiverConfig { name: "ops".into(), integrations: vec![IntegrationConfig::Webhook(hook)] };
+    let receiver = ReceiverConfig { name: "ops".into(), integrations: vec![IntegrationConfig::new(hook)] };
     let renderer = Renderer::new(Arc::new(watchfire::notify::render::NoTemplates));
     let notifiers = watchfire::notify::build(&[receiver], &renderer).expect("notifiers");
     let mut rig = Rig::with(notifiers, Arc::new(SystemClock));

@@ -3,6 +3,10 @@
 //! Never: says "delivered", or tries again.
 //! Start at [`Foreign`].
 
+mod settings;
+
+pub use settings::{ForeignConfig, read, set_in_global};
+
 use super::{Attempt, Notifier, NotifyError, NotifyFuture};
 use crate::model::Notification;
 

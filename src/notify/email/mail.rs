@@ -3,9 +3,9 @@
 //! Never: lets a line end from an alert into a header.
 //! Start at [`Mail::to_message`].
 
-use super::text::one_line;
-use super::webhook::hex;
 use crate::model::Timestamp;
+use crate::notify::http::USER_AGENT;
+use crate::notify::text::{hex, one_line};
 use lettre::Message;
 use lettre::message::header::{HeaderName, HeaderValue};
 use lettre::message::{Mailbox, Mailboxes, MultiPart};
@@ -42,7 +42,7 @@ impl Mail {
             .message_id(Some(id))
             .in_reply_to(thread.clone())
             .references(thread)
-            .user_agent(super::http::USER_AGENT.to_owned());
+            .user_agent(USER_AGENT.to_owned());
         for mailbox in self.to_shown.iter() {
             builder = builder.to(mailbox.clone());
         }

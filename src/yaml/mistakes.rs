@@ -3,7 +3,7 @@
 //! Never: stops at the first one, or quotes a secret.
 //! Start at [`Notes`].
 
-use super::yaml::Position;
+use super::tree::Position;
 use std::cell::RefCell;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -117,28 +117,17 @@ impl Notes {
         path
     }
 
-    /// Opens every file that the configuration names.
-    pub fn check_files(&self) {
-        for NamedFile { at, key, path } in self.files.borrow().iter() {
-            let opened = std::fs::File::open(path).and_then(|file| file.metadata());
-            match opened {
-                Err(error) => self.unreadable(key, path, *at, &error.to_string()),
-                Ok(meta) if meta.is_dir() => self.unreadable(key, path, *at, "it is a folder"),
-                Ok(_) => {}
-            }
-        }
+    /// The files that the configuration names, for whoever may open them.
+    pub fn named_files(&self) -> Vec<NamedFile> {
+        self.files.borrow().clone()
     }
 
-    /// The text of a file that is needed now; `None` (with a mistake) when it cannot be read.
-    /// Nothing is read, and nothing noted, when files are not to be looked at.
-    pub fn read(&self, key: &'static str, path: &Path, at: Position) -> Option<String> {
-        if !self.look_at_files {
-            return None;
-        }
-        std::fs::read_to_string(path).map_err(|error| self.unreadable(key, path, at, &error.to_string())).ok()
+    /// Whether files that the configuration names must be there and readable.
+    pub fn looks_at_files(&self) -> bool {
+        self.look_at_files
     }
 
-    fn unreadable(&self, key: &str, path: &Path, at: Position, error: &str) {
+    pub fn unreadable(&self, key: &str, path: &Path, at: Position, error: &str) {
         self.mistake_with(
             at,
             format!("cannot read {key} {}: {error}", path.display()),

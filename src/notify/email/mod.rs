@@ -3,10 +3,16 @@
 //! Never: sends a password over an unencrypted line to another machine, or a second mail to a recipient that has it.
 //! Start at [`Email`].
 
-use super::addresses;
-use super::mail::Mail;
-use super::settings::{EmailConfig, TlsConfig};
-use super::smtp::Smtp;
+mod addresses;
+mod mail;
+mod settings;
+mod smtp;
+
+pub use settings::{EmailConfig, KIND, Smarthost};
+
+use self::mail::Mail;
+use self::smtp::Smtp;
+use super::http::TlsConfig;
 use super::{Attempt, Delivery, Notifier, NotifyError, NotifyFuture, Renderer, html, http, text};
 use crate::model::{Notification, NotificationKey, Secret};
 use indexmap::IndexMap;
@@ -181,7 +187,7 @@ impl Notifier for Email {
     }
 
     fn kind(&self) -> &'static str {
-        "email"
+        KIND.name
     }
 }
 

@@ -4,9 +4,8 @@
 //! Start at [`Fields`].
 
 use super::mistakes::Notes;
-use super::yaml::{Node, Position, Value};
-use crate::model::duration;
-use crate::notify::SecretSource;
+use super::tree::{Key, Node, Position, Value};
+use crate::model::{SecretSource, duration};
 use std::cell::RefCell;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +23,7 @@ pub struct Fields<'a> {
     /// The section, as sentences name it: `route`, `webhook_configs`.
     name: &'a str,
     at: Position,
-    entries: &'a [(super::yaml::Key, Node)],
+    entries: &'a [(Key, Node)],
     /// Every key that was asked for: the known names.
     asked: RefCell<Vec<&'static str>>,
 }

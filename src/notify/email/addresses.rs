@@ -49,7 +49,7 @@ fn entries(text: &str) -> Result<Vec<String>, &'static str> {
                 // A domain may be an address in brackets, and then holds colons.
                 let end = if c == '<' { '>' } else { ']' };
                 entry.push(c);
-                entry.extend(take_until(&mut chars, end)?.chars());
+                entry.push_str(&take_until(&mut chars, end)?);
             }
             ':' if !in_group => {
                 // The name of a group; its members follow.

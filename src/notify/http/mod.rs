@@ -3,10 +3,13 @@
 //! Never: shows a URL or a credential in an error; follows a redirect to another host; reads a body without a limit.
 //! Start at [`HttpDestination::post`].
 
+mod guard;
+mod settings;
+
+pub use settings::{Authorization, BasicAuth, HttpConfig, TlsConfig, check_url, http, timeout, tls, url, url_mistake};
+
 use super::NotifyError;
-use super::guard;
-use super::settings::{HttpConfig, SecretSource, TlsConfig};
-use crate::model::Secret;
+use crate::model::{Secret, SecretSource};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, ClientBuilder, StatusCode, Url, redirect};
 use std::fmt::Write as _;

@@ -3,11 +3,45 @@
 //! Never: drops a setting that changes who can read a message; what is not supported is refused.
 //! Start at [`http`].
 
-use super::fields::{At, Fields};
-use super::mistakes::Notes;
-use crate::model::Secret;
-use crate::notify::SecretSource;
-use crate::notify::settings::{Authorization, BasicAuth, HttpConfig, TlsConfig};
+use crate::model::{Secret, SecretSource};
+use crate::yaml::{At, Fields, Notes};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// `http_config`, the part of it that is supported.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct HttpConfig {
+    pub basic_auth: Option<BasicAuth>,
+    pub authorization: Option<Authorization>,
+    pub tls: TlsConfig,
+    /// Off unless written; when on, only within the same scheme, host and port, so that credentials stay there.
+    pub follow_redirects: bool,
+    pub proxy_url: Option<Secret>,
+    /// Refuse destinations on loopback, private, link-local and metadata addresses. Off by default: destinations are
+    /// written by whoever may edit the configuration, and most webhooks live in the private network.
+    pub deny_private: bool,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BasicAuth {
+    pub username: String,
+    pub password: Option<SecretSource>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authorization {
+    /// `Bearer` unless written.
+    pub scheme: String,
+    pub credentials: SecretSource,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TlsConfig {
+    pub ca_file: Option<PathBuf>,
+    pub cert_file: Option<PathBuf>,
+    pub key_file: Option<PathBuf>,
+    pub insecure_skip_verify: bool,
+}
 
 /// Reads `http_config` of a receiver or of `global`.
 pub fn http(f: Fields<'_>) -> HttpConfig {
@@ -123,4 +157,17 @@ pub fn url_mistake(url: &str) -> Option<(&'static str, &'static str)> {
         Some(host) if !host.is_empty() => None,
         _ => Some(("missing host for URL", http)),
     }
+}
+
+/// A URL that may carry a key.
+pub fn url(f: &Fields<'_>, key: &'static str) -> Option<Secret> {
+    let text = f.filled(key)?;
+    let source = At { value: SecretSource::inline(text.value), at: text.at };
+    check_url(f.notes(), key, &source);
+    Some(Secret::new(text.value))
+}
+
+/// `timeout` of one attempt; zero is the channel's own.
+pub fn timeout(f: &Fields<'_>) -> Option<Duration> {
+    f.duration("timeout").map(|d| d.value).filter(|d| !d.is_zero())
 }

@@ -29,7 +29,7 @@ pub fn webhook_v4(message: &Message, alerts_max: usize) -> Vec<u8> {
     serde_json::to_vec(&body).expect("maps have string keys and numbers are integers")
 }
 
-pub(super) fn status(firing: bool) -> &'static str {
+pub(in crate::notify) fn status(firing: bool) -> &'static str {
     if firing { "firing" } else { "resolved" }
 }
 

@@ -3,11 +3,15 @@
 //! Never: lets an alert's text mention, shout or link.
 //! Start at [`Slack`].
 
-use super::http::{Answer, HttpDestination};
-use super::mrkdwn::{escape, escaped_message};
-use super::settings::{HttpConfig, SecretSource, SlackConfig, SlackDestination};
+mod mrkdwn;
+mod settings;
+
+pub use settings::{KIND, SLACK_API_URL, SlackConfig, SlackDestination, SlackField};
+
+use self::mrkdwn::{escape, escaped_message};
+use super::http::{Answer, HttpConfig, HttpDestination};
 use super::{Attempt, Delivery, Notifier, NotifyError, NotifyFuture, Renderer, html, text};
-use crate::model::{Message, Notification, Secret};
+use crate::model::{Message, Notification, Secret, SecretSource};
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
@@ -125,7 +129,7 @@ impl Notifier for Slack {
     }
 
     fn kind(&self) -> &'static str {
-        "slack"
+        KIND.name
     }
 }
 

@@ -3,14 +3,17 @@
 //! Never: follows a redirect to another host, or sends credentials elsewhere.
 //! Start at [`Webhook`].
 
+pub(super) mod body;
+mod settings;
+
+pub use settings::{KIND, WebhookConfig};
+
 use super::http::{HttpDestination, header};
-use super::settings::WebhookConfig;
-use super::{Attempt, Delivery, Notifier, NotifyError, NotifyFuture, body};
+use super::{Attempt, Delivery, Notifier, NotifyError, NotifyFuture, text};
 use crate::model::{Notification, Secret, Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
 use reqwest::header::HeaderMap;
 use sha2::Sha256;
-use std::fmt::Write as _;
 
 /// Requests under way to one webhook: enough to keep up in a storm, too few to drown the receiver.
 const IN_FLIGHT_MAX: usize = 4;
@@ -50,7 +53,7 @@ impl Notifier for Webhook {
     }
 
     fn kind(&self) -> &'static str {
-        "webhook"
+        KIND.name
     }
 
     fn in_flight_max(&self) -> usize {
@@ -65,14 +68,7 @@ pub fn signature(key: &Secret, at: Timestamp, body: &[u8]) -> String {
     mac.update(secs.to_string().as_bytes());
     mac.update(b".");
     mac.update(body);
-    format!("t={secs},v1={}", hex(&mac.finalize().into_bytes()))
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut out, byte| {
-        let _ = write!(out, "{byte:02x}");
-        out
-    })
+    format!("t={secs},v1={}", text::hex(&mac.finalize().into_bytes()))
 }
 
 #[cfg(test)]

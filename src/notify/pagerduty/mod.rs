@@ -3,9 +3,12 @@
 //! Never: sends a storm raw; alerts are listed up to a limit.
 //! Start at [`PagerDuty`].
 
+mod settings;
+
+pub use settings::{KIND, PAGERDUTY_URL, PagerDutyConfig};
+
 use super::http::HttpDestination;
-use super::settings::PagerDutyConfig;
-use super::webhook::hex;
+use super::text::hex;
 use super::{Attempt, Delivery, Notifier, NotifyError, NotifyFuture, Renderer, html, text};
 use crate::model::{IncidentStatus, Message, Notification, Severity};
 use reqwest::header::HeaderMap;
@@ -125,7 +128,7 @@ impl Notifier for PagerDuty {
     }
 
     fn kind(&self) -> &'static str {
-        "pagerduty"
+        KIND.name
     }
 }
 

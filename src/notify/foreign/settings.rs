@@ -3,11 +3,13 @@
 //! Never: lets such a kind look like one that tells somebody: loading warns at every start and reload, each message to it fails for good.
 //! Start at [`read`].
 
-use super::fields::{At, Fields};
-use super::global::Global;
-use super::http;
-use crate::notify::IntegrationConfig;
-use crate::notify::settings::ForeignConfig;
+use super::Foreign;
+use crate::notify::http;
+use crate::notify::kinds::{Capability, Repeats};
+use crate::notify::settings::{Defaults, IntegrationConfig, Settings};
+use crate::notify::{Notifier, Renderer};
+use crate::yaml::{At, Fields};
+use std::sync::Arc;
 
 /// One of these fields must be filled here, or one of those of `global`; else the sentence is what is wrong.
 struct Need {
@@ -33,7 +35,7 @@ const fn need(fields: &'static [&'static str], global: &'static [&'static str], 
 const WEBHOOK_URL: Need =
     need(&["webhook_url", "webhook_url_file"], &[], "one of webhook_url or webhook_url_file must be configured");
 
-/// In the order of Alertmanager's struct, so that receivers keep their indices.
+/// In the order of Alertmanager's struct.
 const KINDS: [Kind; 14] = [
     Kind {
         key: "discord_configs",
@@ -328,17 +330,17 @@ const EITHER: [(&str, &str); 10] = [
 ];
 
 /// The integrations of such kinds of one receiver, and where each is written.
-pub fn read(receiver: &Fields<'_>, global: &Global) -> Vec<At<IntegrationConfig>> {
-    let mut found = Vec::new();
+pub fn read(receiver: &Fields<'_>, defaults: &Defaults<'_>) -> Vec<At<IntegrationConfig>> {
+    let (mut found, set) = (Vec::new(), set_in_global(&defaults.global));
     for kind in &KINDS {
         for f in receiver.each(kind.key) {
-            found.push(At { at: f.at(), value: one(f, kind, global) });
+            found.push(At { at: f.at(), value: one(f, kind, &set) });
         }
     }
     found
 }
 
-fn one(f: Fields<'_>, kind: &'static Kind, global: &Global) -> IntegrationConfig {
+fn one(f: Fields<'_>, kind: &'static Kind, set: &[&str]) -> IntegrationConfig {
     let send_resolved = f.bool("send_resolved");
     if let Some(config) = f.fields("http_config") {
         http::http(config);
@@ -355,14 +357,89 @@ fn one(f: Fields<'_>, kind: &'static Kind, global: &Global) -> IntegrationConfig
     }
     for need in kind.needs {
         let here = need.fields.iter().any(|field| f.node(field).is_some());
-        if !here && !need.global.iter().any(|key| global.foreign.contains(key)) {
+        if !here && !need.global.iter().any(|key| set.contains(key)) {
             f.notes().mistake(f.at(), need.missing);
         }
     }
     f.finish();
-    IntegrationConfig::Foreign(ForeignConfig {
-        kind: kind.name,
-        send_resolved,
-        send_resolved_default: kind.send_resolved,
-    })
+    IntegrationConfig::new(ForeignConfig { kind: kind.name, send_resolved, send_resolved_default: kind.send_resolved })
+}
+
+/// Secrets of receiver kinds that are not supported: read, so that a stock file is judged as Alertmanager judges it.
+const FOREIGN_SECRETS: [(&str, &str); 7] = [
+    ("opsgenie_api_key", "opsgenie_api_key_file"),
+    ("victorops_api_key", "victorops_api_key_file"),
+    ("wechat_api_secret", "wechat_api_secret_file"),
+    ("telegram_bot_token", "telegram_bot_token_file"),
+    ("rocketchat_token", "rocketchat_token_file"),
+    ("rocketchat_token_id", "rocketchat_token_id_file"),
+    ("mattermost_webhook_url", "mattermost_webhook_url_file"),
+];
+
+const FOREIGN_URLS: [&str; 9] = [
+    "opsgenie_api_url",
+    "victorops_api_url",
+    "wechat_api_url",
+    "wechat_api_corp_id",
+    "telegram_api_url",
+    "webex_api_url",
+    "rocketchat_api_url",
+    "jira_api_url",
+    "hipchat_api_url",
+];
+
+/// Names of the keys for these kinds that `global` sets.
+pub fn set_in_global(f: &Fields<'_>) -> Vec<&'static str> {
+    let mut set = Vec::new();
+    for (key, file_key) in FOREIGN_SECRETS {
+        let (inline, file) = (f.filled(key), f.filled(file_key));
+        if let (Some(inline), Some(_)) = (inline, file) {
+            f.notes().mistake_with(
+                inline.at,
+                format!("at most one of {key} & {file_key} must be configured"),
+                "keep the file and remove the inline secret",
+            );
+        }
+        if inline.is_some() || file.is_some() {
+            set.push(key);
+        }
+    }
+    for key in FOREIGN_URLS {
+        if f.filled(key).is_some() {
+            set.push(key);
+        }
+    }
+    set
+}
+
+/// A kind of Alertmanager's that we do not deliver to: what is sent to it fails at once, and says so.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForeignConfig {
+    /// `opsgenie`, `telegram`, …
+    pub kind: &'static str,
+    /// `None`: the kind's default.
+    pub send_resolved: Option<bool>,
+    pub send_resolved_default: bool,
+}
+
+impl Settings for ForeignConfig {
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    fn send_resolved(&self) -> Option<bool> {
+        self.send_resolved
+    }
+
+    fn send_resolved_default(&self) -> bool {
+        self.send_resolved_default
+    }
+
+    fn capability(&self) -> Capability {
+        Capability { updates_in_place: false, threads: false, acknowledgements: false, repeats: Repeats::BestEffort }
+    }
+
+    fn build(&self, _: &Renderer) -> Result<Arc<dyn Notifier>, String> {
+        Ok(Arc::new(Foreign(self.kind)))
+    }
 }
