@@ -409,11 +409,22 @@ impl Engine {
         self.groups.log.insert(key.clone(), entry);
     }
 
+    /// Whether an integration that heard of a fire has not heard of its end: the destination may be away for longer than a log
+    /// entry lives, and repeats that would renew the entry do not arrive either.
+    fn owes_an_end(&self, entry: &NflogEntry) -> bool {
+        let is_open = |alert: &Fingerprint| {
+            self.alerts.get(alert).is_some_and(|known| known.record.is_firing() || self.is_grouped(*alert))
+        };
+        self.groups.former.owes(&entry.key)
+            || self.groups.on_the_way.contains_key(&entry.key)
+            || entry.firing.iter().any(is_open)
+    }
+
     /// Forgets log entries that nobody will ask for.
     pub(super) fn sweep_nflog(&mut self) {
         let now = self.now;
         // Not while the end of something in it is owed: no repeat of a former group keeps its entry alive.
-        let is_over = |e: &&Arc<NflogEntry>| e.expires_at <= now && !self.groups.former.owes(&e.key);
+        let is_over = |e: &&Arc<NflogEntry>| e.expires_at <= now && !self.owes_an_end(e);
         let over: Vec<NflogKey> = self.groups.log.values().filter(is_over).map(|e| e.key.clone()).collect();
         for key in over {
             self.groups.log.remove(&key);

@@ -107,7 +107,7 @@ impl Engine {
 
     /// Delivered, or given up: the row leaves the outbox.
     fn settled(&mut self, receipt: &Receipt) {
-        let Some(Pending { notification, .. }) = self.outbox.take(&receipt.key) else { return };
+        let Some(Pending { notification, may_be_delivered, .. }) = self.outbox.take(&receipt.key) else { return };
         let error = match &receipt.outcome {
             ReceiptOutcome::Failed { error } => Some(error.clone()),
             ReceiptOutcome::Delivered { .. } | ReceiptOutcome::Retrying { .. } | ReceiptOutcome::Blocked { .. } => None,
@@ -121,8 +121,20 @@ impl Engine {
             NotificationKind::Update { incident } => self.record(*incident, outcome_line(&notification, error)),
             NotificationKind::Page { incident, run, round, step } => {
                 let step = StepOfRun { run: *run, round: *round, step: *step };
+                // An earlier try may have arrived although its answer did not, also one of the process before.
+                if error.is_none() || may_be_delivered || notification.attempts > 0 {
+                    self.note_delivered(*incident, &notification);
+                }
                 self.page_settled(*incident, step, &receipt.key, &notification, error);
             }
+        }
+    }
+
+    /// The destination got a page of the incident, or may have: it hears of the end.
+    fn note_delivered(&mut self, id: IncidentId, notification: &Notification) {
+        let destination = (notification.receiver.clone(), notification.integration.clone());
+        if let Some(incident) = self.edit(id) {
+            incident.escalation.delivered_to.insert(destination);
         }
     }
 
@@ -139,13 +151,6 @@ impl Engine {
         let Some(entry) = self.incidents.get_mut(&id) else { return };
         entry.pages.remove(key);
         self.changes.rearm.insert(id);
-        // An earlier try may have arrived although its answer did not.
-        if (error.is_none() || notification.attempts > 0)
-            && let Some(incident) = self.edit(id)
-        {
-            let destination = (notification.receiver.clone(), notification.integration.clone());
-            incident.escalation.delivered_to.insert(destination);
-        }
         for run in runs {
             self.step_settled(id, run, notification, error.as_deref());
         }
