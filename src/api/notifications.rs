@@ -67,8 +67,7 @@ pub async fn list(State(context): Shared, uri: Uri) -> Result<Response, ApiError
 }
 
 fn shown<'a>(context: &Context, row: &'a Notification) -> NotificationRowDto<'a> {
-    let pending = row.state == NotificationState::Pending;
-    NotificationRowDto::new(row, pending.then(|| (context.next_tries)(row)).flatten())
+    NotificationRowDto::new(row, context.next_try(row))
 }
 
 /// The cursor as callers see it: nothing to count with.

@@ -3,6 +3,8 @@
 //! Never: leaves out a message; everything that is sent must be in the story, in its order.
 //! Start at [`run`]; the language is described in `tests/data/stories/README.md`.
 
+mod simulation;
+
 use crate::world::{Disk, DoorBook, labels, settings, target};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

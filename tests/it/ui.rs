@@ -270,7 +270,13 @@ async fn refusals_are_sentences_and_the_form_is_kept() {
         html
     };
     let again = [("verb", "acknowledge"), ("by", "ben"), ("note", "half a thought")];
-    let html = check("/incidents/INC-1", &again, StatusCode::CONFLICT, "INC-1 is already acknowledged by ana.").await;
+    let html = check(
+        "/incidents/INC-1",
+        &again,
+        StatusCode::CONFLICT,
+        "INC-1 is already acknowledged by ana: unacknowledge it first",
+    )
+    .await;
     assert!(html.contains("value=\"ben\"") && html.contains("value=\"half a thought\""), "what was typed is kept");
     let cases: [(&[(&str, &str)], &str); 4] = [
         (&[("verb", "note"), ("by", "ana")], "Write the note first"),
