@@ -57,7 +57,7 @@ fn happened(world: &mut World, alert: &str) -> Vec<String> {
 fn what_is_simulated_is_what_happens() {
     let people =
         ["receiver chat slack", "receiver ana webhook", "receiver ben email", "user ana ana", "user ben ben ana"];
-    let configs: [(&[&str], &str, usize); 9] = [
+    let configs: [(&[&str], &str, usize); 10] = [
         (&[], "alertname=Down", 5),
         (&["policy default repeat=2 repeat_after=1m fallback=chat | 0s user:ana | 5s user:ben"], "alertname=Down", 11),
         // Only the child's route asks for a policy, and it starts a while after the incident.
@@ -92,6 +92,7 @@ fn what_is_simulated_is_what_happens() {
             4,
         ),
         (&["policy default | 0s user:nobody | 5s first"], "alertname=Down", 2),
+        (&["policy default repeat=1 fallback=chat | 0s user:nobody | 0s first | 1m user:nobody"], "alertname=Down", 4),
         (&["route group_wait=10s", "policy default | 0s first | 0s second"], "alertname=Down", 3),
         (&["route policy=gone"], "alertname=Down", 1),
     ];
