@@ -9,12 +9,13 @@ use super::text;
 use crate::api::context::{Context, Shared};
 use crate::api::error::ApiError;
 use crate::api::incidents::run;
+use crate::api::notifications::send_again;
 use crate::engine::CommandKind;
 use crate::incidents::words;
 use crate::model::EscalationTarget;
 use crate::model::{
-    AlertRecord, Fingerprint, IncidentId, IncidentStatus, Matcher, Member, Notification, NotificationKind,
-    TimelineEntry, Timestamp, duration,
+    AlertRecord, EscalationRun, Fingerprint, IncidentId, IncidentStatus, Matcher, Member, NextTry, Notification,
+    NotificationKey, NotificationKind, NotificationState, TimelineEntry, Timestamp, duration,
 };
 use crate::store::IncidentQuery;
 use askama::Template;
@@ -40,6 +41,8 @@ pub struct AlertRow {
     labels: Vec<(String, String)>,
     since: String,
     since_at: String,
+    /// It belongs to another incident by now, or to none.
+    left: String,
     /// Why it has not ended although nothing says that it goes on.
     held: String,
     sources: String,
@@ -60,6 +63,7 @@ pub struct TimelineRow {
 }
 
 pub struct NotificationRow {
+    key: String,
     receiver: String,
     integration: String,
     what: String,
@@ -67,6 +71,21 @@ pub struct NotificationRow {
     attempts: u32,
     when: String,
     error: String,
+    /// Why it was written.
+    reason: String,
+    /// When a message that waits is tried next, and what it waits for.
+    waits: String,
+    /// It can be sent again from the page.
+    resend: bool,
+}
+
+/// One policy at work for the incident.
+pub struct RunRow {
+    policy: String,
+    state: String,
+    place: String,
+    next: String,
+    because: String,
 }
 
 pub struct WhyRow {
@@ -90,6 +109,11 @@ struct Page {
     others: Vec<(String, String)>,
     /// Alerts can be marked and moved.
     movable: bool,
+    /// What the acknowledgement or the snooze covers.
+    covers: Vec<String>,
+    more_covered: usize,
+    successor: Option<String>,
+    runs: Vec<RunRow>,
     alerts: Vec<AlertRow>,
     hidden_alerts: usize,
     timeline: Vec<TimelineRow>,
@@ -99,6 +123,8 @@ struct Page {
 
 /// For how long an incident can be snoozed from the page.
 const LENGTHS: [&str; 6] = ["15m", "30m", "1h", "4h", "8h", "1d"];
+/// Names that an acknowledgement covers, one by one.
+const COVERS_MAX: usize = 20;
 /// Incidents offered to merge into.
 const OTHERS_MAX: usize = 50;
 
@@ -121,6 +147,7 @@ fn alert_row(record: &AlertRecord, member: &Member, lost_since: Option<Timestamp
     AlertRow {
         fingerprint: record.fingerprint.to_string(),
         silence: silence_query(record),
+        left: member.left_at.map_or(String::new(), |at| format!("left {}", text::ago(at, now))),
         since_at: record.ended_at.unwrap_or(record.starts_at).to_rfc3339(),
         held: lost_since.map_or(String::new(), |since| text::source_lost(since, now)),
         state: if record.is_firing() { "firing" } else { "resolved" },
@@ -159,8 +186,43 @@ fn timeline_row(entry: &TimelineEntry, now: Timestamp) -> TimelineRow {
     }
 }
 
-fn notification_row(notification: &Notification, now: Timestamp) -> NotificationRow {
+fn run_row(run: &EscalationRun, next: Option<String>, names: &HashMap<Fingerprint, &AlertRecord>) -> RunRow {
+    let because = run.because.and_then(|alert| names.get(&alert)).map(|record| record.labels.alert_name().to_owned());
+    RunRow {
+        policy: run.policy.to_string(),
+        state: run.state.as_str().replace('_', " "),
+        place: match run.step {
+            0 => "no step taken yet".to_owned(),
+            step => format!("round {}, step {step}", run.round.max(1)),
+        },
+        next: next.unwrap_or_default(),
+        because: because.unwrap_or_default(),
+    }
+}
+
+/// Of a message that is not settled: when it is tried next, and why not now.
+fn waits_for(waits: &NextTry, now: Timestamp) -> String {
+    let reason = text::humane(&waits.reason, now);
+    match waits.at {
+        Some(at) if reason.is_empty() => format!("tried {}", text::due(at, now)),
+        Some(at) => format!("tried {}: {reason}", text::due(at, now)),
+        None => reason,
+    }
+}
+
+fn notification_row(
+    notification: &Notification,
+    waits: Option<NextTry>,
+    is_open: bool,
+    now: Timestamp,
+) -> NotificationRow {
+    // What is over is not paged again; its end can be told once more.
+    let is_page = matches!(notification.kind, NotificationKind::Page { .. });
     NotificationRow {
+        key: notification.key.to_string(),
+        reason: text::humane(notification.reason(), now),
+        waits: waits.map_or(String::new(), |waits| waits_for(&waits, now)),
+        resend: notification.state == NotificationState::Failed && (is_open || !is_page),
         receiver: notification.receiver.to_string(),
         integration: notification.integration.kind().to_string(),
         what: match &notification.kind {
@@ -222,6 +284,11 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
     let why: Vec<WhyRow> = why.map(|l| WhyRow { depth: l.depth.min(3), text: text::humane(&l.text, now) }).collect();
     let next_lines: Vec<String> =
         engine.next(id).unwrap_or_default().iter().map(|line| text::humane(line, now)).collect();
+    let is_triggered = incident.is_triggered();
+    let next_of =
+        |policy: &str| engine.next_of(id, policy).filter(|_| is_triggered).map(|line| text::humane(&line, now));
+    let runs: Vec<RunRow> =
+        incident.escalation.runs.iter().map(|run| run_row(run, next_of(&run.policy), &by_fingerprint)).collect();
     let settings = engine.settings();
     let targets = settings
         .users
@@ -237,7 +304,7 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
     let here: Vec<&Member> = members.iter().filter(|m| !m.detached).collect();
     let mut alerts: Vec<(&AlertRecord, &Member)> =
         here.iter().filter_map(|m| Some((*by_fingerprint.get(&m.fingerprint)?, *m))).collect();
-    alerts.sort_by_key(|(record, member)| (!record.is_firing(), member.attached_at));
+    alerts.sort_by_key(|(record, member)| (member.left_at.is_some(), !record.is_firing(), member.attached_at));
     let Ask { error, mut form, follow } = ask;
     if form.by.is_empty() {
         form.by = who(headers);
@@ -246,6 +313,8 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
         "1h".clone_into(&mut form.duration);
     }
     let is_open = incident.is_open();
+    let covered = incident.covers();
+    let covers: Vec<String> = covered.into_iter().flatten().take(COVERS_MAX).map(words::covered).collect();
     let i = Row::new(&incident, now);
     // The engine knows more than the row: whom the next step pages.
     let next = match (next_lines.first(), incident.escalation.next_at()) {
@@ -263,10 +332,19 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
         targets,
         others: others.iter().filter(|o| o.id != id).map(|o| (o.id.to_string(), o.headline())).collect(),
         movable: is_open && !follow,
+        more_covered: covered.map_or(0, |all| all.len()).saturating_sub(COVERS_MAX),
+        covers,
+        successor: words::successor(&timeline).map(|id| id.to_string()),
+        runs,
         hidden_alerts: alerts.len().saturating_sub(ALERTS_MAX),
         alerts: alerts.iter().take(ALERTS_MAX).map(|(r, m)| alert_row(r, m, lost_since(r), now)).collect(),
         timeline: timeline.iter().rev().map(|t| timeline_row(t, now)).collect(),
-        notifications: notifications.iter().rev().take(NOTIFICATIONS_MAX).map(|n| notification_row(n, now)).collect(),
+        notifications: notifications
+            .iter()
+            .rev()
+            .take(NOTIFICATIONS_MAX)
+            .map(|n| notification_row(n, context.next_try(n), is_open, now))
+            .collect(),
         why,
     }))
 }
@@ -297,6 +375,8 @@ pub struct Pressed {
     duration: String,
     target: String,
     into: String,
+    /// The key of a message that is to be sent again: that button is a field of its own.
+    resend: String,
     /// Fingerprints of the marked alerts: the one field that comes several times.
     alerts: Vec<String>,
 }
@@ -312,6 +392,7 @@ impl From<Vec<(String, String)>> for Pressed {
                 "duration" => pressed.duration = value,
                 "target" => pressed.target = value,
                 "into" => pressed.into = value,
+                "resend" => pressed.resend = value,
                 "alert" => pressed.alerts.push(value),
                 // A form of an older page; what is missing is said by the verb.
                 _ => {}
@@ -324,9 +405,7 @@ impl From<Vec<(String, String)>> for Pressed {
 impl Pressed {
     /// What the button asks for; detaching several alerts is several commands.
     fn kinds(&self, incident: IncidentId) -> Result<Vec<CommandKind>, ApiError> {
-        if self.by.trim().is_empty() {
-            return Err(ApiError::Invalid("fill in your name, so that others see who did it".to_owned()));
-        }
+        self.named()?;
         let one = match self.verb.as_str() {
             "acknowledge" => CommandKind::Acknowledge(incident),
             "unacknowledge" => CommandKind::Unacknowledge(incident),
@@ -356,6 +435,13 @@ impl Pressed {
             other => return Err(ApiError::Invalid(format!("no button {other:?}"))),
         };
         Ok(vec![one])
+    }
+
+    fn named(&self) -> Result<(), ApiError> {
+        if self.by.trim().is_empty() {
+            return Err(ApiError::Invalid("fill in your name, so that others see who did it".to_owned()));
+        }
+        Ok(())
     }
 
     fn marked(&self) -> Result<Vec<Fingerprint>, ApiError> {
@@ -403,6 +489,11 @@ pub async fn act(
 
 async fn carry_out(context: &Context, id: &str, pressed: &Pressed) -> Result<IncidentId, ApiError> {
     let incident = IncidentId::parse(id).ok_or_else(|| ApiError::NotFound(format!("{id:?} is no incident id")))?;
+    if !pressed.resend.is_empty() {
+        pressed.named()?;
+        send_again(context, &NotificationKey(pressed.resend.as_str().into()), Some(&pressed.by)).await?;
+        return Ok(incident);
+    }
     let note = Some(pressed.note.trim().to_owned()).filter(|n| !n.is_empty());
     let mut about = incident;
     for kind in pressed.kinds(incident)? {

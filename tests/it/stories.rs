@@ -490,6 +490,30 @@ fn a_page_carries_its_incident() {
     }
 }
 
+/// Where an announcement leads: to the incidents that its alerts are in, the latest first, and to nothing else.
+#[test]
+fn an_announcement_links_to_its_incidents() {
+    let mut world =
+        World::new(&["route group_by=alertname group_interval=1m", "rule each alertname=~.+ by=instance window=10m"]);
+    world.moods.insert("ops".to_owned(), Mood::Hangs);
+    let links = |world: &World| {
+        let told = world.open.iter().rev().find(|n| n.incident().is_none()).expect("it is announced");
+        told.message.incidents.iter().map(|link| format!("{} {}", link.url, link.title)).collect::<Vec<_>>()
+    };
+    world.act(&["fire", "Down", "instance=a"]);
+    assert_eq!(links(&world), ["http://127.0.0.1:9095/incidents/INC-1 Down a"]);
+    world.act(&["fire", "Down", "instance=b"]);
+    world.pass(START + Duration::from_secs(61));
+    let both = ["http://127.0.0.1:9095/incidents/INC-2 Down b", "http://127.0.0.1:9095/incidents/INC-1 Down a"];
+    assert_eq!(links(&world), both);
+    // The end leads there too, and a restart keeps it.
+    world.act(&["end", "Down/a", "Down/b"]);
+    world.pass(START + Duration::from_secs(122));
+    assert_eq!(links(&world), both);
+    world.crash();
+    assert_eq!(links(&world), both);
+}
+
 #[test]
 fn a_simulation_names_who_when_and_why() {
     let mut world = World::new(&["policy default repeat=1 repeat_after=1m | 0s first | 5s user:nobody"]);

@@ -49,6 +49,7 @@ fn message() -> Message {
         alerts: Vec::new(),
         truncated_alerts: 0,
         incident: None,
+        incidents: Vec::new(),
     }
 }
 
