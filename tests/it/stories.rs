@@ -506,6 +506,7 @@ fn an_announcement_links_to_its_incidents() {
     world.pass(START + Duration::from_secs(61));
     let both = ["http://127.0.0.1:9095/incidents/INC-2 Down b", "http://127.0.0.1:9095/incidents/INC-1 Down a"];
     assert_eq!(links(&world), both);
+    world.act(&["delivered", "ops"]);
     // The end leads there too, and a restart keeps it.
     world.act(&["end", "Down/a", "Down/b"]);
     world.pass(START + Duration::from_secs(122));
