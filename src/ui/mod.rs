@@ -7,6 +7,7 @@ mod assets;
 mod frame;
 mod graph;
 mod incident;
+mod incident_rows;
 mod incidents;
 mod rules;
 mod runbooks;

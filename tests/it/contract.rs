@@ -10,6 +10,7 @@ use crate::support::smtp_sink::SmtpSink;
 use crate::support::watchfire::{Answer, Watchfire, folder, serve};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::Duration;
 
 const WITHIN: Duration = Duration::from_secs(30);
@@ -424,6 +425,42 @@ async fn notifications_and_heartbeats() {
     refusal(world.server.post("/api/v1/notifications/no/key", &json!({})).await, 404, "/resend", "no verb");
     refusal(world.server.post("/api/v1/notifications/no/key/resend", &json!({})).await, 404, "no/key", "no key");
     refusal(world.server.post("/api/v1/heartbeat/backup", &json!({})).await, 404, "heartbeats:", "no heartbeat");
+}
+
+/// docs/incidents.md names every event of a timeline and what its data may say.
+#[test]
+fn every_event_is_documented() {
+    let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let docs = read("docs/incidents.md");
+    let mut named = 0;
+    for file in ["src/model/timeline.rs", "src/model/evidence.rs", "src/model/mute.rs"] {
+        for block in read(file).split("\npub enum ").skip(1) {
+            let (name, rest) = block.split_once(' ').unwrap();
+            if name == "TimelineKind" {
+                continue;
+            }
+            // Variants stand four spaces in; fields eight, or behind the variant's brace.
+            let body = rest.split("\n}").next().unwrap();
+            for line in body.lines().filter(|l| l.starts_with("    ") && l[4..].starts_with(char::is_uppercase)) {
+                let variant = line.trim().split(|c: char| !c.is_alphanumeric()).next().unwrap();
+                let word = snake(variant);
+                assert!(docs.contains(&format!("`{word}`")) || docs.contains(&format!("\"{word}\"")), "{name} {word}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 70, "{named} variants were found");
+}
+
+fn snake(variant: &str) -> String {
+    let mut out = String::new();
+    for c in variant.chars() {
+        if c.is_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
 }
 
 #[tokio::test(flavor = "multi_thread")]
