@@ -34,6 +34,10 @@ enum Mood {
 struct World {
     engine: Engine,
     settings: Arc<Settings>,
+    /// The configuration that `reload then` and `crash then` bring.
+    then: Arc<Settings>,
+    /// Ends that nobody is left to be told, by receiver and group.
+    untold: Vec<String>,
     disk: Disk,
     book: DoorBook,
     /// The time that has passed, from [`START`] on.
@@ -51,10 +55,17 @@ struct World {
 
 impl World {
     fn new(lines: &[&str]) -> Self {
+        Self::with_next(lines, lines)
+    }
+
+    fn with_next(lines: &[&str], then: &[&str]) -> Self {
+        let then = Arc::new(settings(then));
         let settings = Arc::new(settings(lines));
         Self {
             engine: Engine::new(settings.clone()),
             settings,
+            then,
+            untold: Vec::new(),
             disk: Disk::default(),
             book: DoorBook::default(),
             now: START,
@@ -86,6 +97,7 @@ impl World {
 
     fn take(&mut self, outcome: &Outcome) {
         self.disk.commit(outcome);
+        self.untold.extend(outcome.untold.iter().map(|key| format!("{} {}", key.receiver, key.group_key)));
         if let Err(broken) = invariants::check(&self.engine) {
             panic!("{broken}");
         }
@@ -227,6 +239,15 @@ impl World {
                 }
             }
             ["crash"] => self.crash(),
+            ["crash", "then"] => {
+                self.settings = self.then.clone();
+                self.crash();
+            }
+            ["reload", "then"] => {
+                self.settings = self.then.clone();
+                let outcome = self.engine.reload(self.wall(), self.settings.clone());
+                self.take(&outcome);
+            }
             // Nobody sees the clock being set: the process is not there.
             ["crash", "with", "clock", by] => {
                 self.set_by_ms += signed_ms(by);
@@ -325,11 +346,15 @@ fn run(story: &str) -> Result<(), String> {
     let lines: Vec<&str> = story.lines().map(|l| l.split(" #").next().unwrap_or("").trim()).collect();
     let lines: Vec<&str> = lines.into_iter().filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
     let set: Vec<&str> = lines.iter().filter_map(|l| l.strip_prefix("set ")).collect();
-    let mut world = World::new(&set);
+    let mut then: Vec<&str> = lines.iter().filter_map(|l| l.strip_prefix("then ")).collect();
+    if then.is_empty() {
+        then.clone_from(&set);
+    }
+    let mut world = World::with_next(&set, &then);
     // A story that does not mention announcements is not about them.
     let announced = lines.iter().any(|l| l.split_whitespace().nth(1) == Some("announce"));
     let mut expected = Vec::new();
-    for text in lines.iter().filter(|l| !l.starts_with("set ")) {
+    for text in lines.iter().filter(|l| !l.starts_with("set ") && !l.starts_with("then ")) {
         let words: Vec<&str> = text.split_whitespace().collect();
         let until = START + span(words[0]);
         match words[1] {
@@ -342,6 +367,11 @@ fn run(story: &str) -> Result<(), String> {
         }
         match &words[1..] {
             [word, ..] if TOLD.contains(word) => {}
+            ["untold", rest @ ..] => {
+                if world.untold.pop() != Some(rest.join(" ")) {
+                    return Err(format!("{text}: others are {:?}", world.untold));
+                }
+            }
             ["status", id, "is", rest @ ..] => {
                 world.apply(Input::Tick);
                 let (got, want) = (world.status(id), rest.join(" "));
