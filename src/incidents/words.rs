@@ -338,7 +338,7 @@ fn second_best(second: &RunnerUp) -> String {
     }
 }
 
-/// "HighLatency of checkout": a name that an acknowledgement covers.
+/// `HighLatency of checkout`: a name that an acknowledgement covers.
 pub fn covered(pair: &Covered) -> String {
     match (&*pair.alertname, &*pair.service) {
         (name, "") => name.to_owned(),

@@ -544,7 +544,9 @@ fn partition(world: &World) -> Vec<Vec<String>> {
         }
     }
     let mut groups: Vec<Vec<String>> = groups.into_values().collect();
-    groups.iter_mut().for_each(|group| group.sort());
+    for group in &mut groups {
+        group.sort();
+    }
     groups.sort();
     groups
 }
