@@ -49,6 +49,7 @@ fn notification(key: &str) -> Arc<Notification> {
             alerts: Vec::new(),
             truncated_alerts: 0,
             incident: None,
+            incidents: Vec::new(),
         }),
         created_at: Timestamp::EPOCH,
         state: NotificationState::Pending,

@@ -3,6 +3,8 @@
 //! Never: leaves out a message; everything that is sent must be in the story, in its order.
 //! Start at [`run`]; the language is described in `tests/data/stories/README.md`.
 
+mod simulation;
+
 use crate::world::{Disk, DoorBook, labels, settings, target};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -516,6 +518,31 @@ fn a_page_carries_its_incident() {
     ] {
         assert!(why.iter().any(|line| line.contains(part)), "{part} is not in {why:#?}");
     }
+}
+
+/// Where an announcement leads: to the incidents that its alerts are in, the latest first, and to nothing else.
+#[test]
+fn an_announcement_links_to_its_incidents() {
+    let mut world =
+        World::new(&["route group_by=alertname group_interval=1m", "rule each alertname=~.+ by=instance window=10m"]);
+    world.moods.insert("ops".to_owned(), Mood::Hangs);
+    let links = |world: &World| {
+        let told = world.open.iter().rev().find(|n| n.incident().is_none()).expect("it is announced");
+        told.message.incidents.iter().map(|link| format!("{} {}", link.url, link.title)).collect::<Vec<_>>()
+    };
+    world.act(&["fire", "Down", "instance=a"]);
+    assert_eq!(links(&world), ["http://127.0.0.1:9095/incidents/INC-1 Down a"]);
+    world.act(&["fire", "Down", "instance=b"]);
+    world.pass(START + Duration::from_secs(61));
+    let both = ["http://127.0.0.1:9095/incidents/INC-2 Down b", "http://127.0.0.1:9095/incidents/INC-1 Down a"];
+    assert_eq!(links(&world), both);
+    world.act(&["delivered", "ops"]);
+    // The end leads there too, and a restart keeps it.
+    world.act(&["end", "Down/a", "Down/b"]);
+    world.pass(START + Duration::from_secs(122));
+    assert_eq!(links(&world), both);
+    world.crash();
+    assert_eq!(links(&world), both);
 }
 
 #[test]

@@ -54,6 +54,7 @@ fn message() -> Message {
         alerts: Vec::new(),
         truncated_alerts: 0,
         incident: None,
+        incidents: Vec::new(),
     }
 }
 
