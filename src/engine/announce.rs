@@ -69,7 +69,13 @@ impl Groups {
                 // A shorter interval holds from now on.
                 Some((next, true)) => self.table.resume(*id, next.min(now + interval), true),
                 Some((next, false)) => self.table.resume(*id, next, false),
-                None => {}
+                // Never flushed: it waits from when its first alert was taken, not from when we started.
+                None => {
+                    let Some(group) = self.table.get(*id) else { continue };
+                    let taken_at = group.alerts.values().map(|alert| alert.updated_at).min();
+                    let next = group.next_flush - now.since(taken_at.unwrap_or(now));
+                    self.table.resume(*id, next.max(now), false);
+                }
             }
         }
     }

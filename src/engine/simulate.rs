@@ -129,7 +129,7 @@ impl Engine {
                 truncated |= self.simulate_policy(labels, policy, now, &mut pages);
             }
         }
-        pages.sort_by(|a: &SimulatedPage, b| a.at.cmp(&b.at));
+        pages.sort_by_key(|page: &SimulatedPage| page.at);
         let mut seen: BTreeSet<(Timestamp, Arc<str>)> = BTreeSet::new();
         for page in &mut pages {
             page.receivers.retain(|receiver| seen.insert((page.at, receiver.clone())));

@@ -347,7 +347,7 @@ pub fn still_fire(count: u32) -> String {
     if count == 1 { "1 alert still fires".to_owned() } else { format!("{count} alerts still fire") }
 }
 
-/// "HighLatency of checkout": a name that an acknowledgement covers.
+/// `HighLatency of checkout`: a name that an acknowledgement covers.
 pub fn covered(pair: &Covered) -> String {
     match (&*pair.alertname, &*pair.service) {
         (name, "") => name.to_owned(),
