@@ -180,7 +180,7 @@ fn show(answer: &Value, client: &ClientArgs) {
     });
 }
 
-/// "HighLatency of checkout".
+/// A name and a service that an acknowledgement covers.
 fn covered(pair: &Value) -> String {
     match text(&pair["service"]) {
         service if service.is_empty() => text(&pair["alertname"]),
