@@ -10,7 +10,7 @@ use super::params::Params;
 use crate::alerts::matchers;
 use crate::engine::{Command, CommandKind, Input, Reply};
 use crate::model::EscalationTarget;
-use crate::model::{Fingerprint, IncidentId, IncidentStatus, Labels, Matcher, Severity, Timestamp, duration};
+use crate::model::{Fingerprint, IncidentId, IncidentStatus, Matcher, Severity, Timestamp, duration};
 use crate::store::IncidentQuery;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -322,9 +322,4 @@ pub async fn send(
         return Err(ApiError::Invalid(format!("by and note hold at most {NOTE_BYTES_MAX} bytes")));
     }
     Ok(context.inbox.submit(Input::Command(Command { by, note, kind })).await?.transpose()?)
-}
-
-/// Labels as text for error messages and pages.
-pub fn label_text(labels: &Labels) -> String {
-    labels.iter().map(|(n, v)| format!("{n}={v:?}")).collect::<Vec<_>>().join(", ")
 }

@@ -609,10 +609,6 @@ impl RuleSet {
         view::view(&self.groups, &self.config.external_labels)
     }
 
-    pub fn rule_count(&self) -> usize {
-        self.groups.iter().map(|g| g.rules.len()).sum()
-    }
-
     /// Slots that came and went without an evaluation, all groups together.
     pub fn missed_slots(&self) -> u64 {
         self.groups.iter().map(|g| g.missed_slots).sum()

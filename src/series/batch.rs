@@ -74,7 +74,8 @@ impl<'h> Batch<'h> {
 
     pub(super) fn ours(head: &'h Head, now_ms: i64) -> Self {
         let mut batch = Self::received(head, now_ms);
-        (batch.ahead_ms, batch.from_sender) = (i64::MAX, false);
+        batch.ahead_ms = i64::MAX;
+        batch.from_sender = false;
         batch
     }
 

@@ -43,14 +43,18 @@ impl Html {
             match self.place {
                 Place::Text => used = self.in_text(rest, used),
                 Place::Comment => match rest.find("-->") {
-                    Some(i) => (self.place, used) = (Place::Text, i + 3),
+                    Some(i) => {
+                        self.place = Place::Text;
+                        used = i + 3;
+                    }
                     None => used = rest.len(),
                 },
                 Place::Raw => {
                     let close = format!("</{}", self.element);
                     match rest.to_ascii_lowercase().find(&close) {
                         Some(i) => {
-                            (self.place, used) = (Place::Tag, i + close.len());
+                            self.place = Place::Tag;
+                            used = i + close.len();
                             self.element.insert(0, '/');
                         }
                         None => used = rest.len(),

@@ -145,7 +145,8 @@ impl Parser<'_> {
         let vars = std::mem::replace(&mut self.vars, vec!["$".to_owned()]);
         let ranges = std::mem::take(&mut self.ranges);
         let (body, end) = self.list(false)?;
-        (self.vars, self.ranges) = (vars, ranges);
+        self.vars = vars;
+        self.ranges = ranges;
         match end {
             End::Closed => {
                 self.defs.push((name, body));

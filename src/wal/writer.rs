@@ -57,7 +57,6 @@ enum Job {
 struct Health {
     /// Set once a sync failed: nothing is accepted any more.
     failed: AtomicBool,
-    bytes: AtomicU64,
     segments: AtomicU64,
     /// Why the last write failed; empty when it did not.
     refused: Mutex<Option<String>>,
@@ -117,11 +116,6 @@ impl Wal {
             refused: self.health.refused.lock().clone(),
             syncing_for: self.health.syncing_since.lock().map(|since| since.elapsed()).unwrap_or_default(),
         }
-    }
-
-    /// Bytes written since the start.
-    pub fn written_bytes(&self) -> u64 {
-        self.health.bytes.load(Ordering::Relaxed)
     }
 
     pub fn segments(&self) -> u64 {
@@ -213,8 +207,11 @@ impl Log {
         if self.file.is_some() {
             self.closed.push_back(Closed { path: self.path.clone(), newest_ms: self.newest_ms });
         }
-        (self.file, self.path, self.len) = (Some(Arc::new(file)), path, SEGMENT_MAGIC.len() as u64);
-        (self.next, self.opened_ms) = (self.next + 1, now_ms);
+        self.file = Some(Arc::new(file));
+        self.path = path;
+        self.len = SEGMENT_MAGIC.len() as u64;
+        self.next += 1;
+        self.opened_ms = now_ms;
         let cutoff = now_ms.saturating_sub(self.config.window.as_millis() as i64);
         while self.closed.front().is_some_and(|c| c.newest_ms < cutoff) {
             if let Some(old) = self.closed.pop_front()
@@ -310,7 +307,6 @@ impl Log {
         }
         let written: usize = parts.iter().map(|part| part.len()).sum();
         self.len += written as u64;
-        self.health.bytes.fetch_add(written as u64, Ordering::Relaxed);
         Ok(())
     }
 

@@ -105,7 +105,8 @@ impl State {
         let for_pages = pages.map(|doubt| doubt.since + PAGE_FIRST_MAX);
         if self.coming_until.is_some_and(|until| until <= now) {
             // Whatever has not begun by now waits for something else.
-            (self.coming, self.coming_until) = (0, None);
+            self.coming = 0;
+            self.coming_until = None;
         }
         let coming = self.coming_until.filter(|_| self.coming > 0 && !is_page);
         for_any.chain(for_pages).chain(coming).max().filter(|until| *until > now)
