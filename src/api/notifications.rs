@@ -3,6 +3,7 @@
 //! Never: sends by itself; a message is sent again by a command.
 //! Start at [`list`] and [`resend`].
 
+use super::auth::Principal;
 use super::context::{Context, Shared};
 use super::dto::{NotificationRowDto, success};
 use super::error::ApiError;
@@ -13,6 +14,7 @@ use crate::model::{
     IncidentId, NextTry, Notification, NotificationKey, NotificationKind, NotificationState, Timestamp,
 };
 use crate::store::{NOTIFICATIONS_PAGE_MAX, NotificationQuery};
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::Uri;
@@ -88,7 +90,12 @@ struct Body {
 }
 
 /// `POST /api/v1/notifications/KEY/resend` → the new row. Keys hold slashes, written as they are or as `%2F`.
-pub async fn resend(State(context): Shared, Path(path): Path<String>, body: Bytes) -> Result<Response, ApiError> {
+pub async fn resend(
+    State(context): Shared,
+    Path(path): Path<String>,
+    Extension(principal): Extension<Principal>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
     let key = path.strip_suffix(RESEND).map(|key| NotificationKey(key.into())).ok_or_else(|| {
         ApiError::NotFound(format!("no command for {path:?}: write /api/v1/notifications/KEY/resend"))
     })?;
@@ -103,7 +110,7 @@ pub async fn resend(State(context): Shared, Path(path): Path<String>, body: Byte
     let original = context.store.notification(key.clone()).await?.ok_or_else(not_found)?;
     let new_key = free_key(&context, &key).await?;
     let kind = CommandKind::Resend { original: Arc::new(original), key: new_key.clone() };
-    send(&context, kind, body.by.as_deref(), None).await?;
+    send(&context, &principal, kind, body.by.as_deref(), None).await?;
     let row = context.store.notification(new_key.clone()).await?.ok_or_else(not_found)?;
     Ok(success(json!({ "notification": shown(&context, &row) })).into_response())
 }

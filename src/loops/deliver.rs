@@ -126,6 +126,11 @@ impl Deliver {
         }
     }
 
+    /// What is used now.
+    pub fn notifiers(&self) -> Notifiers {
+        Notifiers::clone(&self.shared.notifiers.load())
+    }
+
     /// From the next attempt on these are used; queues stay.
     pub fn reload(&self, notifiers: Notifiers) {
         self.shared.notifiers.store(Arc::new(notifiers));

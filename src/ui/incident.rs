@@ -6,6 +6,7 @@
 use super::frame::{Frame, page, problem};
 use super::incidents::Row;
 use super::text;
+use crate::api::auth::Principal;
 use crate::api::context::{Context, Shared};
 use crate::api::error::ApiError;
 use crate::api::incidents::run;
@@ -18,6 +19,7 @@ use crate::model::{
 };
 use crate::store::IncidentQuery;
 use askama::Template;
+use axum::Extension;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
@@ -382,11 +384,12 @@ impl Pressed {
 pub async fn act(
     State(context): Shared,
     Path(id): Path<String>,
+    Extension(principal): Extension<Principal>,
     headers: HeaderMap,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Response {
     let pressed = Pressed::from(fields);
-    match carry_out(&context, &id, &pressed).await {
+    match carry_out(&context, &principal, &id, &pressed).await {
         Ok(about) => {
             let there = Redirect::to(&format!("{}/incidents/{about}", context.route_prefix()));
             ([(SET_COOKIE, name_cookie(&pressed.by))], there).into_response()
@@ -401,12 +404,17 @@ pub async fn act(
     }
 }
 
-async fn carry_out(context: &Context, id: &str, pressed: &Pressed) -> Result<IncidentId, ApiError> {
+async fn carry_out(
+    context: &Context,
+    principal: &Principal,
+    id: &str,
+    pressed: &Pressed,
+) -> Result<IncidentId, ApiError> {
     let incident = IncidentId::parse(id).ok_or_else(|| ApiError::NotFound(format!("{id:?} is no incident id")))?;
     let note = Some(pressed.note.trim().to_owned()).filter(|n| !n.is_empty());
     let mut about = incident;
     for kind in pressed.kinds(incident)? {
-        about = run(context, kind, Some(&pressed.by), note.clone()).await?.unwrap_or(incident);
+        about = run(context, principal, kind, Some(&pressed.by), note.clone()).await?.unwrap_or(incident);
     }
     Ok(about)
 }
