@@ -129,7 +129,7 @@ pub async fn listen(reloader: Reloader, mut orders: mpsc::Receiver<ReloadOrder>)
                 Some(order) => Some(order),
                 None => return,
             },
-            () = heard(&mut hang_up) => None,
+            () = received(&mut hang_up) => None,
         };
         let done = reloader.reload().await;
         if let Some(order) = order {
@@ -139,7 +139,7 @@ pub async fn listen(reloader: Reloader, mut orders: mpsc::Receiver<ReloadOrder>)
     }
 }
 
-async fn heard(signal: &mut Option<tokio::signal::unix::Signal>) {
+async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,

@@ -78,7 +78,7 @@ impl SenderClocks {
         (is_ahead && !was_ahead).then_some(offset_ms)
     }
 
-    /// All that were heard of lately, by address.
+    /// Senders of the last while, by address.
     pub fn offsets(&self, now: Timestamp) -> Vec<SenderOffset> {
         let limit_ms = OFFSET_LIMIT.as_millis() as i64;
         let senders = self.0.lock();

@@ -106,8 +106,8 @@ impl SpanHasher {
         sum.wrapping_add(a).wrapping_add(other.wrapping_add(b))
     }
 
-    /// What a text (a symbol, a label) is known by inside one request or one table; whoever finds by it compares, or
-    /// takes a chance of 2⁻⁶².
+    /// What a text (a symbol, a label) is known by inside one request or one table; code that looks a text up by it compares the
+    /// text too, or accepts a collision with a chance of 2⁻⁶².
     #[inline]
     pub fn text(&self, bytes: &[u8]) -> u64 {
         let sum = match bytes.len() {

@@ -1,5 +1,5 @@
 //! Takes bodies and writes them, many with one call.
-//! In: bodies from the door. Out: "written", after `write(2)` and before the sender hears 2xx.
+//! In: bodies of requests. Out: "written", after `write(2)` and before the sender gets its 2xx.
 //! Never: retries a failed sync, or leaves half a record before the next one.
 //! Start at [`Wal::open`] and [`Wal::append`].
 
@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Bodies that wait for the writer at most; the door bounds their bytes.
+/// Bodies that wait for the writer at most; `ingest` bounds their bytes.
 const QUEUE_MAX: usize = 1024;
 /// Bytes that one write gathers at most.
 const GROUP_BYTES_MAX: usize = 4 << 20;
@@ -224,7 +224,7 @@ impl Log {
         Ok(())
     }
 
-    /// Until the door closes: waits for bodies, writes all that wait, answers.
+    /// Until `ingest` drops its handle: waits for bodies, writes all that wait, answers.
     fn run(mut self, queue: &Receiver<Job>) {
         let file = Arc::new(Mutex::new(self.file.clone()));
         let syncer = self.spawn_syncer(&file);
@@ -265,7 +265,7 @@ impl Log {
             }
             // Only now, so that the syncer that takes this note finds the file that was written.
             self.dirty.store(true, Ordering::Release);
-            // Before the answers: with a body goes what its sender holds of the door's bytes.
+            // Before the answers: dropping a body frees its sender's share of the bytes in flight.
             self.gathered.clear();
             for done in waiting.drain(..) {
                 // A sender that has hung up needs no answer.
@@ -310,7 +310,7 @@ impl Log {
         Ok(())
     }
 
-    /// Also after our own sync: what would be written behind a failed one is nothing that anybody may count on.
+    /// Also after our own sync: what would be written behind a failed one cannot be relied on.
     fn check_trusted(&self) -> Result<(), WalError> {
         let failed = self.health.failed.load(Ordering::Acquire);
         if failed { Err(WalError::Failed("a sync failed".to_owned())) } else { Ok(()) }

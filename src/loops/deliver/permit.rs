@@ -48,7 +48,7 @@ struct Doubt {
     since: Instant,
 }
 
-/// Held while a message may have been sent and is not yet recorded; whoever records it drops it after the commit.
+/// Held while a message may have been sent and is not yet recorded; the code that records the receipt drops it after the commit.
 pub struct DeliveryPermit {
     permits: DeliveryPermits,
     number: u64,
@@ -97,7 +97,7 @@ impl DeliveryPermits {
 }
 
 impl State {
-    /// Until when whoever asked then must wait, as things are now.
+    /// How long a message that asked for a permit at `asked` must still wait; `None`: it may be sent.
     fn wait(&mut self, is_page: bool, asked: Instant, now: Instant) -> Option<Instant> {
         let longest = asked + PERMIT_MAX;
         let for_any = self.in_doubt.values().map(|doubt| (doubt.since + PERMIT_MAX).min(longest));

@@ -85,7 +85,7 @@ static RULE_ALERT: Upsert = Upsert::new(
 
 // Keys that go come as one JSON array: one statement whatever their number.
 const DROP_ALERTS: &str = "UPDATE alert SET dropped = 1 WHERE id IN (SELECT value FROM json_each(?1))";
-/// A dropped alert that no incident holds has nobody left to ask for it.
+/// A dropped alert that is a member of no incident is never read again.
 const FORGET_ALERTS: &str = "DELETE FROM alert WHERE id IN (SELECT value FROM json_each(?1)) \
      AND NOT EXISTS (SELECT 1 FROM member WHERE member.alert = alert.id) RETURNING fingerprint";
 const DROP_SILENCES: &str = "DELETE FROM silence WHERE id IN (SELECT value FROM json_each(?1))";
