@@ -33,7 +33,7 @@ pub type Shared = State<Arc<Context>>;
 pub type ReloadOrder = oneshot::Sender<Result<(), String>>;
 
 /// What of the configuration handlers need; swapped whole on reload.
-pub struct Settings {
+pub struct ApiSettings {
     /// Where people reach us, without a trailing slash.
     pub external_url: String,
     /// Printed for amtool and people, secrets masked.
@@ -60,7 +60,7 @@ pub struct Context {
     pub health: Arc<Health>,
     pub clock: Arc<dyn Clock>,
     pub auth: ArcSwap<Auth>,
-    pub settings: ArcSwap<Settings>,
+    pub settings: ArcSwap<ApiSettings>,
     pub reload: mpsc::Sender<ReloadOrder>,
     pub next_tries: NextTries,
     /// Held while a message is sent again by hand.

@@ -3,7 +3,8 @@
 //! Never: connects to anything.
 //! Start at [`check`].
 
-use super::load::{Files, TemplateFile};
+use super::load::Files;
+use super::named::TemplateFile;
 use super::receivers::Receiver;
 use crate::notify::{self, Notifiers, Renderer, Templates};
 use crate::template::TemplateError;

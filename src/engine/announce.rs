@@ -88,7 +88,8 @@ impl Groups {
         }
         for entry in self.log.values_mut() {
             let moved = Arc::make_mut(entry);
-            (moved.at, moved.expires_at) = (moved.at.shifted(by_ms), moved.expires_at.shifted(by_ms));
+            moved.at = moved.at.shifted(by_ms);
+            moved.expires_at = moved.expires_at.shifted(by_ms);
         }
         self.log.values().cloned().collect()
     }
@@ -214,7 +215,8 @@ impl Engine {
         let Some(flush) = self.groups.table.flush(id, now) else { return };
         let all_told = self.announce(&flush, node, &settings);
         let state = self.groups.state.entry(id).or_default();
-        (state.changed, state.epoch) = (false, epoch);
+        state.changed = false;
+        state.epoch = epoch;
         if all_told {
             self.group_done(&flush);
         } else {

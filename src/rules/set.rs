@@ -7,7 +7,7 @@ use super::alerting::Claim;
 use super::context::EvalContext;
 use super::eval_queue::{Cause, EvalQueue, Item};
 use super::file::RuleFile;
-use super::group::{Group, Ordinals, Rule, WatchBook, Work, claimant_of};
+use super::group::{Ordinals, Rule, RuleGroup, WatchBook, Work, claimant_of};
 use super::ingest_gap::{IngestGap, Silence};
 use super::scrapes::ScrapeTracker;
 use super::view::{self, RulesView};
@@ -177,7 +177,7 @@ fn by_watch(series: &[Arc<Series>], now: Timestamp) -> BTreeMap<u32, Touched> {
 /// All groups and their state. One owner; readers get a [`RulesView`].
 pub struct RuleSet {
     config: RuleSetConfig,
-    groups: Vec<Group>,
+    groups: Vec<RuleGroup>,
     /// For each watch of the head: the rules (group, rule) that look at it.
     watchers: HashMap<u32, Vec<(usize, usize)>>,
     /// Restored alerts whose rule is not there: they end with the next evaluation.
@@ -208,7 +208,7 @@ impl RuleSet {
         let mut watches = HashMap::new();
         let mut book = WatchBook { head, known: &mut watches };
         let mut ordinals = Ordinals::new();
-        let groups = specs.map(|spec| Group::new(spec, &mut ordinals, &mut book, &config, now)).collect();
+        let groups = specs.map(|spec| RuleGroup::new(spec, &mut ordinals, &mut book, &config, now)).collect();
         let gap = IngestGap::new(config.started_at, config.is_first_start);
         let mut set = Self {
             config,
@@ -233,7 +233,7 @@ impl RuleSet {
     /// The groups with a rule that looks further back than samples reach without a pause.
     pub fn uncovered(&mut self, head: &Head, now: Timestamp) -> Vec<Arc<str>> {
         let silence = self.silence(now, head);
-        let gap = |group: &&Group| {
+        let gap = |group: &&RuleGroup| {
             let at = now - group.query_offset;
             group.rules.iter().any(|rule| rule.gate.is_gap(head, at, silence))
         };
@@ -314,7 +314,7 @@ impl RuleSet {
         let mut ordinals = Ordinals::new();
         for spec in files.iter().flat_map(|f| &f.groups) {
             let mut book = WatchBook { head, known: &mut self.watches };
-            let mut group = Group::new(spec, &mut ordinals, &mut book, &self.config, now);
+            let mut group = RuleGroup::new(spec, &mut ordinals, &mut book, &self.config, now);
             if let Some(before) = old.iter().find(|o| o.name == group.name && o.file == group.file) {
                 group.inherit(before);
             }
@@ -333,9 +333,9 @@ impl RuleSet {
 
     /// Gives every rule the state of the one that it was before: of the same identity; else of the same name and labels in its
     /// group; else of those anywhere. Equal ones are paired in order. Returns the rules that nobody is any more.
-    fn inherit(&mut self, old: Vec<Group>, out: &mut Evaluation) -> Vec<Gone> {
+    fn inherit(&mut self, old: Vec<RuleGroup>, out: &mut Evaluation) -> Vec<Gone> {
         let mut gone: Vec<Option<Gone>> = Vec::new();
-        for Group { file, name, rules, .. } in old {
+        for RuleGroup { file, name, rules, .. } in old {
             let of = |rule| Some(Gone { file: file.clone(), group: name.clone(), rule });
             gone.extend(rules.into_iter().map(of));
         }
@@ -373,7 +373,7 @@ impl RuleSet {
 
     /// When [`RuleSet::evaluate`] has something to do next; `None` without rules.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.groups.iter().map(Group::next_due).min()
+        self.groups.iter().map(RuleGroup::next_due).min()
     }
 
     /// Evaluates every group whose slot has come, and every joining rule whose inputs have settled.
@@ -607,10 +607,6 @@ impl RuleSet {
     /// A view of everything, for the API and the pages.
     pub fn view(&self) -> RulesView {
         view::view(&self.groups, &self.config.external_labels)
-    }
-
-    pub fn rule_count(&self) -> usize {
-        self.groups.iter().map(|g| g.rules.len()).sum()
     }
 
     /// Slots that came and went without an evaluation, all groups together.

@@ -72,12 +72,12 @@ impl Default for HeadConfig {
 
 /// Where a series is; good until it leaves, and known to be so by the generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SeriesHandle {
     pub(super) slot: Slot,
     pub(super) generation: u32,
 }
 
-impl Place {
+impl SeriesHandle {
     pub(super) fn of(id: SeriesId) -> Self {
         Self { slot: id.0 as u32, generation: (id.0 >> 32) as u32 }
     }
@@ -115,7 +115,7 @@ pub struct Head {
     metadata: Mutex<MetadataBook>,
     coverage: Mutex<Coverage>,
     pub(super) samples: AtomicI64,
-    /// The latest `now` that anybody brought.
+    /// The latest `now` of any caller.
     pub(super) now_ms: AtomicI64,
     left_out: LeftOut,
     pub(super) fruitless: Mutex<Option<Fruitless>>,
@@ -130,7 +130,7 @@ impl Default for Head {
 }
 
 // Locks are always taken in this order: watches, pool, index, a region, one watch or series. The aliases are held by a
-// request over all of these; whoever writes to them holds none of the others but a region's. A relief holds `fruitless` over
+// request over all of these; a thread that writes to them holds none of the others but a region's. A relief holds `fruitless` over
 // its sweep, and a sweep `sweeping` over all others; requests take neither.
 impl Head {
     pub fn new(config: HeadConfig) -> Self {
@@ -227,7 +227,7 @@ impl Head {
     }
 
     /// The handle of the series at a place, unless it has left.
-    pub fn handle(&self, place: Place) -> Option<Arc<Series>> {
+    pub fn handle(&self, place: SeriesHandle) -> Option<Arc<Series>> {
         let region = self.region(place.slot);
         let mut data = region.data.lock();
         let i = place.slot as usize % REGION;
@@ -239,14 +239,14 @@ impl Head {
         if let Some(handle) = data.handle(i) {
             return handle.clone();
         }
-        let id = Place { slot, generation: data.generation(i) }.id();
+        let id = SeriesHandle { slot, generation: data.generation(i) }.id();
         let series = Arc::new(Series::new(id, slot, self.region(slot).clone(), self.pool.clone()));
         data.set_handle(i, series.clone());
         series
     }
 
     /// The place of the series with these labels, which are sorted and not empty.
-    pub(super) fn place(&self, labels: &[(&str, &str)], now_ms: i64) -> Result<Place, AppendError> {
+    pub(super) fn place(&self, labels: &[(&str, &str)], now_ms: i64) -> Result<SeriesHandle, AppendError> {
         let value = |name: &str| labels.iter().find(|(n, _)| *n == name).map_or("", |(_, v)| *v);
         let metric = value(METRIC_NAME);
         let watches = self.watches.read();
@@ -257,7 +257,7 @@ impl Head {
                 return Ok(place);
             }
             self.config.limits.check(labels, metric)?;
-            // Asked here too, so that a flood of series that cannot come in holds up nobody.
+            // Asked here too, so that a flood of series that cannot come in holds up no other request.
             self.admit(&pool, &index, metric, value(&self.config.source_label), selected)?;
         }
         let (mut pool, mut index) = (self.pool.write(), self.index.write());
@@ -279,7 +279,7 @@ impl Head {
         let mut data = self.region(slot).data.lock();
         // A sweep may know of a later time than this request: what is new must not be idle already.
         data.create(slot as usize % REGION, &ids, now_ms.max(self.now_ms.load(Ordering::Relaxed)));
-        let place = Place { slot, generation: data.generation(slot as usize % REGION) };
+        let place = SeriesHandle { slot, generation: data.generation(slot as usize % REGION) };
         let handle = selected.then(|| self.handle_in(&mut data, slot));
         drop((data, index, pool));
         if let Some(series) = handle {
@@ -288,13 +288,13 @@ impl Head {
         Ok(place)
     }
 
-    fn find(&self, pool: &Pool, index: &Index, labels: &[(&str, &str)]) -> Option<Place> {
+    fn find(&self, pool: &Pool, index: &Index, labels: &[(&str, &str)]) -> Option<SeriesHandle> {
         let ids: SmallVec<[PairId; 32]> =
             labels.iter().map(|(name, value)| pool.find(name, value)).collect::<Option<_>>()?;
         self.find_ids(index, index.hash(&ids), &ids)
     }
 
-    fn find_ids(&self, index: &Index, hash: u32, ids: &[PairId]) -> Option<Place> {
+    fn find_ids(&self, index: &Index, hash: u32, ids: &[PairId]) -> Option<SeriesHandle> {
         let mut generation = 0;
         let slot = index.find(hash, |slot| {
             let data = self.region(slot).data.lock();
@@ -302,7 +302,7 @@ impl Head {
             generation = data.generation(i);
             data.labels(i) == ids
         })?;
-        Some(Place { slot, generation })
+        Some(SeriesHandle { slot, generation })
     }
 
     /// Whether one more series may come in.
@@ -335,7 +335,7 @@ impl Head {
     }
 
     /// Remembers what keys mean, unless the series have left.
-    pub(super) fn remember(&self, keys: impl Iterator<Item = (u128, Place, u32)>, minute: u32) {
+    pub(super) fn remember(&self, keys: impl Iterator<Item = (u128, SeriesHandle, u32)>, minute: u32) {
         let mut aliases = self.aliases.write();
         for (key, place, tag) in keys {
             // Without room the series is found by its labels, only more slowly.
@@ -351,7 +351,7 @@ impl Head {
         self.alias_bytes.store(aliases.bytes(), Ordering::Relaxed);
     }
 
-    /// Forgets the keys of series that have left, and those that nobody has sent since the minute `oldest`. A request may hold
+    /// Forgets the keys of series that have left, and those that no sender has used since the minute `oldest`. A request may hold
     /// keys of what has left; when this returns, none does.
     pub(super) fn forget_keys(&self, gone: impl Fn(Slot) -> bool, oldest: u32) {
         let mut aliases = self.aliases.write();
@@ -394,7 +394,7 @@ impl Head {
         series.clear();
     }
 
-    /// What a request brought, told once at its end.
+    /// What a request brought, counted once at its end.
     pub(super) fn tally(&self, added: i64, span_ms: Option<(i64, i64)>) {
         self.samples.fetch_add(added, Ordering::Relaxed);
         let Some((oldest, newest)) = span_ms else { return };

@@ -75,7 +75,8 @@ impl Batch {
 
     /// How many rows will be touched, the moment left out.
     pub(super) fn len(&self) -> usize {
-        let Self { alerts, incidents, members, timeline, silences, notifications, nflog, rule_alerts, moment: _ } = self;
+        let Self { alerts, incidents, members, timeline, silences, notifications, nflog, rule_alerts, moment: _ } =
+            self;
         alerts.len()
             + incidents.len()
             + members.len()

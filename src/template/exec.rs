@@ -4,7 +4,7 @@
 //! Start at [`Env`].
 
 use super::escape::Html;
-use super::node::{Atom, Branch, Callee, Command, Node, Pipe, Span, Word};
+use super::node::{Atom, Branch, Callee, Command, Node, Pipe, SourceText, Word};
 use super::set::{Body, Definitions, FuncMap, TemplateError, position};
 use super::value::{Value, View};
 use crate::model::{Labels, Timestamp};
@@ -82,7 +82,7 @@ struct Failure {
 
 type Run<T> = Result<T, Failure>;
 
-fn fail<T>(span: &Span, reason: impl Into<String>) -> Run<T> {
+fn fail<T>(span: &SourceText, reason: impl Into<String>) -> Run<T> {
     Err(Failure { at: span.at, node: span.text.clone(), reason: reason.into() })
 }
 
@@ -136,7 +136,7 @@ impl<'a> Exec<'a> {
         }
     }
 
-    fn burn(&mut self, span: &Span) -> Run<()> {
+    fn burn(&mut self, span: &SourceText) -> Run<()> {
         if self.fuel == 0 {
             return fail(span, format!("stopped after {FUEL_STEPS} steps"));
         }
@@ -144,9 +144,9 @@ impl<'a> Exec<'a> {
         Ok(())
     }
 
-    fn write(&mut self, text: &str, span: Option<&Span>) -> Run<()> {
+    fn write(&mut self, text: &str, span: Option<&SourceText>) -> Run<()> {
         if self.out.len() + text.len() > OUTPUT_MAX_BYTES {
-            let nowhere = Span { at: 0, text: Arc::from("text") };
+            let nowhere = SourceText { at: 0, text: Arc::from("text") };
             return fail(span.unwrap_or(&nowhere), format!("output is longer than {OUTPUT_MAX_BYTES} bytes"));
         }
         self.out.push_str(text);
@@ -186,7 +186,7 @@ impl<'a> Exec<'a> {
         Ok(Flow::Continue(()))
     }
 
-    fn print(&mut self, value: &Value, span: &Span) -> Run<()> {
+    fn print(&mut self, value: &Value, span: &SourceText) -> Run<()> {
         if let Value::Func(_) = value {
             return fail(span, "can't print func");
         }
@@ -247,7 +247,7 @@ impl<'a> Exec<'a> {
         Ok(flow)
     }
 
-    fn template(&mut self, name: &Arc<str>, pipe: Option<&Pipe>, span: &Span, dot: &Value) -> Run<()> {
+    fn template(&mut self, name: &Arc<str>, pipe: Option<&Pipe>, span: &SourceText, dot: &Value) -> Run<()> {
         let Some(body) = self.defs.get(name).cloned() else {
             return fail(span, format!("template {name:?} not defined"));
         };
@@ -326,7 +326,7 @@ impl<'a> Exec<'a> {
         words: &[Word],
         piped: Option<Value>,
         dot: &Value,
-        span: &Span,
+        span: &SourceText,
     ) -> Run<Value> {
         let func = match callee {
             Callee::Table(func) => func,
@@ -379,7 +379,7 @@ impl<'a> Exec<'a> {
     }
 
     /// Follows fields; the last one may be a method that takes `args`.
-    fn fields(receiver: Value, fields: &[Arc<str>], args: &[Value], span: &Span) -> Run<Value> {
+    fn fields(receiver: Value, fields: &[Arc<str>], args: &[Value], span: &SourceText) -> Run<Value> {
         let mut value = receiver;
         for (i, name) in fields.iter().enumerate() {
             let last = i + 1 == fields.len();
@@ -394,7 +394,7 @@ impl<'a> Exec<'a> {
 }
 
 /// Where Go says that a field of this word cannot be read: of `(f "x").y`, at what was evaluated last.
-fn told_at(word: &Word) -> &Span {
+fn told_at(word: &Word) -> &SourceText {
     let Atom::Pipe(pipe) = &word.operand else { return &word.span };
     let last = pipe.commands.last().and_then(|command| command.words.last());
     last.map_or(&word.span, |last| if last.fields.is_empty() { told_at(last) } else { &last.span })

@@ -141,7 +141,7 @@ struct Bot<'a> {
 }
 
 impl Bot<'_> {
-    /// The first message is posted; later ones add a line to its thread (which tells people) and bring the first up to date
+    /// The first message is posted; later ones add a line to its thread (which notifies its readers) and bring the first up to date
     /// (which does not). A first message that is gone is posted anew.
     async fn deliver(
         &self,
@@ -160,7 +160,7 @@ impl Bot<'_> {
             line.push_str(reason);
         }
         let mut reply = json!({"channel": channel, "thread_ts": ts, "text": text::cut(&line, TEXT_CHARS_MAX)});
-        // An escalation must be seen in the channel too: nobody answered in the thread.
+        // An escalation is broadcast to the channel: readers of the thread did not answer.
         let escalates = message.firing && message.incident.as_ref().is_some_and(|i| i.step > 1 || i.round > 1);
         reply["reply_broadcast"] = Value::Bool(escalates);
         if let (Some(metadata), Some(reply)) = (payload.get("metadata"), reply.as_object_mut()) {
@@ -176,7 +176,7 @@ impl Bot<'_> {
         };
         payload.insert("channel".to_owned(), json!(channel));
         payload.insert("ts".to_owned(), json!(ts));
-        // People have been told by the reply; an outdated first message is no reason to tell them again.
+        // The reply has been delivered; an outdated first message is no reason to send it again.
         if let Err(error) = self.call("chat.update", &payload).await {
             tracing::warn!(receiver = %message.receiver, %error, "slack message could not be updated in place");
         }
