@@ -42,6 +42,7 @@ pub struct Play {
     pub pages_looked_at: usize,
     pub limit_breaches: BTreeSet<(Arc<str>, u64)>,
     pub silences: u64,
+    pub resends: u32,
     /// What `WATCHFIRE_WITHOUT` takes out of the world, to see what a failure is about: `jumps`, `reloads`, `weather`, `people`,
     /// `silences`, `kills`.
     without: String,
@@ -88,6 +89,7 @@ impl Play {
             pages_looked_at: 0,
             limit_breaches: BTreeSet::new(),
             silences: 0,
+            resends: 0,
             without: std::env::var("WATCHFIRE_WITHOUT").unwrap_or_default(),
         }
     }

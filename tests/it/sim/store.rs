@@ -9,9 +9,12 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
-use watchfire::model::{AlertRecord, Incident, IncidentId, Member, Notification, TimelineEntry, Write};
+use watchfire::model::{
+    AlertRecord, Incident, IncidentId, Member, Notification, NotificationKey, TimelineEntry, Write,
+};
 use watchfire::store::{
-    IncidentQuery, MemoryStore, Retention, SharedStore, Snapshot, SqliteStore, Store, StoreError, StoreFuture,
+    IncidentQuery, MemoryStore, NotificationPage, NotificationQuery, Retention, SharedStore, Snapshot, SqliteStore,
+    Store, StoreError, StoreFuture,
 };
 
 /// Where the rows are, over all lives of a seed.
@@ -178,6 +181,14 @@ impl Store for FaultyStore {
 
     fn notifications(&self, id: IncidentId) -> StoreFuture<'_, Vec<Notification>> {
         self.inner.notifications(id)
+    }
+
+    fn notification_page(&self, query: NotificationQuery) -> StoreFuture<'_, NotificationPage> {
+        self.inner.notification_page(query)
+    }
+
+    fn notification(&self, key: NotificationKey) -> StoreFuture<'_, Option<Notification>> {
+        self.inner.notification(key)
     }
 
     fn retain(&self, keep: Retention) -> StoreFuture<'_, u64> {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use watchfire::clock::Clock;
 use watchfire::model::{
-    Fingerprint, IncidentId, Notification, NotificationKey, NotificationKind, NotificationState, Timestamp,
+    Destination, Fingerprint, IncidentId, Notification, NotificationKey, NotificationKind, NotificationState, Timestamp,
 };
 use watchfire::notify::Attempt;
 
@@ -21,7 +21,7 @@ const BEGIN_MS: i64 = 1_767_614_400_000;
 const ON_THE_WIRE_MS: u64 = 1_000;
 
 /// A destination as people know it: receiver, kind, number within the kind.
-pub type Dest = (Arc<str>, &'static str, usize);
+pub type Dest = Destination;
 
 /// How a destination behaves for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -227,8 +227,8 @@ impl World {
                     broken.push(format!("WF-25: {} comes without the name {name} of its thread, but {given:?}", n.key));
                 }
             }
-            if let NotificationKind::Page { incident, .. } = n.kind {
-                let quiet = state.quiet.get(&incident).copied();
+            if let (NotificationKind::Page { incident, .. }, false) = (&n.kind, n.key.is_resend()) {
+                let quiet = state.quiet.get(incident).copied();
                 if let Some(at) = quiet.filter(|at| now > at + ON_THE_WIRE_MS) {
                     broken.push(format!("WF-15: {} arrives {} ms after an answer made it quiet", n.key, now - at));
                 }
@@ -258,6 +258,10 @@ impl World {
 
     /// The destination answered that it has it: from now on it knows.
     pub fn taken(&self, dest: &Dest, n: &Notification) {
+        // What people send again tells nobody anything that was not told before.
+        if n.key.is_resend() {
+            return;
+        }
         let mut state = self.state();
         let ear = state.ears.entry(dest.clone()).or_default();
         match &n.kind {
@@ -280,12 +284,16 @@ impl World {
     }
 }
 
-/// The wall clock of the simulated server.
+/// The clocks of the simulated server.
 pub struct WallClock(pub Arc<World>);
 
 impl Clock for WallClock {
     fn now(&self) -> Timestamp {
         let truth = self.0.truth_ms() as i64;
         Timestamp::from_millis(self.0.time.lock().unwrap().wall_ahead_ms + truth)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.truth_ms())
     }
 }
