@@ -55,11 +55,11 @@ impl Engine {
         for entry in entries {
             let name = (entry.key.group_key.clone(), entry.key.receiver.clone());
             let group = self.groups.by_name.get(&name).and_then(|id| self.groups.table.get(*id));
-            for alert in &entry.firing {
-                let is_known = self.alerts.contains_key(alert);
-                if is_known && group.is_none_or(|group| !group.alerts.contains_key(alert)) {
-                    self.groups.former.add(&entry.key, *alert);
-                    if self.alerts.get(alert).is_some_and(|a| !a.record.is_firing()) {
+            for alert in entry.heard() {
+                let is_known = self.alerts.contains_key(&alert);
+                if is_known && group.is_none_or(|group| !group.alerts.contains_key(&alert)) {
+                    self.groups.former.add(&entry.key, alert);
+                    if self.alerts.get(&alert).is_some_and(|a| !a.record.is_firing()) {
                         ended.insert(entry.key.clone());
                     }
                 }
@@ -92,7 +92,7 @@ impl Engine {
             return self.drop_former(key);
         }
         let records: Vec<Arc<AlertRecord>> =
-            entry.firing.iter().filter_map(|alert| self.alerts.get(alert)).map(|a| a.record.clone()).collect();
+            entry.heard().filter_map(|alert| self.alerts.get(&alert)).map(|a| a.record.clone()).collect();
         let content = Content::of(records.iter().collect());
         if content.resolved.is_empty() || self.is_on_the_way(key, &content) {
             return;
@@ -125,9 +125,9 @@ impl Engine {
 
     /// An announcement arrived: what it said has ended is owed no more.
     pub(super) fn former_told(&mut self, key: &NflogKey) {
-        let firing = self.groups.log.get(key).map(|entry| entry.firing.clone()).unwrap_or_default();
+        let entry = self.groups.log.get(key).cloned();
         for alert in self.groups.former.by_key.get(key).cloned().unwrap_or_default() {
-            if !firing.contains(&alert) {
+            if entry.as_ref().is_none_or(|entry| !entry.has_heard(alert)) {
                 self.groups.former.remove(key, alert);
             }
         }
