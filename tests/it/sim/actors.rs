@@ -241,9 +241,12 @@ fn reload(play: &mut Play, server: &Server) {
     play.settings = settings(play.mask);
     play.world.note(|| format!("reload {:#b}", play.mask));
     play.world.disturbed();
-    let (world, reloaded) = (play.world.clone(), server.reload(&play.settings));
+    let (world, settings, reloaded) = (play.world.clone(), play.settings.clone(), server.reload(&play.settings));
     tokio::spawn(async move {
         let taken = reloaded.await;
+        if taken {
+            world.cannot_be_told(&settings);
+        }
         world.disturbed();
         world.note(|| format!("reloaded: {taken}"));
     });

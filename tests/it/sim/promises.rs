@@ -100,7 +100,9 @@ fn incidents_go_on(play: &Play, engine: &Engine) {
             let ended = |policy: &Arc<str>| escalation.run_of(policy).is_some_and(|r| r.state == RunState::Exhausted);
             policies.is_some_and(|policies| policies.iter().any(|policy| !ended(policy)))
         };
-        let asking = members.iter().map(|m| m.fingerprint).filter(goes_on);
+        let asking =
+            members.iter().map(|m| m.fingerprint).filter(|alert| engine.incident_of(*alert) == Some(incident.id));
+        let asking = asking.filter(goes_on);
         let audible = asking.filter_map(|alert| play.audible_since.get(&alert)).min();
         let Some(audible) = audible else { continue };
         let last_page = state.mirror.pages.iter().rev().find(|p| p.incident == incident.id).map_or(0, |p| p.at_ms);

@@ -98,7 +98,9 @@ impl FaultyStore {
         // The repeat of a commit that took effect although it was answered with an error changes nothing more.
         let again = std::mem::take(&mut self.world.state().repeating);
         let broken = if again { Vec::new() } else { self.world.state().mirror.apply(&writes, asked_ms) };
+        self.world.state().forget_absent();
         self.world.breaches(broken);
+        self.world.tell(&writes);
         match &self.runtime {
             None => self.inner.commit(writes).await,
             Some(runtime) => {

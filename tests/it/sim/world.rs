@@ -10,8 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 use watchfire::clock::Clock;
+use watchfire::engine::Settings;
+use watchfire::incidents::words;
 use watchfire::model::{
-    Destination, Fingerprint, IncidentId, Notification, NotificationKey, NotificationKind, NotificationState, Timestamp,
+    Destination, Fingerprint, IncidentId, Notification, NotificationKey, NotificationKind, NotificationState,
+    Timestamp, Write,
 };
 use watchfire::notify::Attempt;
 
@@ -75,6 +78,8 @@ pub struct State {
     pub mirror: Mirror,
     pub weather: BTreeMap<Dest, Weather>,
     pub ears: BTreeMap<Dest, Ear>,
+    /// What the settings of the running server name.
+    pub configured: BTreeSet<Dest>,
     pub trace: Vec<String>,
     pub broken: Vec<String>,
     sent: BTreeMap<NotificationKey, Sent>,
@@ -90,6 +95,17 @@ pub struct State {
     /// The last commit took effect and was answered with an error.
     pub repeating: bool,
     pub arrivals: u64,
+}
+
+impl State {
+    /// Ends of what a destination heard, while it is not configured, are not owed to it any more.
+    pub fn forget_absent(&mut self) {
+        let Self { ears, configured, mirror, .. } = self;
+        for (_, ear) in ears.iter_mut().filter(|(dest, _)| !configured.contains(dest)) {
+            ear.fires.retain(|alert| mirror.alerts.get(alert).is_some_and(|firing| *firing));
+            ear.paged.retain(|id, _| mirror.incidents.get(id).is_some_and(|incident| incident.is_open()));
+        }
+    }
 }
 
 pub struct World {
@@ -113,6 +129,7 @@ impl World {
             mirror: Mirror::default(),
             weather: BTreeMap::new(),
             ears: BTreeMap::new(),
+            configured: BTreeSet::new(),
             trace: Vec::new(),
             broken: Vec::new(),
             sent: BTreeMap::new(),
@@ -173,6 +190,35 @@ impl World {
         self.state().trace.push(line);
     }
 
+    /// With `WATCHFIRE_TRACES` the trace has what the engine wrote, too.
+    pub fn tell(&self, writes: &[Write]) {
+        if std::env::var_os("WATCHFIRE_TRACES").is_none() {
+            return;
+        }
+        for write in writes {
+            match write {
+                Write::Timeline(line) => {
+                    self.note(|| format!("  {}: {} ({})", line.incident, words::text(line), words::reason(line)));
+                }
+                Write::Incident(i) => {
+                    let runs: Vec<_> =
+                        i.escalation.runs.iter().map(|r| (&r.policy, r.run, r.round, r.step, &r.state)).collect();
+                    self.note(|| format!("  {} {}/{} {:?} {runs:?}", i.id, i.firing_count, i.alert_count, i.status()));
+                }
+                Write::Member(member) => {
+                    let (left, detached) = (member.left_at, member.detached);
+                    self.note(|| {
+                        format!("  {} has {}, left {left:?}, {detached}", member.incident, member.fingerprint)
+                    });
+                }
+                Write::Alert(a) => {
+                    self.note(|| format!("  {} since {}, ended {:?}", a.fingerprint, a.starts_at, a.ended_at));
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// A promise is broken: said once, however often it is looked at.
     pub fn breach(&self, text: String) {
         if self.state().broken.contains(&text) {
@@ -186,6 +232,14 @@ impl World {
         for text in all {
             self.breach(text);
         }
+    }
+
+    /// A destination that is not configured cannot be told what ends now; its server says so in its log.
+    pub fn cannot_be_told(&self, settings: &Settings) {
+        let mut state = self.state();
+        let all = settings.receivers.iter().flat_map(|r| r.integrations.iter().map(|i| (r.name.clone(), i.id.clone())));
+        state.configured = all.collect();
+        state.forget_absent();
     }
 
     /// Everything stops at the next chance, wherever it is.
