@@ -365,6 +365,7 @@ impl Engine {
             if !newer {
                 self.log_told(&key, firing, resolved, at, *log_expires_at);
                 self.former_told(&key);
+                self.owe_late_ends(&key);
             }
         }
         self.finish_group(group_key, &notification.receiver, delivered, current);
