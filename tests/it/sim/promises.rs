@@ -15,6 +15,8 @@ use watchfire::store::Store;
 
 /// A page leaves within this when nothing stands in its way; deliveries are not counted, rows are.
 const SOON_MS: u64 = 30_000;
+/// A clock that is set is noticed within this.
+const NOTICED_MS: u64 = 2_000;
 /// The longest wait of a policy between two of its steps (`repeat_after` of `quiet`), and some.
 const LONGEST_WAIT_MS: u64 = 22 * 60_000;
 
@@ -146,7 +148,9 @@ fn limit_holds(play: &mut Play) {
 
 /// WF-20: a twin that starts at this moment from the store shows the same incidents, and pages nobody because of it.
 pub async fn twin(play: &Play, server: &Server) {
-    if play.world.state().committing {
+    // A clock that was set a moment ago is not noticed yet; a process that starts then takes it as it is.
+    let calm_since_ms = play.world.state().calm_since_ms;
+    if play.world.state().committing || play.world.truth_ms() < calm_since_ms + NOTICED_MS {
         return;
     }
     let snapshot = play.kept.open(&play.world).load().await.expect("the store loads");

@@ -111,7 +111,7 @@ impl FaultyStore {
     }
 
     async fn faulty(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        let (fault, asked_ms) = (self.fault(), self.world.truth_ms());
+        let (fault, asked_ms) = (self.fault(), self.world.asked_ms());
         let unavailable = || Err(StoreError::Unavailable("busy".to_owned()));
         let said = match fault {
             Fault::None => self.put(writes, asked_ms).await,
@@ -153,7 +153,7 @@ impl Store for FaultyStore {
 
     fn commit(&self, writes: Vec<Write>) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            self.world.state().committing = true;
+            self.world.commit_begins();
             let said = self.faulty(writes).await;
             // After an error the same rows are tried again: the engine is ahead of the store until then.
             self.world.state().committing = said.is_err();

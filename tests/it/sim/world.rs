@@ -92,6 +92,8 @@ pub struct State {
     pub calm_since_ms: u64,
     /// The store is in the middle of a commit.
     pub committing: bool,
+    /// When it was asked for first.
+    asked_ms: u64,
     /// The last commit took effect and was answered with an error.
     pub repeating: bool,
     pub arrivals: u64,
@@ -138,6 +140,7 @@ impl World {
             quiet: BTreeMap::new(),
             calm_since_ms: 0,
             committing: false,
+            asked_ms: 0,
             repeating: false,
             arrivals: 0,
         };
@@ -182,6 +185,19 @@ impl World {
     pub fn disturbed(&self) {
         let now = self.truth_ms();
         self.state().calm_since_ms = now;
+    }
+
+    /// The store is asked for a commit; after an error the same one is asked for again.
+    pub fn commit_begins(&self) {
+        let now = self.truth_ms();
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.committing, true) {
+            state.asked_ms = now;
+        }
+    }
+
+    pub fn asked_ms(&self) -> u64 {
+        self.state().asked_ms
     }
 
     pub fn note(&self, text: impl FnOnce() -> String) {
