@@ -385,6 +385,7 @@ impl Engine {
             if !newer {
                 self.log_told(&key, firing, resolved, at, *log_expires_at);
                 self.former_told(&key);
+                self.owe_late_ends(&key);
             }
         }
         self.finish_group(group_key, &notification.receiver, delivered, current);
@@ -418,10 +419,19 @@ impl Engine {
         at: Timestamp,
         expires_at: Timestamp,
     ) {
+        let owed = self.groups.log.get(key).map_or(Vec::new(), |entry| {
+            let is_open = |alert: &Fingerprint| self.alerts.contains_key(alert);
+            let told =
+                |alert: &Fingerprint| firing.binary_search(alert).is_ok() || resolved.binary_search(alert).is_ok();
+            let mut owed: Vec<Fingerprint> = entry.heard().filter(is_open).filter(|alert| !told(alert)).collect();
+            owed.sort_unstable();
+            owed
+        });
         let entry = Arc::new(NflogEntry {
             key: key.clone(),
             firing: firing.to_vec(),
             resolved: resolved.to_vec(),
+            owed,
             at,
             expires_at,
         });
@@ -437,7 +447,7 @@ impl Engine {
         };
         self.groups.former.owes(&entry.key)
             || self.groups.on_the_way.contains_key(&entry.key)
-            || entry.firing.iter().any(is_open)
+            || entry.heard().any(|alert| is_open(&alert))
     }
 
     /// Forgets log entries that nobody will ask for.
@@ -473,7 +483,7 @@ fn with_owed_ends<'a>(
     muted: &[&'a Arc<AlertRecord>],
     entry: &NflogEntry,
 ) -> Option<Content<'a>> {
-    let heard = |record: &&&'a Arc<AlertRecord>| entry.firing.binary_search(&record.fingerprint).is_ok();
+    let heard = |record: &&&'a Arc<AlertRecord>| entry.has_heard(record.fingerprint);
     let is_owed = muted.iter().filter(heard).any(|record| !record.is_firing());
     is_owed.then(|| {
         let owed = muted.iter().filter(heard).copied();
