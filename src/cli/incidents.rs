@@ -73,7 +73,7 @@ fn still_firing(incident: &Value) -> Option<String> {
     let firing = incident["still_firing"].as_u64().filter(|n| *n > 0)?;
     let count = still_fire(u32::try_from(firing).unwrap_or(u32::MAX));
     Some(match text(&incident["hold_until"]) {
-        until if until.is_empty() => format!("{count}; they open no new incident"),
+        until if until.is_empty() => format!("{count}; that opens no new incident"),
         until => format!("{count}; what fires at {until} opens a new incident"),
     })
 }
@@ -180,7 +180,7 @@ fn show(answer: &Value, client: &ClientArgs) {
     });
 }
 
-/// "HighLatency of checkout".
+/// A name and a service that an acknowledgement covers.
 fn covered(pair: &Value) -> String {
     match text(&pair["service"]) {
         service if service.is_empty() => text(&pair["alertname"]),

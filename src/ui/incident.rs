@@ -169,7 +169,7 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
         targets,
         others: others.iter().filter(|o| o.id != id).map(|o| (o.id.to_string(), o.headline())).collect(),
         movable: is_open && !follow,
-        more_covered: covered.map_or(0, |all| all.len()).saturating_sub(COVERS_MAX),
+        more_covered: covered.map_or(0, std::collections::BTreeSet::len).saturating_sub(COVERS_MAX),
         covers,
         successor: words::successor(&timeline).map(|id| id.to_string()),
         runs,

@@ -155,12 +155,13 @@ pub fn notification_row(
     now: Timestamp,
 ) -> NotificationRow {
     let waits = waits.map_or(String::new(), |waits| waits_for(&waits, now));
+    let error = notification.error.as_ref().map(|error| text::humane(error, now));
     // What is over is not paged again; its end can be told once more.
     let is_page = matches!(notification.kind, NotificationKind::Page { .. });
     NotificationRow {
         key: notification.key.to_string(),
         reason: text::humane(notification.reason(), now),
-        error: notification.error.clone().filter(|error| !waits.contains(error)).unwrap_or_default(),
+        error: error.filter(|error| !waits.contains(error)).unwrap_or_default(),
         waits,
         resend: notification.state == NotificationState::Failed && (is_open || !is_page),
         receiver: notification.receiver.to_string(),

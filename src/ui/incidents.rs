@@ -93,11 +93,13 @@ fn next(incident: &Incident, now: Timestamp) -> String {
     let escalation = &incident.escalation;
     match &incident.state {
         IncidentState::Snoozed(snooze) => format!("snoozed; the policy starts again {}", text::ago(snooze.until, now)),
-        IncidentState::Acknowledged(_) => "pages nobody any more".to_owned(),
+        IncidentState::Acknowledged(_) => "pages nobody for what was known".to_owned(),
         IncidentState::Resolved(_) => match incident.still_firing() {
             Some(n) if n > 0 => match incident.hold_until() {
-                Some(until) => format!("{}; a new incident opens for them {}", still_fire(n), text::due(until, now)),
-                None => format!("{}; no new incident opens for them", still_fire(n)),
+                Some(until) => {
+                    format!("{}; what fires on opens a new incident {}", still_fire(n), text::due(until, now))
+                }
+                None => format!("{}; that opens no new incident", still_fire(n)),
             },
             _ => "nothing, it is over".to_owned(),
         },

@@ -154,7 +154,7 @@ async fn every_command_answers_a_good_and_a_bad_call() {
     ask(
         &["incident", "resolve", "1", "--by", "ana", "--hold", "0"],
         0,
-        "1 alert still fires; they open no new incident",
+        "1 alert still fires; that opens no new incident",
     );
     ask(&["silence", "add", "alertname=Down", "-c", "swap", "-a", "ana"], 0, "-");
     ask(&["silence", "add", "alertname=~(", "-c", "swap", "-a", "ana"], 1, "error:");

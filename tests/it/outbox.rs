@@ -159,3 +159,41 @@ async fn what_waits_says_until_when_and_why() {
     }
     assert_eq!(world.server.ask("/api/v1/notifications", &[("state", "lost")]).await.status, 400);
 }
+
+/// The page of an incident says what was refused, and its button sends it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_page_is_sent_again_from_the_page() {
+    let status = Arc::new(AtomicU16::new(404));
+    let says = status.clone();
+    let mut sink = HttpSink::start(move |_, _| Reply::status(says.load(SeqCst))).await;
+    let config = format!(
+        "route: {{ receiver: log, group_wait: 0s, escalation_policy: ladder }}\n\
+         receivers: [{{ name: log, log_configs: [{{}}] }}, {{ name: phone, webhook_configs: [{{ url: '{}' }}] }}]\n\
+         escalation_policies: [{{ name: ladder, repeat_after: 1h, steps: [{{ notify: [{{ receiver: phone }}] }}] }}]\n",
+        sink.url("/call")
+    );
+    let server = Watchfire::start(&config).await;
+    server.post("/api/v2/alerts", &json!([{ "labels": { "alertname": "Down" } }])).await.expect(200);
+    let button = "name=\"resend\" value=\"INC-1/r1/s1/phone/webhook0\"";
+    let page = eventually(WITHIN, "the refusal is on the page", || async {
+        let page = server.get("/incidents/INC-1").await.text;
+        if page.contains(button) { Ok(page) } else { Err(page) }
+    })
+    .await;
+    for part in
+        ["<span class=\"sent failed\">failed</span> <span class=\"dim\">1 try</span>", "404", "page, round 1 step 1"]
+    {
+        assert!(page.contains(part), "{part} is not on\n{page}");
+    }
+    status.store(200, SeqCst);
+    sink.taken_so_far();
+    let press = |by: &'static str| {
+        let form = [("by", by), ("resend", "INC-1/r1/s1/phone/webhook0")];
+        server.send(server.request(reqwest::Method::POST, "/incidents/INC-1").form(&form))
+    };
+    let refused = press("").await;
+    assert_eq!(refused.status, 400, "{}", refused.text);
+    // The client follows to the page.
+    assert!(press("ana").await.expect_text(200).contains("sent again by ana"));
+    assert_eq!(sink.next().await.header("idempotency-key"), "INC-1/r1/s1/phone/webhook0/resend1");
+}

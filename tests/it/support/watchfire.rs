@@ -36,6 +36,12 @@ impl Answer {
     }
 
     #[track_caller]
+    pub fn expect_text(self, status: u16) -> String {
+        assert_eq!(self.status, status, "{}", self.text);
+        self.text
+    }
+
+    #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text);
         self.json()
