@@ -10,7 +10,7 @@ use crate::clock::Clock;
 use crate::engine::Engine;
 use crate::inbox::{Inbox, InboxError};
 use crate::ingest::RemoteWrite;
-use crate::model::{Network, Timestamp};
+use crate::model::{Network, NextTry, Notification, NotificationState, Timestamp};
 use crate::promql::Features;
 use crate::rules::RulesView;
 use crate::series::Head;
@@ -84,6 +84,11 @@ pub struct Context {
 impl Context {
     pub fn external_url(&self) -> String {
         self.settings.load().external_url.clone()
+    }
+
+    /// When a message that waits is tried next, and why not now.
+    pub fn next_try(&self, row: &Notification) -> Option<NextTry> {
+        if row.state == NotificationState::Pending { (self.next_tries)(row) } else { None }
     }
 
     pub fn config_text(&self) -> Arc<str> {

@@ -112,11 +112,16 @@ pub struct IncidentDto<'a> {
     escalations: Vec<RunDto<'a>>,
     /// How many of its alerts fire although a person resolved it; null while it is open or when it ended by itself.
     still_firing: Option<u32>,
+    /// When those open a new incident; null when none fires, or when they never do.
+    hold_until: Option<TimeDto>,
     predecessor: Option<String>,
     /// What the acknowledgement or the snooze covers; null when there is none.
     covers: Option<Vec<CoveredDto<'a>>>,
     merged_into: Option<String>,
     url: String,
+    /// Opened for the alerts that still fired when the hold after a resolve by hand was over.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    successor: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     alerts: Option<Vec<AlertDto<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -155,10 +160,12 @@ impl<'a> IncidentDto<'a> {
             },
             escalations: escalation.runs.iter().map(RunDto::new).collect(),
             still_firing: incident.still_firing(),
+            hold_until: time(incident.hold_until()),
             predecessor: incident.predecessor.map(|id| id.to_string()),
             covers: incident.covers().map(|covers| covers.iter().map(covered).collect()),
             merged_into: incident.merged_into().map(|id| id.to_string()),
             url: format!("{}/incidents/{}", external_url.trim_end_matches('/'), incident.id),
+            successor: None,
             alerts: None,
             timeline: None,
             notifications: None,
@@ -173,14 +180,16 @@ impl<'a> IncidentDto<'a> {
         alerts: &'a [AlertRecord],
         timeline: &'a [TimelineEntry],
         notifications: &'a [Notification],
+        next_try: impl Fn(&Notification) -> Option<NextTry>,
     ) -> Self {
         let alert = |member: &'a Member| {
             let record = alerts.iter().find(|a| a.fingerprint == member.fingerprint)?;
             Some(AlertDto::new(record, member))
         };
+        self.successor = words::successor(timeline).map(|id| id.to_string());
         self.alerts = Some(members.iter().filter(|m| !m.detached).filter_map(alert).collect());
         self.timeline = Some(timeline.iter().map(TimelineDto::new).collect());
-        self.notifications = Some(notifications.iter().map(NotificationDto::new).collect());
+        self.notifications = Some(notifications.iter().map(|n| NotificationDto::new(n, next_try(n))).collect());
         self
     }
 }
@@ -256,12 +265,20 @@ pub struct NotificationDto<'a> {
     state: &'static str,
     attempts: u32,
     created_at: TimeDto,
+    next_at: Option<TimeDto>,
     sent_at: Option<TimeDto>,
     error: Option<&'a str>,
+    reason: String,
+}
+
+/// Why it was written, and what it waits for while it does.
+fn reason_of(row: &Notification, waits: Option<&NextTry>) -> String {
+    let reasons = [row.reason(), waits.map_or("", |waits| &waits.reason)];
+    reasons.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; ")
 }
 
 impl<'a> NotificationDto<'a> {
-    fn new(notification: &'a Notification) -> Self {
+    fn new(notification: &'a Notification, waits: Option<NextTry>) -> Self {
         Self {
             key: notification.key.to_string(),
             kind: notification.kind.name(),
@@ -270,8 +287,10 @@ impl<'a> NotificationDto<'a> {
             state: notification.state.as_str(),
             attempts: notification.attempts,
             created_at: TimeDto(notification.created_at),
+            next_at: time(waits.as_ref().and_then(|waits| waits.at)),
             sent_at: time(notification.sent_at),
             error: notification.error.as_deref(),
+            reason: reason_of(notification, waits.as_ref()),
         }
     }
 }
@@ -303,7 +322,6 @@ impl<'a> NotificationRowDto<'a> {
             NotificationKind::Announcement { group_key, .. } => Some(&**group_key),
             NotificationKind::Page { .. } | NotificationKind::Update { .. } => None,
         };
-        let reasons = [row.reason(), waits.as_ref().map_or("", |waits| &waits.reason)];
         Self {
             key: &row.key.0,
             kind: row.kind.name(),
@@ -317,7 +335,7 @@ impl<'a> NotificationRowDto<'a> {
             next_at: time(waits.as_ref().and_then(|waits| waits.at)),
             sent_at: time(row.sent_at),
             error: row.error.as_deref(),
-            reason: reasons.into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join("; "),
+            reason: reason_of(row, waits.as_ref()),
         }
     }
 }

@@ -29,6 +29,9 @@ const PAGE_MAX: usize = 1_000;
 const TIMELINE_MAX: usize = 1_000;
 /// The longest a note or a name may be, in bytes.
 const NOTE_BYTES_MAX: usize = 4_096;
+/// What can be done to an incident; `acknowledge` and `unacknowledge` are the long words of the first two.
+const VERBS: [&str; 11] =
+    ["ack", "unack", "resolve", "reopen", "snooze", "reassign", "escalate", "note", "merge", "split", "detach"];
 /// How far a snooze may reach.
 const SNOOZE_MAX: Duration = Duration::from_secs(30 * 24 * 3600);
 
@@ -107,13 +110,18 @@ pub async fn one(State(context): Shared, Path(id): Path<String>) -> Result<Respo
 }
 
 async fn answer(context: &super::context::Context, id: IncidentId) -> Result<Response, ApiError> {
-    let incident = context.store.incident(id).await?.ok_or_else(|| ApiError::NotFound(format!("{id} not found")))?;
+    let incident =
+        context.store.incident(id).await?.ok_or_else(|| {
+            ApiError::NotFound(format!("no incident {id}: /api/v1/incidents lists those that there are"))
+        })?;
     let members = context.store.members(id).await?;
     let alerts = context.store.alerts_of(id).await?;
     let timeline = context.store.timeline(id, TIMELINE_MAX).await?;
     let notifications = context.store.notifications(id).await?;
     let url = context.external_url();
-    let incident = IncidentDto::new(&incident, &url).with_details(&members, &alerts, &timeline, &notifications);
+    let incident =
+        IncidentDto::new(&incident, &url)
+            .with_details(&members, &alerts, &timeline, &notifications, |row| context.next_try(row));
     Ok(success(json!({ "incident": incident })).into_response())
 }
 
@@ -233,7 +241,10 @@ impl Body {
                 })?;
                 CommandKind::Detach { incident, alert: fingerprint(alert)? }
             }
-            other => return Err(ApiError::NotFound(format!("no command {other:?}"))),
+            other => {
+                let verbs = VERBS.join(", ");
+                return Err(ApiError::NotFound(format!("no command {other:?}: write one of {verbs}")));
+            }
         })
     }
 }
@@ -301,7 +312,7 @@ async fn closed_long_ago(
     for id in named {
         let Some(incident) = context.store.incident(*id).await? else { continue };
         let text = match (incident.merged_into(), incident.resolved_at()) {
-            (Some(into), _) => format!("{id} was merged into {into}; act on that one"),
+            (Some(into), _) => format!("{id} was merged into {into}: act on that one"),
             (None, Some(at)) => {
                 let by = incident.resolved_by().map(|by| format!(" by {by}")).unwrap_or_default();
                 format!("{id} was resolved{by} at {at} and is closed: nothing can be done to it any more")

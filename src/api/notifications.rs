@@ -69,8 +69,7 @@ pub async fn list(State(context): Shared, uri: Uri) -> Result<Response, ApiError
 }
 
 fn shown<'a>(context: &Context, row: &'a Notification) -> NotificationRowDto<'a> {
-    let pending = row.state == NotificationState::Pending;
-    NotificationRowDto::new(row, pending.then(|| (context.next_tries)(row)).flatten())
+    NotificationRowDto::new(row, context.next_try(row))
 }
 
 /// The cursor as callers see it: nothing to count with.
@@ -104,15 +103,26 @@ pub async fn resend(
     } else {
         serde_json::from_slice(&body).map_err(|e| ApiError::Invalid(format!("body: {e}")))?
     };
+    let row = send_again(&context, &principal, &key, body.by.as_deref()).await?;
+    Ok(success(json!({ "notification": shown(&context, &row) })).into_response())
+}
+
+/// Sends a settled message again for a person, also from the page's button. Returns the new row.
+pub async fn send_again(
+    context: &Context,
+    principal: &Principal,
+    key: &NotificationKey,
+    by: Option<&str>,
+) -> Result<Notification, ApiError> {
     // One at a time: the next free number is looked up in the store, where the one before is when its command was answered.
     let _one_at_a_time = context.resends.lock().await;
-    let not_found = || ApiError::NotFound(format!("{key} not found"));
+    let not_found =
+        || ApiError::NotFound(format!("no message {key}: /api/v1/notifications lists those that there are"));
     let original = context.store.notification(key.clone()).await?.ok_or_else(not_found)?;
-    let new_key = free_key(&context, &key).await?;
+    let new_key = free_key(context, key).await?;
     let kind = CommandKind::Resend { original: Arc::new(original), key: new_key.clone() };
-    send(&context, &principal, kind, body.by.as_deref(), None).await?;
-    let row = context.store.notification(new_key.clone()).await?.ok_or_else(not_found)?;
-    Ok(success(json!({ "notification": shown(&context, &row) })).into_response())
+    send(context, principal, kind, by, None).await?;
+    context.store.notification(new_key).await?.ok_or_else(not_found)
 }
 
 async fn free_key(context: &Context, key: &NotificationKey) -> Result<NotificationKey, ApiError> {

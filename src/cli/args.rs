@@ -55,6 +55,8 @@ pub enum Command {
     /// List incidents of a running server, and act on them
     #[command(subcommand)]
     Incident(IncidentCommand),
+    /// List the messages of a running server: what was sent, what waits and why, what was refused; send one again
+    Notifications(NotificationsArgs),
     /// Show who is on call
     Oncall(ClientArgs),
     /// Print the version
@@ -388,8 +390,16 @@ pub enum IncidentCommand {
     /// Give it back: the policy starts again
     #[command(visible_alias = "unacknowledge")]
     Unack(ActArgs),
-    /// Close it by hand
-    Resolve(ActArgs),
+    /// Close it by hand, and say how many of its alerts still fire
+    Resolve {
+        #[command(flatten)]
+        act: ActArgs,
+        /// What still fires after this opens a new incident; 0: never [default: `incidents.resolve_hold`]
+        #[arg(long, value_name = "DURATION", value_parser = hold)]
+        hold: Option<Duration>,
+    },
+    /// Open a resolved one again whose alerts still fire: the policy starts again
+    Reopen(ActArgs),
     /// Quiet for a while, then the policy starts again
     Snooze {
         #[command(flatten)]
@@ -431,6 +441,52 @@ pub enum IncidentCommand {
         #[arg(long, required = true, value_delimiter = ',', value_name = "FINGERPRINT")]
         alerts: Vec<String>,
     },
+    /// Take one alert out; it belongs nowhere until it fires anew
+    Detach {
+        #[command(flatten)]
+        act: ActArgs,
+        #[arg(long, value_name = "FINGERPRINT")]
+        alert: String,
+    },
+}
+
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct NotificationsArgs {
+    #[command(subcommand)]
+    pub command: Option<NotificationCommand>,
+    /// pending, sent, failed or superseded; several separated by commas
+    #[arg(long)]
+    pub state: Option<String>,
+    /// page, update or announcement; several separated by commas
+    #[arg(long)]
+    pub kind: Option<String>,
+    #[arg(long)]
+    pub receiver: Option<String>,
+    #[arg(long)]
+    pub incident: Option<String>,
+    /// Only what was decided from here on (RFC 3339)
+    #[arg(long, value_parser = time)]
+    pub since: Option<Timestamp>,
+    /// How many, the latest first
+    #[arg(long, default_value_t = 100)]
+    pub limit: usize,
+    #[command(flatten)]
+    pub client: ClientArgs,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum NotificationCommand {
+    /// Send a settled message again, under a key of its own
+    Resend {
+        #[arg(value_name = "KEY")]
+        key: String,
+        /// Who asks for it
+        #[arg(long, env = "USER")]
+        by: String,
+        #[command(flatten)]
+        client: ClientArgs,
+    },
 }
 
 fn time(text: &str) -> Result<Timestamp, String> {
@@ -440,6 +496,11 @@ fn time(text: &str) -> Result<Timestamp, String> {
 fn duration(text: &str) -> Result<Duration, String> {
     let parsed = crate::model::duration::parse(text).filter(|d| !d.is_zero());
     parsed.ok_or_else(|| "write a duration such as 30s, 5m or 1h30m".to_owned())
+}
+
+/// A duration that may be nothing.
+fn hold(text: &str) -> Result<Duration, String> {
+    crate::model::duration::parse(text).ok_or_else(|| "write a duration such as 30m or 1h, or 0 for ever".to_owned())
 }
 
 fn target(text: &str) -> Result<(String, String), String> {
@@ -485,6 +546,8 @@ mod tests {
             &["serve", "--web.external-url", "ftp://x"],
             &["incident", "reassign", "INC-1", "--by", "a", "--to", "bob"],
             &["silence", "add", "a=b", "--comment", "c", "--author", "a", "--duration", "soon"],
+            &["incident", "resolve", "INC-1", "--by", "a", "--hold", "soon"],
+            &["notifications", "--state", "failed", "resend", "K"],
             &["sreve"],
         ] {
             let all: Vec<&str> = std::iter::once("watchfire").chain(args.iter().copied()).collect();

@@ -8,6 +8,7 @@ use super::args::{ActArgs, ClientArgs, IncidentCommand, Output};
 use super::client::Client;
 use super::out;
 use super::table::{Table, harmless};
+use crate::incidents::words::still_fire;
 use crate::model::duration;
 use serde_json::{Value, json};
 
@@ -33,7 +34,12 @@ pub fn run(command: IncidentCommand) -> Result<(), String> {
         }
         IncidentCommand::Ack(act) => act_on(&act, "acknowledge", json!({})),
         IncidentCommand::Unack(act) => act_on(&act, "unacknowledge", json!({})),
-        IncidentCommand::Resolve(act) => act_on(&act, "resolve", json!({})),
+        IncidentCommand::Resolve { act, hold } => {
+            let hold = hold.map(duration::format);
+            act_on(&act, "resolve", hold.map_or_else(|| json!({}), |hold| json!({ "hold": hold })))
+        }
+        IncidentCommand::Reopen(act) => act_on(&act, "reopen", json!({})),
+        IncidentCommand::Detach { act, alert } => act_on(&act, "detach", json!({ "alert": alert })),
         IncidentCommand::Escalate(act) => act_on(&act, "escalate", json!({})),
         IncidentCommand::Snooze { act, duration: d } => {
             act_on(&act, "snooze", json!({ "duration": duration::format(d) }))
@@ -49,13 +55,27 @@ pub fn run(command: IncidentCommand) -> Result<(), String> {
     }
 }
 
-/// The path of one incident. Ids are `INC-` and digits; the prefix may be left out.
-fn path(id: &str) -> Result<String, String> {
+/// Ids are `INC-` and digits; the prefix may be left out.
+pub(super) fn incident_id(id: &str) -> Result<String, String> {
     let number = id.strip_prefix("INC-").or_else(|| id.strip_prefix("inc-")).unwrap_or(id);
     if number.is_empty() || !number.bytes().all(|b| b.is_ascii_digit()) {
         return Err(format!("{id:?} is no incident: write INC-1042, or 1042"));
     }
-    Ok(format!("api/v1/incidents/INC-{number}"))
+    Ok(format!("INC-{number}"))
+}
+
+fn path(id: &str) -> Result<String, String> {
+    Ok(format!("api/v1/incidents/{}", incident_id(id)?))
+}
+
+/// Of an incident that was resolved by hand: what fires on, and what becomes of it.
+fn still_firing(incident: &Value) -> Option<String> {
+    let firing = incident["still_firing"].as_u64().filter(|n| *n > 0)?;
+    let count = still_fire(u32::try_from(firing).unwrap_or(u32::MAX));
+    Some(match text(&incident["hold_until"]) {
+        until if until.is_empty() => format!("{count}; they open no new incident"),
+        until => format!("{count}; what fires at {until} opens a new incident"),
+    })
 }
 
 fn act_on(act: &ActArgs, verb: &str, mut body: Value) -> Result<(), String> {
@@ -69,6 +89,9 @@ fn act_on(act: &ActArgs, verb: &str, mut body: Value) -> Result<(), String> {
         Output::Table => {
             let incident = &answer["data"]["incident"];
             out::line(harmless(&format!("{} is {}", text(&incident["id"]), text(&incident["status"]))));
+            if let Some(line) = still_firing(incident) {
+                out::line(harmless(&line));
+            }
         }
     }
     Ok(())
@@ -106,36 +129,70 @@ fn show(answer: &Value, client: &ClientArgs) {
         return;
     }
     out::line(harmless(&format!("{}  {}", text(&incident["id"]), text(&incident["title"]))));
-    let escalation = &incident["escalation"];
+    let covers: Vec<String> = incident["covers"].as_array().into_iter().flatten().map(covered).collect();
     let lines = [
         ("status", text(&incident["status"])),
         ("severity", text(&incident["severity"])),
         ("opened", text(&incident["opened_at"])),
         ("acknowledged", join(&text(&incident["acknowledged_at"]), &text(&incident["acknowledged_by"]))),
-        ("resolved", text(&incident["resolved_at"])),
+        ("covers", covers.join(", ")),
+        ("snoozed until", text(&incident["snoozed_until"])),
+        ("resolved", join(&text(&incident["resolved_at"]), &text(&incident["resolved_by"]))),
+        ("still firing", still_firing(incident).unwrap_or_default()),
+        ("merged into", text(&incident["merged_into"])),
+        ("predecessor", text(&incident["predecessor"])),
+        ("successor", text(&incident["successor"])),
         ("labels", labels(&incident["labels"])),
-        (
-            "escalation",
-            match text(&escalation["policy"]) {
-                policy if policy.is_empty() => "none".to_owned(),
-                policy => format!("{policy}, round {}, step {}", escalation["round"], escalation["step"]),
-            },
-        ),
-        ("next step", text(&escalation["next_at"])),
     ];
     for (name, value) in lines.iter().filter(|(_, value)| !value.is_empty()) {
-        out::line(format!("{:<14}{}", format!("{name}:"), harmless(value)));
+        out::line(format!("{:<15}{}", format!("{name}:"), harmless(value)));
     }
-    section("Alerts", &incident["alerts"], &["STATE", "STARTS AT", "FINGERPRINT", "LABELS"], |a| {
-        vec![text(&a["state"]), text(&a["starts_at"]), text(&a["fingerprint"]), labels(&a["labels"])]
+    let escalations = &incident["escalations"];
+    if escalations.as_array().is_none_or(Vec::is_empty) {
+        out::line("escalations:   none, the routes of its alerts name no policy");
+    }
+    section("Escalations", escalations, &["POLICY", "STATE", "ROUND", "STEP", "NEXT AT", "ASKED FOR BY"], |run| {
+        vec![
+            text(&run["policy"]),
+            text(&run["state"]).replace('_', " "),
+            text(&run["round"]),
+            text(&run["step"]),
+            text(&run["next_at"]),
+            asked_by(incident, &run["because"]),
+        ]
+    });
+    section("Alerts", &incident["alerts"], &["STATE", "STARTS AT", "LEFT AT", "FINGERPRINT", "LABELS"], |a| {
+        vec![
+            text(&a["state"]),
+            text(&a["starts_at"]),
+            text(&a["left_at"]),
+            text(&a["fingerprint"]),
+            labels(&a["labels"]),
+        ]
     });
     section("Timeline", &incident["timeline"], &["AT", "KIND", "WHO", "WHAT", "WHY"], |t| {
         vec![text(&t["at"]), text(&t["kind"]), text(&t["actor"]), text(&t["text"]), text(&t["reason"])]
     });
-    let head = ["RECEIVER", "STATE", "ATTEMPTS", "SENT AT", "ERROR"];
+    let head = ["KEY", "RECEIVER", "STATE", "TRIES", "SENT AT", "NEXT TRY AT", "ERROR", "WHY"];
     section("Notifications", &incident["notifications"], &head, |n| {
-        vec![text(&n["receiver"]), text(&n["state"]), text(&n["attempts"]), text(&n["sent_at"]), text(&n["error"])]
+        let columns = ["key", "receiver", "state", "attempts", "sent_at", "next_at", "error", "reason"];
+        columns.into_iter().map(|name| text(&n[name])).collect()
     });
+}
+
+/// "HighLatency of checkout".
+fn covered(pair: &Value) -> String {
+    match text(&pair["service"]) {
+        service if service.is_empty() => text(&pair["alertname"]),
+        service => format!("{} of {service}", text(&pair["alertname"])),
+    }
+}
+
+/// The name of the alert whose route asked for a policy; its fingerprint when it has left.
+fn asked_by(incident: &Value, because: &Value) -> String {
+    let mut alerts = incident["alerts"].as_array().into_iter().flatten();
+    let known = alerts.find(|alert| alert["fingerprint"] == *because);
+    known.map_or_else(|| text(because), |alert| text(&alert["labels"]["alertname"]))
 }
 
 fn section(title: &str, rows: &Value, head: &[&str], cells: impl Fn(&Value) -> Vec<String>) {

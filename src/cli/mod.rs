@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod incidents;
 mod junit;
+mod notifications;
 mod out;
 mod replay;
 mod run;

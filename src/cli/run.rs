@@ -4,7 +4,7 @@
 //! Start at [`main`].
 
 use super::args::{Cli, Command};
-use super::{alerts, check, client, incidents, out, replay, serve, silences, simulate, unit_tests};
+use super::{alerts, check, client, incidents, notifications, out, replay, serve, silences, simulate, unit_tests};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -30,6 +30,7 @@ pub fn main() -> ExitCode {
         Some(Command::Alert(command)) => code(alerts::run(command)),
         Some(Command::Silence(command)) => code(silences::run(command)),
         Some(Command::Incident(command)) => code(incidents::run(command)),
+        Some(Command::Notifications(args)) => code(notifications::run(args)),
         Some(Command::Oncall(client)) => code(incidents::oncall(&client)),
         Some(Command::Probe(client)) => code(client::Client::new(&client).and_then(|c| c.probe())),
         Some(Command::Version) => {

@@ -91,6 +91,7 @@ fn to_json(s: &Simulation) -> Value {
             "target": p.target.to_string(),
             "person": p.person,
             "receivers": p.receivers,
+            "unreachable": p.unreachable,
             "reason": p.reason,
         })
     };

@@ -7,16 +7,16 @@ use super::Settings;
 use super::core::Engine;
 use super::former_groups::FormerGroups;
 use super::limits;
-use super::message::{Digest, announcement_key, short_hash};
+use super::message::{Digest, announcement_key, incident_link, short_hash};
 use crate::alerts::group::MessageKey;
 use crate::alerts::nflog::{NotifyDecision, decide};
 use crate::alerts::{Flush, GroupId, Groups as GroupTable, RouteNode};
 use crate::model::{
-    AlertRecord, Fingerprint, IntegrationId, IntegrationSpec, Labels, NflogEntry, NflogKey, Notification,
-    NotificationKey, NotificationKind, NotificationState, ReceiverSpec, Timestamp, Write,
+    AlertRecord, Fingerprint, IncidentId, IntegrationId, IntegrationSpec, Labels, MESSAGE_INCIDENTS_MAX, NflogEntry,
+    NflogKey, Notification, NotificationKey, NotificationKind, NotificationState, ReceiverSpec, Timestamp, Write,
 };
 use smallvec::SmallVec;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,7 +69,13 @@ impl Groups {
                 // A shorter interval holds from now on.
                 Some((next, true)) => self.table.resume(*id, next.min(now + interval), true),
                 Some((next, false)) => self.table.resume(*id, next, false),
-                None => {}
+                // Never flushed: it waits from when its first alert was taken, not from when we started.
+                None => {
+                    let Some(group) = self.table.get(*id) else { continue };
+                    let taken_at = group.alerts.values().map(|alert| alert.updated_at).min();
+                    let next = group.next_flush - now.since(taken_at.unwrap_or(now));
+                    self.table.resume(*id, next.max(now), false);
+                }
             }
         }
     }
@@ -300,13 +306,25 @@ impl Engine {
                         unshared = digest(&own.records, integration.send_resolved);
                         &unshared
                     };
-                    let notification = address(&announcing, receiver, integration, own, digest, why.to_string());
+                    let mut notification = address(&announcing, receiver, integration, own, digest, why.to_string());
+                    self.link_incidents(&mut notification);
                     self.send_announcement(key, notification);
                 }
             }
         }
         self.quiet(flush.group, quiet_until);
         !waiting
+    }
+
+    /// Names the incidents that the alerts of an announcement are in, the latest first.
+    pub(super) fn link_incidents(&self, notification: &mut Notification) {
+        let alerts = notification.message.alerts.iter();
+        let ids: BTreeSet<IncidentId> =
+            alerts.filter_map(|alert| self.alerts.get(&alert.fingerprint)?.incident).collect();
+        let known = ids.into_iter().rev().filter_map(|id| self.incidents.get(&id));
+        let links = known.take(MESSAGE_INCIDENTS_MAX);
+        let links = links.map(|entry| incident_link(&entry.incident, &self.settings.external_url)).collect();
+        Arc::make_mut(&mut notification.message).incidents = links;
     }
 
     /// Puts an announcement into the outbox in place of the one that is on its way to the same integration.

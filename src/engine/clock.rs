@@ -30,7 +30,8 @@ impl Engine {
             self.changes.rest.push(Write::Nflog(entry));
         }
         self.timers.clear();
-        self.arm_mutes();
+        // A silence may have begun or ended by it: whoever waits for one is looked at again.
+        self.silences_changed();
         self.intervals_passed();
         for receiver in self.page_limit.receivers() {
             self.arm_held(&receiver);

@@ -26,9 +26,9 @@ pub(super) fn conflict(text: String) -> CommandError {
     CommandError::Conflict(text)
 }
 
-/// Which state forbids it.
+/// Which state forbids it, and what can be done instead.
 pub(super) fn refused_by(id: IncidentId, refused: &Refused) -> CommandError {
-    CommandError::Conflict(format!("{id} {refused}"))
+    CommandError::Conflict(format!("{id} {refused}: {}", refused.advice()))
 }
 
 /// Who asks, and the words they added.

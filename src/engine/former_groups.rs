@@ -112,8 +112,9 @@ impl Engine {
             now: self.now,
         };
         let reason = "an alert that this group has told of has ended, though no route leads here any more".to_owned();
-        let notification =
+        let mut notification =
             address(&announcing, receiver, integration, &content, &digest(&content.records, true), reason);
+        self.link_incidents(&mut notification);
         self.send_announcement(key.clone(), notification);
     }
 

@@ -5,7 +5,9 @@
 
 use super::limits;
 use super::tell::MessageDraft;
-use crate::model::{AlertRecord, Incident, IntegrationId, Labels, Message, MessageAlert, MessageIncident, Timestamp};
+use crate::model::{
+    AlertRecord, Incident, IncidentLink, IntegrationId, Labels, Message, MessageAlert, MessageIncident, Timestamp,
+};
 use std::cmp::Ordering;
 use std::sync::Arc;
 
@@ -91,6 +93,7 @@ impl Digest {
             truncated_alerts: self.total - alerts.len(),
             alerts,
             incident,
+            incidents: Vec::new(),
         }
     }
 }
@@ -106,11 +109,20 @@ fn message_alert(record: &AlertRecord) -> MessageAlert {
     }
 }
 
+fn url_of(incident: &Incident, external_url: &str) -> String {
+    format!("{external_url}/incidents/{}", incident.id)
+}
+
+/// Where an announcement says that its alerts are.
+pub(super) fn incident_link(incident: &Incident, external_url: &str) -> IncidentLink {
+    IncidentLink { id: incident.id, url: url_of(incident, external_url), title: incident.headline() }
+}
+
 /// The incident as a page shows it.
 pub(super) fn incident_part(incident: &Incident, external_url: &str, draft: &MessageDraft) -> MessageIncident {
     MessageIncident {
         id: incident.id,
-        url: format!("{external_url}/incidents/{}", incident.id),
+        url: url_of(incident, external_url),
         status: incident.status(),
         severity: incident.severity,
         title: incident.headline(),

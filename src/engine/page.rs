@@ -113,12 +113,24 @@ impl Engine {
         } else {
             let missed = steps.len();
             for step in steps {
+                if self.has_taken(id, number, &step) {
+                    // The step before it had nobody to page and handed on.
+                    continue;
+                }
                 let reason = match (missed, step.at() < now) {
                     (2.., true) => StepReason::Overdue { by_ms: ms_since(now, step.at()) },
                     _ => self.unanswered(id, number),
                 };
                 self.take(id, number, &policy, step, reason);
             }
+        }
+    }
+
+    fn has_taken(&self, id: IncidentId, number: u32, step: &Next) -> bool {
+        let Some(run) = self.incidents.get(&id).and_then(|entry| entry.run(number)) else { return true };
+        match step {
+            Next::Step { position, .. } => (run.round, run.step) >= (position.round, position.step),
+            Next::Fallback { .. } => run.state == RunState::Exhausted,
         }
     }
 

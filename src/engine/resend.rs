@@ -66,10 +66,10 @@ impl Engine {
         if self.settings.receiver(receiver).and_then(|receiver| receiver.find(integration)).is_none() {
             return conflict(format!("receiver {receiver} has no integration {integration} any more"));
         }
-        if let NotificationKind::Page { incident: id, .. } = original.kind {
-            if self.incidents.get(&id).is_none_or(|entry| !entry.is_open()) {
-                return conflict(format!("{id} is over; its page is not sent again"));
-            }
+        if let NotificationKind::Page { incident: id, .. } = original.kind
+            && self.incidents.get(&id).is_none_or(|entry| !entry.is_open())
+        {
+            return conflict(format!("{id} is over; its page is not sent again"));
         }
         if self.outbox.contains(key) {
             return conflict(format!("{key} is still on its way"));

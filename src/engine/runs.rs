@@ -59,12 +59,11 @@ impl Engine {
             IncidentState::Snoozed(snooze) => (snooze.by.clone(), true),
             IncidentState::Resolved(_) => return,
         };
-        match self.uncovered(entry, record, rose_from) {
-            Some((level, why)) => self.page_again(id, by, snoozed, level, why),
-            None => {
-                let alert = alert_ref(record);
-                self.record_bounded(id, || TimelineEvent::NotPaged(NotPaged::Covered { alert, by, snoozed }));
-            }
+        if let Some((level, why)) = self.uncovered(entry, record, rose_from) {
+            self.page_again(id, by, snoozed, level, why);
+        } else {
+            let alert = alert_ref(record);
+            self.record_bounded(id, || TimelineEvent::NotPaged(NotPaged::Covered { alert, by, snoozed }));
         }
     }
 

@@ -129,7 +129,7 @@ impl Engine {
                 truncated |= self.simulate_policy(labels, policy, now, &mut pages);
             }
         }
-        pages.sort_by(|a: &SimulatedPage, b| a.at.cmp(&b.at));
+        pages.sort_by_key(|page: &SimulatedPage| page.at);
         let mut seen: BTreeSet<(Timestamp, Arc<str>)> = BTreeSet::new();
         for page in &mut pages {
             page.receivers.retain(|receiver| seen.insert((page.at, receiver.clone())));
@@ -152,11 +152,16 @@ impl Engine {
         let mut place = Position { round: 0, step: 0, round_started_at: starts_at };
         let mut rows = 0;
         let mut moment = starts_at;
+        // A step that reaches nobody hands on to the next of its round at once.
+        let mut hands_on = false;
         loop {
-            let at = next(policy, place).at().max(moment);
+            let coming = next(policy, place);
+            let is_next_round = matches!(coming, Next::Step { position, .. } if position.round > place.round.max(1));
+            let early = std::mem::take(&mut hands_on) && !is_next_round;
+            let at = if early { moment } else { coming.at().max(moment) };
             let Some(at) = self.first_unmuted(labels, &policy.name, at) else { return false };
             moment = at;
-            for coming in due(policy, place, at) {
+            for coming in if early { vec![coming] } else { due(policy, place, at) } {
                 let (targets, stage) = match coming {
                     Next::Step { position: taken, .. } => {
                         place = taken;
@@ -169,8 +174,11 @@ impl Engine {
                         (policy.fallback.clone(), PolicyStage::Fallback { policy: policy.name.clone() })
                     }
                 };
+                let mut reaches_nobody = true;
                 for target in targets {
-                    pages.push(self.simulated_page(at, place, target, &stage));
+                    let page = self.simulated_page(at, place, target, &stage);
+                    reaches_nobody &= page.unreachable;
+                    pages.push(page);
                     rows += 1;
                     if rows > SIMULATED_PAGES_MAX {
                         return true;
@@ -178,6 +186,10 @@ impl Engine {
                 }
                 if matches!(coming, Next::Fallback { .. }) {
                     return false;
+                }
+                if reaches_nobody {
+                    hands_on = true;
+                    break;
                 }
             }
         }

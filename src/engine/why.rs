@@ -113,6 +113,12 @@ impl Engine {
         self.incidents.get(&id).map(|entry| self.next_lines(&entry.incident))
     }
 
+    /// What the incident's run of a policy does next. `None` when it is not in memory, or runs no such policy.
+    pub fn next_of(&self, id: IncidentId, policy: &str) -> Option<String> {
+        let incident = &self.incidents.get(&id)?.incident;
+        incident.escalation.run_of(policy).map(|run| self.next_of_run(incident, run))
+    }
+
     fn why_next(&self, tree: &mut Tree, entry: &IncidentEntry) {
         tree.add(0, "next");
         for line in self.next_lines(&entry.incident) {

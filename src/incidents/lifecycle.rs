@@ -29,10 +29,23 @@ pub enum Refused {
     NotAcknowledged,
     #[error("is already resolved{}", .by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default())]
     Resolved { by: Option<Arc<str>> },
-    #[error("was merged into {into}; act on that one")]
+    #[error("was merged into {into}")]
     Merged { into: IncidentId },
     #[error("is not resolved")]
     NotResolved,
+}
+
+impl Refused {
+    /// What the caller can do instead.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::AlreadyAcknowledged { .. } => "unacknowledge it first to take it over",
+            Self::NotAcknowledged => "there is nothing to take back",
+            Self::Resolved { .. } => "reopen it first if its alerts still fire",
+            Self::Merged { .. } => "act on that one",
+            Self::NotResolved => "only what is resolved can be reopened",
+        }
+    }
 }
 
 /// The table of transitions.
@@ -151,7 +164,7 @@ mod tests {
                 Change::Reopen,
             ]
         };
-        let merged = "was merged into INC-2; act on that one";
+        let merged = "was merged into INC-2";
         let expected = [
             ["acknowledged by bob", "is not acknowledged", "triggered", "snoozed", "resolved", "is not resolved"],
             [

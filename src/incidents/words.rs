@@ -8,7 +8,7 @@ use crate::model::incident::Covered;
 use crate::model::timeline::{
     MessageAbout, NotPaged, PageAgain, PolicyStage, StepReason, TakenBack, TimelineEntry, TimelineEvent,
 };
-use crate::model::{Evidence, RunnerUp, RunnerUpReason, Timestamp};
+use crate::model::{Evidence, IncidentId, RunnerUp, RunnerUpReason, Timestamp};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
@@ -169,10 +169,6 @@ fn failed(receiver: &str, what: MessageAbout, for_good: bool) -> String {
     }
 }
 
-fn fire(count: u32) -> String {
-    if count == 1 { "1 alert still fires".to_owned() } else { format!("{count} alerts still fire") }
-}
-
 /// What happened, in a sentence.
 pub fn text(entry: &TimelineEntry) -> String {
     let by = entry.actor.as_deref().unwrap_or("somebody");
@@ -180,7 +176,7 @@ pub fn text(entry: &TimelineEntry) -> String {
         TimelineEvent::Opened { alert, .. } => format!("opened by {}", alert.name),
         TimelineEvent::OpenedBySplit { from } => format!("split off {from} by {by}"),
         TimelineEvent::OpenedStillFiring { predecessor, resolved_by, still_firing, .. } => {
-            format!("{} of {predecessor}, which {resolved_by} resolved", fire(*still_firing))
+            format!("{} of {predecessor}, which {resolved_by} resolved", still_fire(*still_firing))
         }
         TimelineEvent::AlertAttached { alert, again: true, .. } => format!("{} fires again", alert.name),
         TimelineEvent::AlertAttached { alert, .. } => format!("{} joined", alert.name),
@@ -222,7 +218,7 @@ pub fn text(entry: &TimelineEntry) -> String {
         TimelineEvent::Merged { from } => format!("{from} merged into this by {by}"),
         TimelineEvent::SplitOff { into, alerts } => format!("{alerts} alerts split off into {into} by {by}"),
         TimelineEvent::Resolved { still_firing: 0, .. } => "resolved".to_owned(),
-        TimelineEvent::Resolved { still_firing, .. } => format!("resolved while {}", fire(*still_firing)),
+        TimelineEvent::Resolved { still_firing, .. } => format!("resolved while {}", still_fire(*still_firing)),
         TimelineEvent::Reopened { alert: Some(alert), .. } => format!("reopened: {} fires again", alert.name),
         TimelineEvent::Reopened { alert: None, .. } => format!("reopened by {by}; the policy starts again"),
         TimelineEvent::Succeeded { successor } => format!("its alerts still fire: {successor} was opened for them"),
@@ -262,7 +258,7 @@ fn resolved(
     entry: &TimelineEntry,
     notified: &[Arc<str>],
     hold_until: Option<Timestamp>,
-    merged_into: Option<crate::model::IncidentId>,
+    merged_into: Option<IncidentId>,
 ) -> String {
     let mut text = match (&entry.actor, merged_into) {
         (_, Some(into)) => format!("merged into {into}"),
@@ -338,7 +334,20 @@ fn second_best(second: &RunnerUp) -> String {
     }
 }
 
-/// "HighLatency of checkout": a name that an acknowledgement covers.
+/// The incident that was opened for what still fired after this one was resolved by hand, as its story says.
+pub fn successor(timeline: &[TimelineEntry]) -> Option<IncidentId> {
+    timeline.iter().rev().find_map(|entry| match &entry.event {
+        TimelineEvent::Succeeded { successor } => Some(*successor),
+        _ => None,
+    })
+}
+
+/// "1 alert still fires", "3 alerts still fire".
+pub fn still_fire(count: u32) -> String {
+    if count == 1 { "1 alert still fires".to_owned() } else { format!("{count} alerts still fire") }
+}
+
+/// `HighLatency of checkout`: a name that an acknowledgement covers.
 pub fn covered(pair: &Covered) -> String {
     match (&*pair.alertname, &*pair.service) {
         (name, "") => name.to_owned(),

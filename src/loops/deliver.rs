@@ -110,7 +110,8 @@ impl Deliver {
         for notification in notifications {
             let key = (Arc::clone(&notification.receiver), notification.integration.clone());
             let handle = destinations.entry(key).or_insert_with_key(|key| self.start(key));
-            if !handle.inlet.offer(Arc::clone(&notification)) {
+            let age = self.shared.clock.now().since(notification.created_at);
+            if !handle.inlet.offer(Arc::clone(&notification), age, handle.started.elapsed()) {
                 self.shared.refuse(&notification);
             }
         }

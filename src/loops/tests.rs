@@ -49,6 +49,7 @@ fn notification(key: &str) -> Arc<Notification> {
             alerts: Vec::new(),
             truncated_alerts: 0,
             incident: None,
+            incidents: Vec::new(),
         }),
         created_at: Timestamp::EPOCH,
         state: NotificationState::Pending,
@@ -328,4 +329,30 @@ async fn memory_is_relieved_while_the_store_hangs() {
         next.await.expect("it goes on");
     }
     running.abort();
+}
+
+/// A wall clock that is set is noticed by the next round: everybody who waits is told before anything else is decided.
+#[tokio::test]
+async fn a_clock_that_was_set_is_told_to_whoever_waits() {
+    let Scene { log, inbox, receiver, mut decide, health, stop, .. } = scene(Vec::new());
+    let clock = Arc::new(ManualClock::at(Timestamp::from_millis(5)));
+    decide.clock = clock.clone();
+    let told = Arc::clone(&log);
+    decide.door.clock_jumped = Box::new(move |by_ms, now| {
+        told.lock().push(format!("door hears of {by_ms} at {}", now.as_millis()));
+    });
+    let metrics = Arc::clone(&decide.metrics);
+    let writer = tokio::spawn(decide.run(receiver, Outcome::default(), stop.clone()));
+    inbox.submit(command("a", "")).await.unwrap();
+    clock.jump(3_600_000);
+    inbox.submit(command("b", "")).await.unwrap();
+    stop.cancel();
+    writer.await.unwrap().unwrap();
+    let lines = lines(&log);
+    let at = |line: &str| lines.iter().position(|l| l == line).unwrap_or_else(|| panic!("{line} is not in {lines:?}"));
+    assert!(at("door hears of 3600000 at 3600005") < at("apply other at 3600005"));
+    assert!(at("apply other at 3600005") < at("apply b at 3600005"));
+    assert!(metrics.encode(crate::telemetry::Exposition::Plain).contains("watchfire_clock_jumps_total 1"));
+    let part = health.report().parts.into_iter().find(|p| p.part == Part::Clock).unwrap();
+    assert_eq!(part.status, Status::Degraded);
 }

@@ -271,6 +271,14 @@ impl Incident {
         }
     }
 
+    /// When the alerts that still fire after a resolve by hand open a new incident.
+    pub fn hold_until(&self) -> Option<Timestamp> {
+        match &self.resolution()?.by {
+            ResolvedBy::Person { hold_until, .. } => hold_until.filter(|_| self.firing_count > 0),
+            ResolvedBy::Itself | ResolvedBy::Merge { .. } => None,
+        }
+    }
+
     /// How many of its alerts fire although a person resolved it.
     pub fn still_firing(&self) -> Option<u32> {
         match &self.resolution()?.by {

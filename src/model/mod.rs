@@ -37,8 +37,8 @@ pub use matcher::{MatchOp, Matcher};
 pub use mute::MuteReason;
 pub use network::Network;
 pub use notification::{
-    Message, MessageAlert, MessageIncident, NextTry, Notification, NotificationKind, NotificationState, Receipt,
-    ReceiptOutcome,
+    IncidentLink, MESSAGE_INCIDENTS_MAX, Message, MessageAlert, MessageIncident, NextTry, Notification,
+    NotificationKind, NotificationState, Receipt, ReceiptOutcome,
 };
 pub use receiver::{Destination, IntegrationId, IntegrationSpec, ReceiverSpec};
 pub use sample::{Histogram, Sample, SampleValue};

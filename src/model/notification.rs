@@ -126,6 +126,19 @@ pub struct Message {
     /// How many alerts did not fit.
     pub truncated_alerts: usize,
     pub incident: Option<MessageIncident>,
+    /// Of an announcement: incidents that its alerts are in, at most [`MESSAGE_INCIDENTS_MAX`].
+    pub incidents: Vec<IncidentLink>,
+}
+
+/// Incidents that an announcement links to; whoever wants more looks at the console.
+pub const MESSAGE_INCIDENTS_MAX: usize = 5;
+
+/// Where an incident is to be seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IncidentLink {
+    pub id: IncidentId,
+    pub url: String,
+    pub title: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -52,8 +52,14 @@ pub(super) fn document(message: &Message) -> String {
     );
     let link = text::link(message);
     if is_web_link(link) {
-        let what = if message.incident.is_some() { "Open the incident" } else { "Open Watchfire" };
+        let is_one = message.incident.is_some() || message.incidents.len() == 1;
+        let what = if is_one { "Open the incident" } else { "Open Watchfire" };
         let _ = writeln!(out, "<p><a href=\"{}\">{what}</a></p>", escape(link));
+    }
+    let links: Vec<(String, String)> = text::links(message).into_iter().filter(|(_, url)| is_web_link(url)).collect();
+    if !links.is_empty() {
+        let link = |(name, url): &(String, String)| format!("<a href=\"{}\">{}</a>", escape(url), escape(name));
+        let _ = writeln!(out, "<p>{}</p>", links.iter().map(link).collect::<Vec<_>>().join(" · "));
     }
     if let Some(incident) = &message.incident {
         if !incident.reason.is_empty() {

@@ -45,6 +45,7 @@ fn message(ended: &[bool]) -> Message {
         alerts: ended.iter().enumerate().map(|(number, ended)| alert(number, *ended)).collect(),
         truncated_alerts: 0,
         incident: None,
+        incidents: Vec::new(),
     }
 }
 

@@ -167,6 +167,7 @@ mod tests {
             alerts: Vec::new(),
             truncated_alerts: 0,
             incident: None,
+            incidents: Vec::new(),
         };
         let names: Vec<&str> = DEFAULTS.split("define \"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         assert!(names.len() > 20);

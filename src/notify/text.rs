@@ -3,7 +3,7 @@
 //! Never: a template language; this is also what is sent when a template fails.
 //! Start at [`title`], [`sentence`] and [`plain`].
 
-use crate::model::{IncidentStatus, Labels, Message, MessageAlert, Severity, Timestamp};
+use crate::model::{IncidentLink, IncidentStatus, Labels, Message, MessageAlert, Severity, Timestamp};
 use std::fmt::Write as _;
 
 /// More alerts than this are counted, not listed: a page is read on a phone.
@@ -84,15 +84,35 @@ pub fn plain(message: &Message) -> String {
             let _ = writeln!(out, "- and {} more", total - ALERTS_LISTED_MAX);
         }
     }
+    let links = links(message);
+    if !links.is_empty() {
+        let _ = writeln!(out, "\nLook at:");
+        for (name, url) in links {
+            let _ = writeln!(out, "- {name}: {url}");
+        }
+    }
     if message.truncated_alerts > 0 {
         let _ = writeln!(out, "\n{} further alerts did not fit into this message.", message.truncated_alerts);
     }
     out
 }
 
-/// Where to look: the incident's page, else the console.
+/// Where to look: the incident's page, also when all alerts of an announcement are in one; else the console.
 pub fn link(message: &Message) -> &str {
-    message.incident.as_ref().map_or(&message.external_url, |i| i.url.as_str())
+    match (&message.incident, message.incidents.as_slice()) {
+        (Some(incident), _) => &incident.url,
+        (None, [only]) => &only.url,
+        (None, _) => &message.external_url,
+    }
+}
+
+/// What an announcement leads to, as a name and an address each: its incidents, and the alerts of each.
+pub fn links(message: &Message) -> Vec<(String, String)> {
+    let of = |link: &IncidentLink| {
+        let alerts = (format!("alerts of {}", link.id), format!("{}#alerts", link.url));
+        [(one_line(&format!("{} {}", link.id, link.title)), link.url.clone()), alerts]
+    };
+    message.incidents.iter().flat_map(of).collect()
 }
 
 /// The incident's severity, else the highest of the alerts' `severity` labels.
@@ -237,6 +257,7 @@ mod tests {
                 held_back: 3,
                 acknowledged_by: Some("bob".into()),
             }),
+            incidents: Vec::new(),
         }
     }
 
@@ -273,6 +294,22 @@ mod tests {
             "[RESOLVED] INC-7 api is  down",
             "INC-7 api is  down: resolved; it began 2026-01-02 03:04:05 UTC (1 alert ended) http://w/INC-7",
         );
+    }
+
+    #[test]
+    fn an_announcement_leads_to_its_incident_and_the_alerts() {
+        let link = |id: u64| IncidentLink {
+            id: IncidentId(id),
+            url: format!("http://w/incidents/INC-{id}"),
+            title: "api is\ndown".to_owned(),
+        };
+        let one = Message { incidents: vec![link(7)], ..message(&[false], None) };
+        assert!(sentence(&one).ends_with("(1 alert firing) http://w/incidents/INC-7"), "{}", sentence(&one));
+        let said = plain(&one);
+        let lines = "\nLook at:\n- INC-7 api is down: http://w/incidents/INC-7\n- alerts of INC-7: http://w/incidents/INC-7#alerts\n";
+        assert!(said.contains(lines), "{said}");
+        let two = Message { incidents: vec![link(8), link(7)], ..one };
+        assert!(sentence(&two).ends_with(" http://w"), "{}", sentence(&two));
     }
 
     #[test]

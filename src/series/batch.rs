@@ -215,10 +215,8 @@ impl<'h> Batch<'h> {
             return Appended::Known;
         }
         self.added += 1 - i64::from(inserted.evicted);
-        // A sample from a clock ahead of ours proves only that its source sends now.
-        let heard_ms = t_ms.min(self.now_ms);
-        let (oldest, newest) = self.span_ms.unwrap_or((heard_ms, heard_ms));
-        self.span_ms = Some((oldest.min(heard_ms), newest.max(heard_ms)));
+        let (oldest, newest) = self.span_ms.unwrap_or((t_ms, t_ms));
+        self.span_ms = Some((oldest.min(t_ms), newest.max(t_ms)));
         if let Some((_, data)) = &mut self.region {
             let i = slot as usize % REGION;
             if self.tells && data.is_watched(i) {
@@ -243,6 +241,8 @@ impl Drop for Batch<'_> {
         if !self.fresh.is_empty() {
             self.head.remember(self.fresh.drain(..).map(|f| (f.key, f.place, f.tag)), self.cursor.minute);
         }
-        self.head.tally(self.added, self.span_ms.filter(|_| self.from_sender));
+        // A sample from a clock ahead of ours says no more than that somebody is heard now.
+        let heard = |(oldest, newest): (i64, i64)| (oldest.min(self.now_ms), newest.min(self.now_ms));
+        self.head.tally(self.added, self.span_ms.filter(|_| self.from_sender).map(heard));
     }
 }

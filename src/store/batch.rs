@@ -73,9 +73,10 @@ impl Batch {
         batch
     }
 
-    /// How many rows will be touched.
+    /// How many rows will be touched, the moment left out.
     pub(super) fn len(&self) -> usize {
-        let Self { alerts, incidents, members, timeline, silences, notifications, nflog, rule_alerts, moment } = self;
+        let Self { alerts, incidents, members, timeline, silences, notifications, nflog, rule_alerts, moment: _ } =
+            self;
         alerts.len()
             + incidents.len()
             + members.len()
@@ -84,7 +85,6 @@ impl Batch {
             + notifications.len()
             + nflog.len()
             + rule_alerts.len()
-            + usize::from(moment.is_some())
     }
 
     fn add(&mut self, write: Write) {

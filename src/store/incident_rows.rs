@@ -37,7 +37,7 @@ pub(super) struct IncidentBody {
 #[derive(Deserialize)]
 #[serde(untagged)]
 pub(super) enum StoredIncident {
-    Now(IncidentBody),
+    Now(Box<IncidentBody>),
     Of01(Box<IncidentBodyOf01>),
 }
 

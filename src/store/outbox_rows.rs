@@ -10,7 +10,7 @@ use crate::model::notification::{
     Message, MessageAlert, MessageIncident, Notification, NotificationKind, NotificationState,
 };
 use crate::model::{
-    AlertRecord, Fingerprint, IncidentId, IncidentStatus, Labels, NotificationKey, Severity, Timestamp,
+    AlertRecord, Fingerprint, IncidentId, IncidentLink, IncidentStatus, Labels, NotificationKey, Severity, Timestamp,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -70,6 +70,15 @@ struct MessageBody {
     ended: Vec<(usize, i64)>,
     truncated_alerts: usize,
     incident: Option<MessageIncidentBody>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    incidents: Vec<IncidentLinkBody>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct IncidentLinkBody {
+    id: u64,
+    url: String,
+    title: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -232,6 +241,7 @@ impl MessageBody {
             alerts,
             truncated_alerts,
             incident,
+            incidents,
         } = message;
         Self {
             firing: *firing,
@@ -246,6 +256,7 @@ impl MessageBody {
             ended: if names_only { ends(alerts) } else { Vec::new() },
             truncated_alerts: *truncated_alerts,
             incident: incident.as_ref().map(MessageIncidentBody::of),
+            incidents: incidents.iter().map(IncidentLinkBody::of).collect(),
         }
     }
 
@@ -269,6 +280,7 @@ impl MessageBody {
             alerts,
             truncated_alerts: self.truncated_alerts,
             incident: self.incident.map(MessageIncidentBody::into_incident).transpose()?,
+            incidents: self.incidents.into_iter().map(IncidentLinkBody::into_link).collect(),
         })
     }
 }
@@ -320,6 +332,17 @@ fn named(fingerprint: Fingerprint) -> MessageAlert {
         generator_url: Arc::from(""),
         starts_at: Timestamp::EPOCH,
         ended_at: None,
+    }
+}
+
+impl IncidentLinkBody {
+    fn of(link: &IncidentLink) -> Self {
+        let IncidentLink { id, url, title } = link.clone();
+        Self { id: id.0, url, title }
+    }
+
+    fn into_link(self) -> IncidentLink {
+        IncidentLink { id: IncidentId(self.id), url: self.url, title: self.title }
     }
 }
 

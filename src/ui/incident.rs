@@ -1,22 +1,23 @@
 //! One incident: what it is made of, why, who was told, and the buttons.
 //! In: rows of the store and the engine's explanation. Out: the page; buttons post here and come back.
-//! Never: shows a link that is not http or https.
+//! Never: changes anything but through the same commands as the API.
 //! Start at [`show`].
 
 use super::frame::{Frame, page, problem};
+use super::incident_rows::{
+    AlertRow, NotificationRow, RunRow, TimelineRow, alert_row, notification_row, run_row, timeline_row,
+};
 use super::incidents::Row;
 use super::text;
 use crate::api::auth::Principal;
 use crate::api::context::{Context, Shared};
 use crate::api::error::ApiError;
 use crate::api::incidents::run;
+use crate::api::notifications::send_again;
 use crate::engine::CommandKind;
 use crate::incidents::words;
 use crate::model::EscalationTarget;
-use crate::model::{
-    AlertRecord, Fingerprint, IncidentId, IncidentStatus, Matcher, Member, Notification, NotificationKind,
-    TimelineEntry, Timestamp, duration,
-};
+use crate::model::{AlertRecord, Fingerprint, IncidentId, IncidentStatus, Member, NotificationKey, duration};
 use crate::store::IncidentQuery;
 use askama::Template;
 use axum::Extension;
@@ -33,43 +34,6 @@ use std::collections::HashMap;
 const ALERTS_MAX: usize = 200;
 const TIMELINE_MAX: usize = 500;
 const NOTIFICATIONS_MAX: usize = 100;
-
-pub struct AlertRow {
-    fingerprint: String,
-    state: &'static str,
-    name: String,
-    summary: String,
-    labels: Vec<(String, String)>,
-    since: String,
-    since_at: String,
-    /// Why it has not ended although nothing says that it goes on.
-    held: String,
-    sources: String,
-    links: Vec<(&'static str, String)>,
-    reason: String,
-    runner_up: String,
-    /// The query of the silences page that fills its form with this alert's labels.
-    silence: String,
-}
-
-pub struct TimelineRow {
-    kind: &'static str,
-    at: String,
-    clock: String,
-    text: String,
-    actor: String,
-    reason: String,
-}
-
-pub struct NotificationRow {
-    receiver: String,
-    integration: String,
-    what: String,
-    state: &'static str,
-    attempts: u32,
-    when: String,
-    error: String,
-}
 
 pub struct WhyRow {
     depth: u8,
@@ -92,6 +56,11 @@ struct Page {
     others: Vec<(String, String)>,
     /// Alerts can be marked and moved.
     movable: bool,
+    /// What the acknowledgement or the snooze covers.
+    covers: Vec<String>,
+    more_covered: usize,
+    successor: Option<String>,
+    runs: Vec<RunRow>,
     alerts: Vec<AlertRow>,
     hidden_alerts: usize,
     timeline: Vec<TimelineRow>,
@@ -101,82 +70,10 @@ struct Page {
 
 /// For how long an incident can be snoozed from the page.
 const LENGTHS: [&str; 6] = ["15m", "30m", "1h", "4h", "8h", "1d"];
+/// Names that an acknowledgement covers, one by one.
+const COVERS_MAX: usize = 20;
 /// Incidents offered to merge into.
 const OTHERS_MAX: usize = 50;
-
-/// The matchers of exactly this alert, as a query.
-fn silence_query(record: &AlertRecord) -> String {
-    let matchers: Vec<String> = record.labels.iter().map(|(n, v)| Matcher::equal(n, v).to_string()).collect();
-    form_urlencoded::Serializer::new(String::new()).append_pair("matchers", &matchers.join(", ")).finish()
-}
-
-/// Annotations are hostile text: only plain web addresses become links.
-fn web_link(url: &str) -> Option<String> {
-    (url.starts_with("https://") || url.starts_with("http://")).then(|| url.to_owned())
-}
-
-fn alert_row(record: &AlertRecord, member: &Member, lost_since: Option<Timestamp>, now: Timestamp) -> AlertRow {
-    let lost_since = lost_since.filter(|_| record.is_firing());
-    let runbook = record.annotations.get("runbook_url").and_then(web_link).map(|url| ("runbook", url));
-    let source = web_link(&record.generator_url).map(|url| ("source", url));
-    let summary = record.annotations.get("summary").or_else(|| record.annotations.get("description")).unwrap_or("");
-    AlertRow {
-        fingerprint: record.fingerprint.to_string(),
-        silence: silence_query(record),
-        since_at: record.ended_at.unwrap_or(record.starts_at).to_rfc3339(),
-        held: lost_since.map_or(String::new(), |since| text::source_lost(since, now)),
-        state: if record.is_firing() { "firing" } else { "resolved" },
-        name: record.labels.alert_name().to_owned(),
-        summary: summary.to_owned(),
-        labels: record
-            .labels
-            .iter()
-            .filter(|(n, _)| *n != "alertname")
-            .map(|(n, v)| (n.to_owned(), v.to_owned()))
-            .collect(),
-        since: match record.ended_at {
-            None => text::ago(record.starts_at, now),
-            Some(end) => format!("ended {}", text::ago(end, now)),
-        },
-        sources: record.doors().iter().map(|d| d.as_str().replace('_', " ")).collect::<Vec<_>>().join(", "),
-        links: runbook.into_iter().chain(source).collect(),
-        reason: words::evidence_text(&member.evidence),
-        runner_up: words::runner_up(&member.evidence),
-    }
-}
-
-fn timeline_row(entry: &TimelineEntry, now: Timestamp) -> TimelineRow {
-    let line = words::text(entry);
-    TimelineRow {
-        kind: entry.event.kind().as_str(),
-        at: entry.at.to_rfc3339(),
-        clock: text::near(entry.at, now).trim_end_matches(" UTC").to_owned(),
-        text: text::humane(&line, now),
-        // Most texts name who did it already.
-        actor: match entry.actor.as_deref() {
-            Some(by) if !line.contains(by) => format!("by {by}"),
-            _ => String::new(),
-        },
-        reason: text::humane(&words::reason(entry), now),
-    }
-}
-
-fn notification_row(notification: &Notification, now: Timestamp) -> NotificationRow {
-    NotificationRow {
-        receiver: notification.receiver.to_string(),
-        integration: notification.integration.kind().to_string(),
-        what: match &notification.kind {
-            NotificationKind::Page { round, step, .. } => format!("page, round {round} step {step}"),
-            NotificationKind::Update { .. } if notification.message.firing => "update".to_owned(),
-            NotificationKind::Update { .. } => "end".to_owned(),
-            NotificationKind::Announcement { .. } => "announcement".to_owned(),
-        },
-        state: notification.state.as_str(),
-        attempts: notification.attempts,
-        when: text::ago(notification.sent_at.unwrap_or(notification.created_at), now),
-        error: notification.error.clone().unwrap_or_default(),
-    }
-}
 
 /// Remembers a typed name for the next incident; it only fills in a field and proves nothing.
 const NAME_COOKIE: &str = "watchfire_name";
@@ -224,6 +121,11 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
     let why: Vec<WhyRow> = why.map(|l| WhyRow { depth: l.depth.min(3), text: text::humane(&l.text, now) }).collect();
     let next_lines: Vec<String> =
         engine.next(id).unwrap_or_default().iter().map(|line| text::humane(line, now)).collect();
+    let is_triggered = incident.is_triggered();
+    let next_of =
+        |policy: &str| engine.next_of(id, policy).filter(|_| is_triggered).map(|line| text::humane(&line, now));
+    let runs: Vec<RunRow> =
+        incident.escalation.runs.iter().map(|run| run_row(run, next_of(&run.policy), &by_fingerprint)).collect();
     let settings = engine.settings();
     let targets = settings
         .users
@@ -239,7 +141,7 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
     let here: Vec<&Member> = members.iter().filter(|m| !m.detached).collect();
     let mut alerts: Vec<(&AlertRecord, &Member)> =
         here.iter().filter_map(|m| Some((*by_fingerprint.get(&m.fingerprint)?, *m))).collect();
-    alerts.sort_by_key(|(record, member)| (!record.is_firing(), member.attached_at));
+    alerts.sort_by_key(|(record, member)| (member.left_at.is_some(), !record.is_firing(), member.attached_at));
     let Ask { error, mut form, follow } = ask;
     if form.by.is_empty() {
         form.by = who(headers);
@@ -248,6 +150,8 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
         "1h".clone_into(&mut form.duration);
     }
     let is_open = incident.is_open();
+    let covered = incident.covers();
+    let covers: Vec<String> = covered.into_iter().flatten().take(COVERS_MAX).map(words::covered).collect();
     let i = Row::new(&incident, now);
     // The engine knows more than the row: whom the next step pages.
     let next = match (next_lines.first(), incident.escalation.next_at()) {
@@ -265,10 +169,19 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
         targets,
         others: others.iter().filter(|o| o.id != id).map(|o| (o.id.to_string(), o.headline())).collect(),
         movable: is_open && !follow,
+        more_covered: covered.map_or(0, |all| all.len()).saturating_sub(COVERS_MAX),
+        covers,
+        successor: words::successor(&timeline).map(|id| id.to_string()),
+        runs,
         hidden_alerts: alerts.len().saturating_sub(ALERTS_MAX),
         alerts: alerts.iter().take(ALERTS_MAX).map(|(r, m)| alert_row(r, m, lost_since(r), now)).collect(),
         timeline: timeline.iter().rev().map(|t| timeline_row(t, now)).collect(),
-        notifications: notifications.iter().rev().take(NOTIFICATIONS_MAX).map(|n| notification_row(n, now)).collect(),
+        notifications: notifications
+            .iter()
+            .rev()
+            .take(NOTIFICATIONS_MAX)
+            .map(|n| notification_row(n, context.next_try(n), is_open, now))
+            .collect(),
         why,
     }))
 }
@@ -299,6 +212,8 @@ pub struct Pressed {
     duration: String,
     target: String,
     into: String,
+    /// The key of a message that is to be sent again: that button is a field of its own.
+    resend: String,
     /// Fingerprints of the marked alerts: the one field that comes several times.
     alerts: Vec<String>,
 }
@@ -314,6 +229,7 @@ impl From<Vec<(String, String)>> for Pressed {
                 "duration" => pressed.duration = value,
                 "target" => pressed.target = value,
                 "into" => pressed.into = value,
+                "resend" => pressed.resend = value,
                 "alert" => pressed.alerts.push(value),
                 // A form of an older page; what is missing is said by the verb.
                 _ => {}
@@ -326,9 +242,7 @@ impl From<Vec<(String, String)>> for Pressed {
 impl Pressed {
     /// What the button asks for; detaching several alerts is several commands.
     fn kinds(&self, incident: IncidentId) -> Result<Vec<CommandKind>, ApiError> {
-        if self.by.trim().is_empty() {
-            return Err(ApiError::Invalid("fill in your name, so that others see who did it".to_owned()));
-        }
+        self.named()?;
         let one = match self.verb.as_str() {
             "acknowledge" => CommandKind::Acknowledge(incident),
             "unacknowledge" => CommandKind::Unacknowledge(incident),
@@ -358,6 +272,13 @@ impl Pressed {
             other => return Err(ApiError::Invalid(format!("no button {other:?}"))),
         };
         Ok(vec![one])
+    }
+
+    fn named(&self) -> Result<(), ApiError> {
+        if self.by.trim().is_empty() {
+            return Err(ApiError::Invalid("fill in your name, so that others see who did it".to_owned()));
+        }
+        Ok(())
     }
 
     fn marked(&self) -> Result<Vec<Fingerprint>, ApiError> {
@@ -411,6 +332,11 @@ async fn carry_out(
     pressed: &Pressed,
 ) -> Result<IncidentId, ApiError> {
     let incident = IncidentId::parse(id).ok_or_else(|| ApiError::NotFound(format!("{id:?} is no incident id")))?;
+    if !pressed.resend.is_empty() {
+        pressed.named()?;
+        send_again(context, principal, &NotificationKey(pressed.resend.as_str().into()), Some(&pressed.by)).await?;
+        return Ok(incident);
+    }
     let note = Some(pressed.note.trim().to_owned()).filter(|n| !n.is_empty());
     let mut about = incident;
     for kind in pressed.kinds(incident)? {

@@ -7,6 +7,7 @@ use super::frame::{Frame, page, problem};
 use super::text;
 use crate::api::context::{Context, Shared};
 use crate::api::error::ApiError;
+use crate::incidents::words::still_fire;
 use crate::model::{Incident, IncidentState, IncidentStatus, Timestamp};
 use crate::store::IncidentQuery;
 use askama::Template;
@@ -29,6 +30,12 @@ pub struct Row {
     pub labels: Vec<(String, String)>,
     pub acknowledged_by: Option<String>,
     pub merged_into: Option<String>,
+    pub predecessor: Option<String>,
+    /// "3 alerts still fire", of what a person resolved while they did.
+    pub still_firing: String,
+    /// They can be asked for again.
+    pub can_reopen: bool,
+    pub snoozed: bool,
     pub alerts: u32,
     pub firing: u32,
     pub sources: String,
@@ -58,6 +65,10 @@ impl Row {
                 .collect(),
             acknowledged_by: incident.acknowledged_by().map(ToString::to_string),
             merged_into: incident.merged_into().map(|id| id.to_string()),
+            predecessor: incident.predecessor.map(|id| id.to_string()),
+            still_firing: incident.still_firing().filter(|n| *n > 0).map(still_fire).unwrap_or_default(),
+            snoozed: incident.snoozed_until().is_some(),
+            can_reopen: !incident.is_open() && incident.merged_into().is_none() && incident.firing_count > 0,
             alerts: incident.alert_count,
             firing: incident.firing_count,
             sources: incident.doors.iter().map(|d| d.as_str().replace('_', " ")).collect::<Vec<_>>().join(", "),
@@ -84,7 +95,10 @@ fn next(incident: &Incident, now: Timestamp) -> String {
         IncidentState::Snoozed(snooze) => format!("snoozed; the policy starts again {}", text::ago(snooze.until, now)),
         IncidentState::Acknowledged(_) => "pages nobody any more".to_owned(),
         IncidentState::Resolved(_) => match incident.still_firing() {
-            Some(n) if n > 0 => format!("{n} of its alerts still fire"),
+            Some(n) if n > 0 => match incident.hold_until() {
+                Some(until) => format!("{}; a new incident opens for them {}", still_fire(n), text::due(until, now)),
+                None => format!("{}; no new incident opens for them", still_fire(n)),
+            },
             _ => "nothing, it is over".to_owned(),
         },
         IncidentState::Triggered => match escalation.next_at() {

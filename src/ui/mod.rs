@@ -5,7 +5,9 @@
 
 mod assets;
 mod frame;
+mod graph;
 mod incident;
+mod incident_rows;
 mod incidents;
 mod rules;
 mod runbooks;
@@ -23,6 +25,7 @@ pub fn pages() -> Router<Arc<Context>> {
         .route("/", get(incidents::list))
         .route("/incidents", get(incidents::list))
         .route("/incidents/{id}", get(incident::show).post(incident::act))
+        .route("/graph", get(graph::show))
         .route("/rules", get(rules::list))
         .route("/runbooks/{alert}", get(runbooks::show))
         .route("/silences", get(silences::list).post(silences::act))

@@ -65,9 +65,20 @@ fn every_command_has_help() {
         .filter_map(|line| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' ')))
         .filter_map(|line| line.split_whitespace().next().map(str::to_owned))
         .collect();
-    for wanted in
-        ["serve", "demo", "check", "test", "replay", "repair", "simulate", "alert", "silence", "incident", "oncall"]
-    {
+    for wanted in [
+        "serve",
+        "demo",
+        "check",
+        "test",
+        "replay",
+        "repair",
+        "simulate",
+        "alert",
+        "silence",
+        "incident",
+        "notifications",
+        "oncall",
+    ] {
         assert!(commands.iter().any(|c| c == wanted), "{wanted} is not in {commands:?}");
     }
     for command in &commands {
@@ -111,6 +122,14 @@ async fn every_command_answers_a_good_and_a_bad_call() {
     ask(&["incident", "show", "1"], 0, "paged first");
     ask(&["incident", "show", "INC-99"], 1, "404");
     ask(&["incident", "note", "INC-1", "looking", "--by", "ana"], 0, "INC-1");
+    ask(&["notifications"], 0, "INC-1/r1/s1/first/log0");
+    ask(&["notifications", "--state", "failed"], 0, "no notifications");
+    ask(&["notifications", "--state", "lost"], 1, "write one of pending");
+    ask(&["notifications", "--incident", "1", "--receiver", "first", "-o", "json"], 0, "\"integration\": \"log/0\"");
+    ask(&["notifications", "--incident", "one"], 1, "write INC-1042");
+    ask(&["notifications", "resend", "INC-1/r1/s1/first/log0", "--by", "ana"], 0, "INC-1/r1/s1/first/log0/resend1 is");
+    ask(&["notifications", "resend", "INC-1/no", "--by", "ana"], 1, "404");
+    ask(&["notifications", "resend", "../x", "--by", "ana"], 1, "is no key");
     ask(&["incident", "ack", "INC-1", "--by", "ana"], 0, "acknowledged");
     ask(&["incident", "ack", "INC-1", "--by", "ben"], 1, "already acknowledged by ana");
     ask(&["incident", "unack", "INC-1", "--by", "ana"], 0, "triggered");
@@ -122,8 +141,21 @@ async fn every_command_answers_a_good_and_a_bad_call() {
     ask(&["incident", "escalate", "INC-1", "--by", "ana"], 0, "INC-1");
     ask(&["incident", "merge", "INC-1", "--by", "ana", "--from", "INC-7"], 1, "INC-7");
     ask(&["incident", "split", "INC-1", "--by", "ana", "--alerts", "x"], 1, "x");
-    ask(&["incident", "resolve", "INC-1", "--by", "ana"], 0, "resolved");
-    ask(&["incident", "resolve", "INC-1", "--by", "ana"], 1, "already resolved by ana");
+    ask(&["incident", "show", "INC-1"], 0, "Escalations\nPOLICY   STATE");
+    ask(&["incident", "ack", "INC-1", "--by", "ana"], 0, "acknowledged");
+    ask(&["incident", "show", "INC-1"], 0, "covers:        Down of web");
+    ask(&["incident", "show", "INC-1"], 0, "default  stopped");
+    ask(&["incident", "detach", "INC-1", "--by", "ana", "--alert", "x"], 1, "x");
+    ask(&["incident", "resolve", "INC-1", "--by", "ana", "--hold", "1h"], 0, "1 alert still fires; what fires at 20");
+    ask(&["incident", "resolve", "INC-1", "--by", "ana"], 1, "already resolved by ana: reopen it first");
+    ask(&["incident", "show", "INC-1"], 0, "still firing:  1 alert still fires; what fires at 20");
+    ask(&["incident", "reopen", "INC-1", "--by", "ana"], 0, "INC-1 is triggered");
+    ask(&["incident", "reopen", "INC-1", "--by", "ana"], 1, "is not resolved");
+    ask(
+        &["incident", "resolve", "1", "--by", "ana", "--hold", "0"],
+        0,
+        "1 alert still fires; they open no new incident",
+    );
     ask(&["silence", "add", "alertname=Down", "-c", "swap", "-a", "ana"], 0, "-");
     ask(&["silence", "add", "alertname=~(", "-c", "swap", "-a", "ana"], 1, "error:");
     ask(&["silence", "query"], 0, "swap");
@@ -132,7 +164,14 @@ async fn every_command_answers_a_good_and_a_bad_call() {
     ask(&["oncall"], 0, "primary");
     ask(&["oncall", "-o", "json"], 0, "\"user\": \"ana\"");
     ask(&["probe"], 0, "");
-    for command in [&["alert", "query"][..], &["silence", "query"], &["incident", "list"], &["oncall"], &["probe"]] {
+    for command in [
+        &["alert", "query"][..],
+        &["silence", "query"],
+        &["incident", "list"],
+        &["notifications"],
+        &["oncall"],
+        &["probe"],
+    ] {
         let args: Vec<&str> = command.iter().copied().chain(["--url", "http://127.0.0.1:1"]).collect();
         check(dir, &args, 1, "refused");
         let args: Vec<&str> = command.iter().copied().chain(["--url", "ftp://x"]).collect();

@@ -4,8 +4,13 @@
 //! Start at [`check`].
 
 use crate::support::contract;
+use crate::world::{DoorBook, labels};
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::Arc;
 use watchfire::config::{self, Files};
+use watchfire::engine::{Engine, Input};
+use watchfire::model::{IncidentId, Timestamp};
 
 /// A small configuration that is right; tables add to it.
 const BASE: &str = "route: {receiver: a}\nreceivers: [{name: a, log_configs: [{}]}]\n";
@@ -310,7 +315,9 @@ fn the_documented_example_loads() {
     }
     // Every field that a section knows is in the reference: an unknown field's answer lists them all.
     let reference = std::fs::read_to_string(root.join("docs/configuration.md")).unwrap();
-    for section in ["", "global", "route", "storage", "web", "ingest", "paging", "evaluation", "correlation"] {
+    for section in
+        ["", "global", "route", "storage", "web", "ingest", "paging", "evaluation", "correlation", "incidents"]
+    {
         let text = if section.is_empty() { "zzzzzz: 1\n".to_owned() } else { format!("{section}: {{zzzzzz: 1}}\n") };
         let mistakes = config::parse(&text, "", Files::Ignore).unwrap_err();
         let advice = mistakes.0.iter().filter_map(|m| m.advice.as_ref()).find_map(|a| a.strip_prefix("known fields: "));
@@ -318,6 +325,23 @@ fn the_documented_example_loads() {
             assert!(reference.contains(&format!("`{field}`")), "{field} of {section:?} is not documented");
         }
     }
+}
+
+/// An info alert opens the incident, quietly; a critical one joins it, and the phone of whoever is on call rings.
+#[test]
+fn the_documented_example_rings_the_phone_for_a_critical_alert_that_joins() {
+    let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/watchfire.yml")).unwrap();
+    let loaded = config::parse(&text, "", Files::Ignore).unwrap();
+    let mut engine = Engine::new(Arc::new(loaded.config.engine_settings()));
+    let (mut book, now) = (DoorBook::default(), Timestamp::from_millis(1_767_614_400_000));
+    let mut fire = |name: &str, severity: &str| {
+        let labels = labels(&format!("alertname={name} cluster=eu service=shop severity={severity}"));
+        let outcome = engine.apply(now, Input::Transitions(vec![book.fire(&labels, now)]));
+        let pages = outcome.send.iter().filter(|n| n.incident() == Some(IncidentId(1)));
+        pages.map(|n| n.receiver.to_string()).collect::<BTreeSet<_>>()
+    };
+    assert_eq!(fire("DiskAlmostFull", "info"), BTreeSet::from(["log".to_owned()]));
+    assert_eq!(fire("CheckoutDown", "critical"), BTreeSet::from(["ana's phone".to_owned(), "ana's mail".to_owned()]));
 }
 
 #[test]

@@ -10,6 +10,7 @@ use crate::support::smtp_sink::SmtpSink;
 use crate::support::watchfire::{Answer, Watchfire, folder, serve};
 use reqwest::Method;
 use serde_json::{Value, json};
+use std::path::Path;
 use std::time::Duration;
 
 const WITHIN: Duration = Duration::from_secs(30);
@@ -106,6 +107,40 @@ const INCIDENT: &[(&str, &str)] = &[
     ("alert_count", "n"),
     ("sources", "l"),
     ("escalation", "o"),
+    ("escalations", "l"),
+    ("still_firing", "n?"),
+    ("hold_until", "t?"),
+    ("predecessor", "s?"),
+    ("covers", "l?"),
+];
+
+const RUN: &[(&str, &str)] = &[
+    ("policy", "s"),
+    ("run", "n"),
+    ("round", "n"),
+    ("step", "n"),
+    ("next_at", "t?"),
+    ("state", "s"),
+    ("because", "s?"),
+];
+
+const LINE: &[(&str, &str)] =
+    &[("at", "t"), ("kind", "s"), ("text", "s"), ("actor", "s?"), ("reason", "s"), ("data", "o")];
+
+const NOTIFICATION: &[(&str, &str)] = &[
+    ("key", "s"),
+    ("kind", "s"),
+    ("incident", "s?"),
+    ("group", "s?"),
+    ("receiver", "s"),
+    ("integration", "s"),
+    ("state", "s"),
+    ("attempts", "n"),
+    ("created_at", "t"),
+    ("next_at", "t?"),
+    ("sent_at", "t?"),
+    ("error", "s?"),
+    ("reason", "s"),
 ];
 
 /// Three alerts, three incidents: two services of one cluster, one of another.
@@ -208,8 +243,23 @@ async fn incidents() {
         ("sources", "l"),
     ];
     shape(&one["alerts"][0], &alert);
-    shape(&one["timeline"][0], &[("at", "t"), ("kind", "s"), ("text", "s"), ("actor", "s?"), ("reason", "s")]);
-    let told = [("key", "s"), ("receiver", "s"), ("state", "s"), ("attempts", "n"), ("sent_at", "t?"), ("error", "s?")];
+    for line in one["timeline"].as_array().unwrap() {
+        shape(line, LINE);
+        assert!(line["data"]["event"].is_string(), "{line}");
+    }
+    shape(&one["escalations"][0], RUN);
+    assert_eq!(one["escalations"][0]["because"], one["alerts"][0]["fingerprint"]);
+    assert_eq!(one["timeline"][0]["data"]["alert"]["fingerprint"], one["alerts"][0]["fingerprint"]);
+    let told = [
+        ("key", "s"),
+        ("receiver", "s"),
+        ("state", "s"),
+        ("attempts", "n"),
+        ("next_at", "t?"),
+        ("sent_at", "t?"),
+        ("error", "s?"),
+        ("reason", "s"),
+    ];
     shape(&one["notifications"][0], &told);
     for id in ["INC-999", "INC-0", "nonsense"] {
         refusal(world.server.get(&format!("/api/v1/incidents/{id}")).await, 404, id, id);
@@ -288,6 +338,129 @@ async fn commands() {
     let cross_site =
         world.server.request(Method::POST, "/api/v1/incidents/INC-3/resolve").header("origin", "http://evil.example");
     refusal(world.server.send(cross_site).await, 403, "another site", "a form of another site");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_covers_what_was_known_and_a_resolve_holds_for_a_while() {
+    let world = three().await;
+    let ana = json!({ "by": "ana" });
+    let now = world.does("INC-1", "ack", ana.clone()).await;
+    assert_eq!(now["covers"], json!([{ "alertname": "A", "service": "s1" }]));
+    assert_eq!((&now["escalations"][0]["state"], &now["escalations"][0]["next_at"]), (&json!("stopped"), &Value::Null));
+    world.refused("INC-1", "ack", ana.clone(), 409, "unacknowledge it first").await;
+    let now = world.does("INC-1", "unack", ana.clone()).await;
+    assert_eq!((&now["covers"], &now["escalations"][0]["run"]), (&Value::Null, &json!(2)));
+    world.refused("INC-1", "reopen", ana.clone(), 409, "only what is resolved can be reopened").await;
+    world.refused("INC-1", "dance", ana.clone(), 404, "write one of ack, unack, resolve, reopen").await;
+
+    let now = world.does("INC-1", "resolve", json!({ "by": "ana", "hold": "1h" })).await;
+    shape(&now, INCIDENT);
+    assert_eq!(
+        (&now["status"], &now["still_firing"], &now["firing_count"]),
+        (&json!("resolved"), &json!(1), &json!(1))
+    );
+    assert!(now["hold_until"].is_string(), "{now}");
+    let end = now["timeline"].as_array().unwrap().iter().find(|line| line["kind"] == "resolved").unwrap();
+    assert_eq!((&end["data"]["event"], &end["data"]["still_firing"]), (&json!("resolved"), &json!(1)));
+    assert_eq!(end["text"], "resolved while 1 alert still fires");
+    world.refused("INC-1", "ack", ana.clone(), 409, "reopen it first").await;
+    let now = world.does("INC-1", "reopen", ana.clone()).await;
+    assert_eq!(
+        (&now["status"], &now["still_firing"], &now["hold_until"]),
+        (&json!("triggered"), &Value::Null, &Value::Null)
+    );
+
+    world.refused("INC-1", "resolve", json!({ "by": "ana", "hold": "soon" }), 400, "write 1h").await;
+    let now = world.does("INC-1", "resolve", json!({ "by": "ana", "hold": "0" })).await;
+    assert_eq!((&now["still_firing"], &now["hold_until"]), (&json!(1), &Value::Null));
+
+    // When the hold is over, what still fires opens a new incident; both name each other.
+    world.does("INC-2", "resolve", json!({ "by": "ana", "hold": "100ms" })).await;
+    let successor = eventually(WITHIN, "a successor", || async {
+        world.one("INC-2").await["successor"].as_str().map(str::to_owned).ok_or_else(String::new)
+    })
+    .await;
+    let new = world.one(&successor).await;
+    assert_eq!((&new["predecessor"], &new["status"]), (&json!("INC-2"), &json!("triggered")));
+    let opened = &new["timeline"][0]["data"];
+    assert_eq!(
+        (&opened["event"], &opened["predecessor"], &opened["resolved_by"]),
+        (&json!("opened_still_firing"), &json!("INC-2"), &json!("ana"))
+    );
+    assert_eq!(world.one("INC-2").await["still_firing"], 0, "they are in the new one now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn notifications_and_heartbeats() {
+    let world = three().await;
+    let sent = || async {
+        let answer = world.server.ask("/api/v1/notifications", &[("incident", "INC-1"), ("kind", "page")]).await;
+        answer.expect(200)["data"].clone()
+    };
+    let page = eventually(WITHIN, "the page is sent", || async {
+        let data = sent().await;
+        let row = data["notifications"][0].clone();
+        if row["state"] == "sent" && data["next"].is_null() { Ok(row) } else { Err(data.to_string()) }
+    })
+    .await;
+    shape(&page, NOTIFICATION);
+    assert_eq!((&page["incident"], &page["integration"]), (&json!("INC-1"), &json!("webhook/0")));
+    let announced =
+        world.server.ask("/api/v1/notifications", &[("kind", "announcement"), ("limit", "1")]).await.expect(200);
+    shape(&announced["data"]["notifications"][0], NOTIFICATION);
+    assert!(announced["data"]["notifications"][0]["group"].is_string() && announced["data"]["next"].is_string());
+
+    let key = page["key"].as_str().unwrap();
+    let resend = format!("/api/v1/notifications/{key}/resend");
+    let again = world.server.post(&resend, &json!({ "by": "ana" })).await.expect(200);
+    shape(&again["data"]["notification"], NOTIFICATION);
+    let line = world.one("INC-1").await["timeline"].as_array().unwrap().last().unwrap().clone();
+    shape(&line, LINE);
+    refusal(
+        world.server.ask("/api/v1/notifications", &[("state", "lost")]).await,
+        400,
+        "write one of pending",
+        "a state",
+    );
+    refusal(world.server.post("/api/v1/notifications/no/key", &json!({})).await, 404, "/resend", "no verb");
+    refusal(world.server.post("/api/v1/notifications/no/key/resend", &json!({})).await, 404, "no/key", "no key");
+    refusal(world.server.post("/api/v1/heartbeat/backup", &json!({})).await, 404, "heartbeats:", "no heartbeat");
+}
+
+/// docs/incidents.md names every event of a timeline and what its data may say.
+#[test]
+fn every_event_is_documented() {
+    let read = |path: &str| std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).unwrap();
+    let docs = read("docs/incidents.md");
+    let mut named = 0;
+    for file in ["src/model/timeline.rs", "src/model/evidence.rs", "src/model/mute.rs"] {
+        for block in read(file).split("\npub enum ").skip(1) {
+            let (name, rest) = block.split_once(' ').unwrap();
+            if name == "TimelineKind" {
+                continue;
+            }
+            // Variants stand four spaces in; fields eight, or behind the variant's brace.
+            let body = rest.split("\n}").next().unwrap();
+            for line in body.lines().filter(|l| l.starts_with("    ") && l[4..].starts_with(char::is_uppercase)) {
+                let variant = line.trim().split(|c: char| !c.is_alphanumeric()).next().unwrap();
+                let word = snake(variant);
+                assert!(docs.contains(&format!("`{word}`")) || docs.contains(&format!("\"{word}\"")), "{name} {word}");
+                named += 1;
+            }
+        }
+    }
+    assert!(named > 70, "{named} variants were found");
+}
+
+fn snake(variant: &str) -> String {
+    let mut out = String::new();
+    for c in variant.chars() {
+        if c.is_uppercase() && !out.is_empty() {
+            out.push('_');
+        }
+        out.push(c.to_ascii_lowercase());
+    }
+    out
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,4 +5,5 @@
 
 mod channels;
 mod deliver;
+mod links;
 mod make;

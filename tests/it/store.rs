@@ -10,10 +10,10 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use watchfire::model::{
     Acknowledgement, AlertRecord, Covered, Door, Escalation, EscalationRun, EscalationTarget, Evidence, Fingerprint,
-    Incident, IncidentId, IncidentState, IncidentStatus, IntegrationId, Labels, Lease, MatchOp, Matcher, Member,
-    Message, MessageAlert, MessageIncident, NflogEntry, NflogKey, Notification, NotificationKey, NotificationKind,
-    NotificationState, Resolution, ResolvedBy, RuleAlertRecord, RuleAlertState, RunState, Severity, Silence, Snooze,
-    SourceKey, TimelineEntry, TimelineEvent, TimelineKind, Timestamp, Write,
+    Incident, IncidentId, IncidentLink, IncidentState, IncidentStatus, IntegrationId, Labels, Lease, MatchOp, Matcher,
+    Member, Message, MessageAlert, MessageIncident, NflogEntry, NflogKey, Notification, NotificationKey,
+    NotificationKind, NotificationState, Resolution, ResolvedBy, RuleAlertRecord, RuleAlertState, RunState, Severity,
+    Silence, Snooze, SourceKey, TimelineEntry, TimelineEvent, TimelineKind, Timestamp, Write,
 };
 use watchfire::store::{
     IncidentQuery, MemoryStore, NotificationQuery, RESOLVED_KEPT_IN_MEMORY, RETAIN_ROWS_MAX, Retention, SharedStore,
@@ -238,6 +238,11 @@ fn page(key: &str, incident: u64, secs: i64) -> Notification {
                 held_back: 2,
                 acknowledged_by: None,
             }),
+            incidents: vec![IncidentLink {
+                id: IncidentId(incident),
+                url: "http://localhost:9095/incidents/INC-1".to_owned(),
+                title: "slow".to_owned(),
+            }],
         }),
         created_at: at(secs),
         state: NotificationState::Pending,

@@ -3,6 +3,8 @@
 //! Never: leaves out a message; everything that is sent must be in the story, in its order.
 //! Start at [`run`]; the language is described in `tests/data/stories/README.md`.
 
+mod simulation;
+
 use crate::world::{Disk, DoorBook, labels, settings, target};
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -34,6 +36,10 @@ enum Mood {
 struct World {
     engine: Engine,
     settings: Arc<Settings>,
+    /// The configuration that `reload then` and `crash then` bring.
+    then: Arc<Settings>,
+    /// Ends that nobody is left to be told, by receiver and group.
+    untold: Vec<String>,
     disk: Disk,
     book: DoorBook,
     /// The time that has passed, from [`START`] on.
@@ -51,10 +57,17 @@ struct World {
 
 impl World {
     fn new(lines: &[&str]) -> Self {
+        Self::with_next(lines, lines)
+    }
+
+    fn with_next(lines: &[&str], then: &[&str]) -> Self {
+        let then = Arc::new(settings(then));
         let settings = Arc::new(settings(lines));
         Self {
             engine: Engine::new(settings.clone()),
             settings,
+            then,
+            untold: Vec::new(),
             disk: Disk::default(),
             book: DoorBook::default(),
             now: START,
@@ -86,6 +99,7 @@ impl World {
 
     fn take(&mut self, outcome: &Outcome) {
         self.disk.commit(outcome);
+        self.untold.extend(outcome.untold.iter().map(|key| format!("{} {}", key.receiver, key.group_key)));
         if let Err(broken) = invariants::check(&self.engine) {
             panic!("{broken}");
         }
@@ -227,6 +241,15 @@ impl World {
                 }
             }
             ["crash"] => self.crash(),
+            ["crash", "then"] => {
+                self.settings = self.then.clone();
+                self.crash();
+            }
+            ["reload", "then"] => {
+                self.settings = self.then.clone();
+                let outcome = self.engine.reload(self.wall(), self.settings.clone());
+                self.take(&outcome);
+            }
             // Nobody sees the clock being set: the process is not there.
             ["crash", "with", "clock", by] => {
                 self.set_by_ms += signed_ms(by);
@@ -325,11 +348,15 @@ fn run(story: &str) -> Result<(), String> {
     let lines: Vec<&str> = story.lines().map(|l| l.split(" #").next().unwrap_or("").trim()).collect();
     let lines: Vec<&str> = lines.into_iter().filter(|l| !l.is_empty() && !l.starts_with('#')).collect();
     let set: Vec<&str> = lines.iter().filter_map(|l| l.strip_prefix("set ")).collect();
-    let mut world = World::new(&set);
+    let mut then: Vec<&str> = lines.iter().filter_map(|l| l.strip_prefix("then ")).collect();
+    if then.is_empty() {
+        then.clone_from(&set);
+    }
+    let mut world = World::with_next(&set, &then);
     // A story that does not mention announcements is not about them.
     let announced = lines.iter().any(|l| l.split_whitespace().nth(1) == Some("announce"));
     let mut expected = Vec::new();
-    for text in lines.iter().filter(|l| !l.starts_with("set ")) {
+    for text in lines.iter().filter(|l| !l.starts_with("set ") && !l.starts_with("then ")) {
         let words: Vec<&str> = text.split_whitespace().collect();
         let until = START + span(words[0]);
         match words[1] {
@@ -342,6 +369,11 @@ fn run(story: &str) -> Result<(), String> {
         }
         match &words[1..] {
             [word, ..] if TOLD.contains(word) => {}
+            ["untold", rest @ ..] => {
+                if world.untold.pop() != Some(rest.join(" ")) {
+                    return Err(format!("{text}: others are {:?}", world.untold));
+                }
+            }
             ["status", id, "is", rest @ ..] => {
                 world.apply(Input::Tick);
                 let (got, want) = (world.status(id), rest.join(" "));
@@ -488,6 +520,31 @@ fn a_page_carries_its_incident() {
     }
 }
 
+/// Where an announcement leads: to the incidents that its alerts are in, the latest first, and to nothing else.
+#[test]
+fn an_announcement_links_to_its_incidents() {
+    let mut world =
+        World::new(&["route group_by=alertname group_interval=1m", "rule each alertname=~.+ by=instance window=10m"]);
+    world.moods.insert("ops".to_owned(), Mood::Hangs);
+    let links = |world: &World| {
+        let told = world.open.iter().rev().find(|n| n.incident().is_none()).expect("it is announced");
+        told.message.incidents.iter().map(|link| format!("{} {}", link.url, link.title)).collect::<Vec<_>>()
+    };
+    world.act(&["fire", "Down", "instance=a"]);
+    assert_eq!(links(&world), ["http://127.0.0.1:9095/incidents/INC-1 Down a"]);
+    world.act(&["fire", "Down", "instance=b"]);
+    world.pass(START + Duration::from_secs(61));
+    let both = ["http://127.0.0.1:9095/incidents/INC-2 Down b", "http://127.0.0.1:9095/incidents/INC-1 Down a"];
+    assert_eq!(links(&world), both);
+    world.act(&["delivered", "ops"]);
+    // The end leads there too, and a restart keeps it.
+    world.act(&["end", "Down/a", "Down/b"]);
+    world.pass(START + Duration::from_secs(122));
+    assert_eq!(links(&world), both);
+    world.crash();
+    assert_eq!(links(&world), both);
+}
+
 #[test]
 fn a_simulation_names_who_when_and_why() {
     let mut world = World::new(&["policy default repeat=1 repeat_after=1m | 0s first | 5s user:nobody"]);
@@ -503,4 +560,100 @@ fn a_simulation_names_who_when_and_why() {
     assert_eq!(world.engine.open_incidents().len(), 1);
     assert_eq!(world.engine.receivers_of(&labels("a=b")), ["ops".into()]);
     assert_eq!(world.engine.groups(START).len(), 1);
+}
+
+/// Which alerts share an incident, each named by its labels; the incidents' numbers say nothing.
+fn partition(world: &World) -> Vec<Vec<String>> {
+    let mut groups: BTreeMap<IncidentId, Vec<String>> = BTreeMap::new();
+    for alert in world.engine.alerts().filter(|a| a.is_firing()) {
+        if let Some(id) = world.engine.incident_of(alert.fingerprint) {
+            groups.entry(id).or_default().push(alert.labels.to_string());
+        }
+    }
+    let mut groups: Vec<Vec<String>> = groups.into_values().collect();
+    for group in &mut groups {
+        group.sort();
+    }
+    groups.sort();
+    groups
+}
+
+/// Alerts of one second make the same incidents in whatever order they come, in one post or in many, new ones and those that
+/// were there before.
+#[test]
+fn the_order_within_a_second_changes_nothing() {
+    let names =
+        ["A service=web", "B service=web", "C service=cart", "D namespace=shop", "E namespace=shop", "F cluster=x"];
+    let before = ["A service=web", "D namespace=shop", "F cluster=x"];
+    let labels_of = |text: &str| labels(&format!("alertname={text}"));
+    let mut dice = crate::support::dice::Dice(7);
+    let mut seen: Vec<Vec<Vec<String>>> = Vec::new();
+    for round in 0..40 {
+        let mut world = World::new(&[]);
+        // The old ones open incidents that others keep open; then they end, and long after that all fire at once.
+        for text in before {
+            let fired = [text, &format!("Stays {}", text.split_once(' ').unwrap().1)]
+                .map(|text| world.book.fire(&labels_of(text), world.wall()));
+            world.apply(Input::Transitions(fired.into()));
+        }
+        world.pass(START + Duration::from_secs(30));
+        let ended = before.map(|text| world.book.end(&labels_of(text), world.wall()).expect("it fires"));
+        world.apply(Input::Transitions(ended.into()));
+        world.pass(START + Duration::from_secs(if round % 2 == 0 { 60 } else { 3_000 }));
+        let mut order = names.to_vec();
+        for i in (1..order.len()).rev() {
+            order.swap(i, dice.below(i as u64 + 1) as usize);
+        }
+        let fired: Vec<_> = order.iter().map(|text| world.book.fire(&labels_of(text), world.wall())).collect();
+        if dice.chance(50) {
+            world.apply(Input::Transitions(fired));
+        } else {
+            for transition in fired {
+                world.pass(world.now + Duration::from_millis(100));
+                world.apply(Input::Transitions(vec![transition]));
+            }
+        }
+        let found = partition(&world);
+        match seen.get(round % 2) {
+            Some(first) => assert_eq!(*first, found, "{order:?}"),
+            None => seen.push(found),
+        }
+    }
+    assert_ne!(seen[0], seen[1], "what comes back late finds another place");
+}
+
+/// A mute is asked for when a group would speak and when a step would be taken, not when the alert starts.
+#[test]
+fn a_simulation_asks_for_mutes_at_their_moments() {
+    let mut world = World::new(&[
+        "route group_wait=5m",
+        "schedule primary UTC 12:01:00 2026-01-01 ana bob",
+        "user ana first",
+        "user bob second",
+        "policy default repeat=0 | 0s schedule:primary first | 2m schedule:primary",
+    ]);
+    world.act(&["silence", "service=web", "for", "3m"]);
+    let alert = labels("alertname=Down service=web");
+    let plan = world.engine.simulate(&alert, START);
+    assert_eq!(plan.announced[0].muted, None, "in five minutes the silence is over");
+    let pages: Vec<(u64, String, String)> = plan
+        .pages
+        .iter()
+        .map(|p| (p.at.since(START).as_secs(), p.person.as_deref().unwrap_or("-").to_owned(), p.receivers.join(",")))
+        .collect();
+    let named = |at, person: &str, receivers: &str| (at, person.to_owned(), receivers.to_owned());
+    // One row a contact: whoever is on call is paged once though the step names the receiver too.
+    assert_eq!(pages[0], named(180, pages[0].1.as_str(), pages[0].2.as_str()));
+    assert_eq!(pages.iter().filter(|(at, _, to)| *at == 180 && to == "first").count(), 1, "{pages:?}");
+    assert_eq!(pages.last().map(|(at, ..)| *at), Some(300), "{pages:?}");
+    assert!(plan.reason.contains("pages nobody at first: silenced by s1"), "{}", plan.reason);
+    // The same in earnest.
+    world.act(&["fire", "Down", "service=web"]);
+    world.pass(START + Duration::from_secs(301));
+    let paged: Vec<&String> = world.told.iter().filter(|line| line.contains(" page ")).collect();
+    assert_eq!(paged.len(), pages.len(), "{paged:?} and {pages:?}");
+    assert!(paged[0].starts_with("180s page"), "{paged:?}");
+    let long = World::new(&["policy default repeat=1000 repeat_after=1m | 0s first | 5s second"]);
+    let plan = long.engine.simulate(&alert, START);
+    assert_eq!((plan.pages.len(), plan.truncated), (1_000, true));
 }

@@ -82,6 +82,7 @@ fn notification_data_has_methods() {
         alerts: vec![alert(&[("alertname", "Down")], true), alert(&[("alertname", "Up")], false)],
         truncated_alerts: 0,
         incident: None,
+        incidents: Vec::new(),
     };
     let data = alertmanager::data(&message);
     let mut set = TemplateSet::new(alertmanager::FUNCS, Mode::Text);
@@ -258,6 +259,7 @@ fn alerts_literal(text: &str) -> Value {
         alerts: Vec::new(),
         truncated_alerts: 0,
         incident: None,
+        incidents: Vec::new(),
     };
     if text.contains("firing") {
         message.alerts.push(alert(&[("alertname", "test")], true));

@@ -255,6 +255,71 @@ async fn the_buttons_do_what_they_say() {
 }
 
 #[tokio::test]
+async fn what_is_resolved_by_hand_says_what_fires_on_and_can_be_reopened() {
+    let site = Site::start().await;
+    site.alerts(json!([alert("DiskFull", "db"), alert("SlowQueries", "db")])).await;
+    let page = site.page("/incidents/INC-1").await;
+    assert!(page.contains(">Resolve (2 still fire)</button>") && !page.contains("value=\"reopen\""), "{page}");
+    assert!(page.contains("<bdi>ladder</bdi>") && page.contains("asked for by <bdi>DiskFull</bdi>"), "{page}");
+    assert!(page.contains("round 1, step 1") && page.contains("round 1 step 2 at"), "{page}");
+    site.press("/incidents/INC-1", &[("verb", "acknowledge"), ("by", "ana")]).await;
+    let page = site.page("/incidents/INC-1").await;
+    assert!(page.contains("covers what was known: <bdi>DiskFull of db</bdi>, <bdi>SlowQueries of db</bdi>"), "{page}");
+    site.press("/incidents/INC-1", &[("verb", "snooze"), ("by", "ana"), ("duration", "1h")]).await;
+    assert!(site.page("/incidents/INC-1").await.contains("The snooze covers what was known"));
+    site.press("/incidents/INC-1", &[("verb", "resolve"), ("by", "ana")]).await;
+    let page = site.page("/incidents/INC-1").await;
+    assert!(page.contains("<b>2 alerts still fire</b> although this was resolved by hand"), "{page}");
+    assert!(page.contains("a new incident opens for them in 59 min"), "{page}");
+    assert!(page.contains("value=\"reopen\""), "{page}");
+    let done = site.press("/incidents/INC-1", &[("verb", "reopen"), ("by", "ana")]).await;
+    assert_eq!(done.status(), StatusCode::SEE_OTHER);
+    assert!(site.page("/incidents/INC-1").await.contains("status triggered"));
+
+    // The successor and the one before it lead to each other, and what left is marked.
+    let hold = json!({ "by": "ana", "hold": "100ms" });
+    let resolve = site.client.post(format!("{}/api/v1/incidents/INC-1/resolve", site.url)).json(&hold);
+    assert_eq!(resolve.send().await.unwrap().status(), StatusCode::OK);
+    let page = until("a successor", || async {
+        let page = site.page("/incidents/INC-1").await;
+        let is_named = page.contains("<a href=\"/incidents/INC-2\">INC-2</a> was opened for them");
+        (is_named && page.matches("it is in another incident, or in none").count() == 2).then_some(page)
+    })
+    .await;
+    assert!(!page.contains("value=\"reopen\""), "nothing of it fires here any more");
+    let page = site.page("/incidents/INC-2").await;
+    assert!(page.contains("alerts of <a href=\"/incidents/INC-1\">INC-1</a> still fired"), "{page}");
+}
+
+#[tokio::test]
+async fn the_source_link_of_a_rule_opens_a_query_page() {
+    let site = Site::start().await;
+    // Our rules' source link, as `promql` writes it.
+    let page = site.page("/graph?g0.expr=vector(7)+%3E+5&g0.tab=1").await;
+    check_html("/graph", &page);
+    assert!(page.contains("vector(7) &#62; 5") || page.contains("vector(7) &gt; 5"), "{page}");
+    assert!(page.contains("<b><bdi>7</bdi></b>") && page.contains("href=\"/rules\""), "{page}");
+    let response = site.get("/graph").await;
+    check_headers("/graph", &response);
+    assert!(response.text().await.unwrap().contains("name=\"g0.expr\""));
+    for (query, status, said) in [
+        ("g0.expr=up%7Bx%3D%22%3Cscript%3Ealert(1)%3C/script%3E%22%7D", StatusCode::OK, "Nothing at"),
+        ("g0.expr=%3Cscript%3Ealert(1)%3C/script%3E", StatusCode::BAD_REQUEST, "role=\"alert\""),
+        ("g0.expr=%22%3C/td%3E%3Cscript%3E%22", StatusCode::OK, "<b><bdi>"),
+        ("g0.expr=up&g0.moment_input=%22%3E%3Cscript%3Ex", StatusCode::BAD_REQUEST, "valid timestamp"),
+        ("g0.expr=time()&g0.moment_input=2026-01-02T03:04:05Z", StatusCode::OK, "1767323045"),
+        ("g0.expr=label_replace(vector(1),%22a%22,%22%3Cimg%20src=x%3E%22,%22%22,%22%22)", StatusCode::OK, "img src=x"),
+    ] {
+        let response = site.get(&format!("/graph?{query}")).await;
+        assert_eq!(response.status(), status, "{query}");
+        check_headers(query, &response);
+        let html = response.text().await.unwrap();
+        check_html(query, &html);
+        assert!(html.contains(said), "{query} does not say {said:?}:\n{html}");
+    }
+}
+
+#[tokio::test]
 async fn refusals_are_sentences_and_the_form_is_kept() {
     let site = Site::start().await;
     site.alerts(json!([alert("DiskFull", "db")])).await;
@@ -270,7 +335,13 @@ async fn refusals_are_sentences_and_the_form_is_kept() {
         html
     };
     let again = [("verb", "acknowledge"), ("by", "ben"), ("note", "half a thought")];
-    let html = check("/incidents/INC-1", &again, StatusCode::CONFLICT, "INC-1 is already acknowledged by ana.").await;
+    let html = check(
+        "/incidents/INC-1",
+        &again,
+        StatusCode::CONFLICT,
+        "INC-1 is already acknowledged by ana: unacknowledge it first",
+    )
+    .await;
     assert!(html.contains("value=\"ben\"") && html.contains("value=\"half a thought\""), "what was typed is kept");
     let cases: [(&[(&str, &str)], &str); 4] = [
         (&[("verb", "note"), ("by", "ana")], "Write the note first"),

@@ -191,7 +191,7 @@ fn receiver(name: &str, rest: &[&str]) -> ReceiverSpec {
 /// - `policy NAME repeat=1 repeat_after=5m ack_timeout=1h page_again_at=critical fallback=boss | 0s first user:ana | 5s second`
 /// - `user NAME receiver …`; `rule NAME MATCHERS by=cluster,service window=10m`; `inhibit SOURCE TARGET equal=cluster`
 /// - `schedule NAME ZONE 13:30:00 2026-01-01 USER …` hands over daily
-/// - `limit 10` or `limit none`; `no rules`; `hold 1h` after a resolve by hand
+/// - `limit 10` or `limit none`; `no rules`; `hold 1h` after a resolve by hand; `drop NAME` takes a receiver away
 pub fn settings(lines: &[&str]) -> Settings {
     let mut spec = RouteSpec {
         receiver: Some("ops".into()),
@@ -271,6 +271,7 @@ pub fn settings(lines: &[&str]) -> Settings {
             }),
             ["reopen", window] => settings.correlation.reopen_window = span(window),
             ["hold", time] => settings.resolve_hold = span(time),
+            ["drop", name] => settings.receivers.retain(|r| &*r.name != name),
             ["limit", "none"] => settings.max_pages_per_minute = None,
             ["limit", n] => settings.max_pages_per_minute = Some(n.parse().expect("a number")),
             ["no", "rules"] => settings.correlation.rules.clear(),

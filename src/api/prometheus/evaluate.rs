@@ -111,29 +111,39 @@ fn answer(evaluated: Evaluated, at: Timestamp) -> Response {
 }
 
 pub async fn query(State(context): Shared, uri: Uri, body: Bytes) -> Result<Response, ApiError> {
-    let params = Params::with_form(&uri, &body);
-    let limit = limit(&params)?;
-    let at = time(&params, "time")?.unwrap_or_else(|| context.clock.now());
-    let wanted = wanted(&context, &params, limit)?;
+    let (evaluated, at) = at_moment(context, &Params::with_form(&uri, &body)).await?;
+    Ok(answer(evaluated, at))
+}
+
+/// The value at one moment, as the parameters of `/api/v1/query` ask for it; also for the query page.
+pub async fn at_moment(context: Arc<Context>, params: &Params) -> Result<(Evaluated, Timestamp), ApiError> {
+    let limit = limit(params)?;
+    let at = time(params, "time")?.unwrap_or_else(|| context.clock.now());
+    let wanted = wanted(&context, params, limit)?;
     let work = move |context: &Context, wanted: &Wanted| wanted.plan.eval(&context.head, at, &wanted.context);
-    Ok(answer(evaluate(context, wanted, work).await?, at))
+    Ok((evaluate(context, wanted, work).await?, at))
 }
 
 pub async fn query_range(State(context): Shared, uri: Uri, body: Bytes) -> Result<Response, ApiError> {
-    let params = Params::with_form(&uri, &body);
-    let limit = limit(&params)?;
-    let (start, end) = (required_time(&params, "start")?, required_time(&params, "end")?);
+    let (evaluated, end) = over_range(context, &Params::with_form(&uri, &body)).await?;
+    Ok(answer(evaluated, end))
+}
+
+/// The values at each step of a range, as the parameters of `/api/v1/query_range` ask for them, and the end of it.
+pub async fn over_range(context: Arc<Context>, params: &Params) -> Result<(Evaluated, Timestamp), ApiError> {
+    let limit = limit(params)?;
+    let (start, end) = (required_time(params, "start")?, required_time(params, "end")?);
     if end < start {
         return Err(invalid("end", "end timestamp must not be before start time"));
     }
-    let step = step(&params)?;
+    let step = step(params)?;
     if end.since(start).as_millis() / step.as_millis().max(1) > POINTS_MAX {
         return Err(ApiError::Invalid(
             "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"
                 .to_owned(),
         ));
     }
-    let wanted = wanted(&context, &params, limit)?;
+    let wanted = wanted(&context, params, limit)?;
     let kind = wanted.plan.value_type();
     if !matches!(kind, Type::Scalar | Type::Vector) {
         let kind = kind.as_str();
@@ -143,7 +153,7 @@ pub async fn query_range(State(context): Shared, uri: Uri, body: Bytes) -> Resul
     let work = move |context: &Context, wanted: &Wanted| {
         wanted.plan.eval_range(&context.head, start, end, step, &wanted.context)
     };
-    Ok(answer(evaluate(context, wanted, work).await?, end))
+    Ok((evaluate(context, wanted, work).await?, end))
 }
 
 /// Grafana asks it to know what the data source can do.

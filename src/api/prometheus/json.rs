@@ -28,7 +28,7 @@ impl<T> Answer<T> {
 }
 
 /// A float as Prometheus prints it in JSON: a string, shortest form, `NaN`, `+Inf`, `-Inf`.
-pub(super) fn float(value: f64) -> String {
+pub fn float(value: f64) -> String {
     if value.is_nan() {
         "NaN".to_owned()
     } else if value.is_infinite() {

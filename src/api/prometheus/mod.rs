@@ -10,6 +10,7 @@ mod listing;
 mod reading;
 mod tree;
 
-pub use evaluate::{build_info, query, query_range};
+pub use evaluate::{at_moment, build_info, over_range, query, query_range};
+pub use json::float;
 pub use listing::{label_values, labels, metadata, series};
 pub use tree::{format_query, parse_query};

@@ -36,10 +36,10 @@ pub(super) struct Inlet {
 
 impl Inlet {
     /// False when the queue is full. One that is queued already is left alone.
-    pub fn offer(&self, notification: Arc<Notification>) -> bool {
+    pub fn offer(&self, notification: Arc<Notification>, age: Duration, now: Duration) -> bool {
         let mut queue = self.queue.lock();
         let has_room = queue.len() < QUEUE_MAX;
-        if has_room && queue.push(notification) {
+        if has_room && queue.push(notification, age, now) {
             self.wake.notify_one();
         }
         has_room

@@ -37,6 +37,9 @@ pub(super) struct Item {
     pub notification: Arc<Notification>,
     /// Tries so far, those before a restart included.
     pub attempts: u32,
+    /// How old it was when it was queued, and when that was: from then on its age counts by the monotonic clock.
+    pub age_when_queued: Duration,
+    pub queued_at: Duration,
     /// When the engine last received a receipt that says it is being retried.
     pub reported_at: Option<Duration>,
     /// The engine has a receipt that says it waits for a destination that is away.

@@ -33,12 +33,19 @@ impl Queue {
     }
 
     /// False when it is here already (a restart dispatches what is still pending).
-    pub fn push(&mut self, notification: Arc<Notification>) -> bool {
+    pub fn push(&mut self, notification: Arc<Notification>, age: Duration, now: Duration) -> bool {
         let key = notification.key.clone();
         if self.items.contains_key(&key) {
             return false;
         }
-        let item = Item { attempts: notification.attempts, notification, reported_at: None, blocked: false };
+        let item = Item {
+            attempts: notification.attempts,
+            notification,
+            age_when_queued: age,
+            queued_at: now,
+            reported_at: None,
+            blocked: false,
+        };
         if is_page(&item.notification) {
             self.new_pages.push(key.clone());
         }

@@ -26,6 +26,11 @@ fn page(key: &str, incident: u64, severity: Severity) -> Arc<Notification> {
     notification(key, NotificationKind::Page { incident: IncidentId(incident), run: 1, round: 1, step: 1 }, message)
 }
 
+/// Queued as soon as it was decided.
+fn push(queue: &mut Queue, notification: Arc<Notification>) -> bool {
+    queue.push(notification, Duration::ZERO, Duration::ZERO)
+}
+
 fn announcement(key: &str, group: &str) -> Arc<Notification> {
     let kind = NotificationKind::Announcement {
         group_key: group.into(),
@@ -49,6 +54,7 @@ fn message() -> Message {
         alerts: Vec::new(),
         truncated_alerts: 0,
         incident: None,
+        incidents: Vec::new(),
     }
 }
 
@@ -82,8 +88,8 @@ fn pages_go_before_announcements_and_critical_before_others() {
         page("p2", 2, Severity::Critical),
         page("p3", 3, Severity::High),
     ] {
-        assert!(queue.push(Arc::clone(&n)));
-        assert!(!queue.push(n), "twice the same");
+        assert!(push(&mut queue, Arc::clone(&n)));
+        assert!(!push(&mut queue, n), "twice the same");
     }
     assert_eq!(drain(&mut queue), ["p2", "p1", "p3", "a1", "a2"]);
 }
@@ -92,11 +98,18 @@ fn pages_go_before_announcements_and_critical_before_others() {
 fn one_incident_is_told_in_order() {
     let mut queue = Queue::default();
     let (first, second) = (page("p1", 1, Severity::Low), page("p2", 1, Severity::Critical));
-    queue.push(Arc::clone(&first));
-    queue.push(Arc::clone(&second));
-    queue.push(page("other", 2, Severity::Low));
+    push(&mut queue, Arc::clone(&first));
+    push(&mut queue, Arc::clone(&second));
+    push(&mut queue, page("other", 2, Severity::Low));
     assert_eq!(drain(&mut queue), ["p1", "other"]);
-    let item = Item { notification: Arc::clone(&first), attempts: 1, reported_at: None, blocked: false };
+    let item = Item {
+        notification: Arc::clone(&first),
+        attempts: 1,
+        age_when_queued: Duration::ZERO,
+        queued_at: Duration::ZERO,
+        reported_at: None,
+        blocked: false,
+    };
     assert!(queue.retry(item, Duration::from_secs(5)));
     assert_eq!((drain(&mut queue), queue.next_due(true)), (vec![], Some(Duration::from_secs(5))));
     queue.wake(Duration::from_secs(5));
@@ -110,7 +123,7 @@ fn cancelled_keys_do_not_pile_up() {
     let mut queue = Queue::default();
     for i in 0..5000 {
         let n = announcement(&format!("k{i}"), "g");
-        queue.push(Arc::clone(&n));
+        push(&mut queue, Arc::clone(&n));
         queue.cancel(&n.key);
     }
     assert!(queue.lanes.iter().map(VecDeque::len).sum::<usize>() <= STALE_MIN + 1);
@@ -121,16 +134,16 @@ fn cancelled_keys_do_not_pile_up() {
 fn a_cancelled_message_lets_the_next_one_through() {
     let mut queue = Queue::default();
     let (old, new) = (announcement("old", "g"), announcement("new", "g"));
-    queue.push(Arc::clone(&old));
+    push(&mut queue, Arc::clone(&old));
     let item = queue.pop(false).expect("one is ready");
     queue.retry(item, Duration::from_mins(1));
-    queue.push(Arc::clone(&new));
+    push(&mut queue, Arc::clone(&new));
     queue.cancel(&old.key);
     assert_eq!(queue.next_due(false), None);
     let sent = queue.pop(false).expect("one is ready");
     assert_eq!(sent.notification.key, new.key);
     // Cancelled while on the wire: not tried again, and the line goes on.
-    queue.push(announcement("third", "g"));
+    push(&mut queue, announcement("third", "g"));
     queue.cancel(&new.key);
     assert!(!queue.retry(sent, Duration::from_mins(1)));
     assert_eq!(drain(&mut queue), ["third"]);

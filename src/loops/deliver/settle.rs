@@ -58,7 +58,7 @@ impl Destination {
         permit: Option<DeliveryPermit>,
     ) {
         let (now, wall) = (self.now(), self.shared.clock.now());
-        let age = wall.since(item.notification.created_at);
+        let age = item.age_when_queued + now.saturating_sub(item.queued_at);
         let Next::RetryAfter(pause) = plan(item.attempts, age, retry_after, jitter(&item)) else {
             let hours = PATIENCE.as_secs() / 3600;
             let error = format!("given up after {hours} h and {} tries: {reason}", item.attempts);

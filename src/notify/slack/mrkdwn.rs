@@ -45,6 +45,9 @@ pub(super) fn escaped_message(message: &Message) -> Message {
         incident.reason = escape(&incident.reason);
         incident.acknowledged_by = incident.acknowledged_by.as_deref().map(|by| escape(by).into());
     }
+    for link in &mut message.incidents {
+        link.title = escape(&link.title);
+    }
     message
 }
 

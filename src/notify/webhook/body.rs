@@ -1,9 +1,9 @@
-//! Alertmanager's webhook body, version 4, with our `incident` beside it on pages.
+//! Alertmanager's webhook body, version 4, with our `incident` beside it on pages, and `incidents` on announcements.
 //! In: a [`Message`]. Out: JSON bytes, written straight from the message without a tree in between.
 //! Never: renders templates.
 //! Start at [`webhook_v4`].
 
-use crate::model::{Labels, Message, MessageAlert, MessageIncident};
+use crate::model::{IncidentLink, Labels, Message, MessageAlert, MessageIncident};
 use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
@@ -25,6 +25,7 @@ pub fn webhook_v4(message: &Message, alerts_max: usize) -> Vec<u8> {
         group_key: &message.group_key,
         truncated_alerts: message.truncated_alerts + message.alerts.len() - shown,
         incident: message.incident.as_ref().map(incident),
+        incidents: message.incidents.iter().map(link).collect(),
     };
     serde_json::to_vec(&body).expect("maps have string keys and numbers are integers")
 }
@@ -49,6 +50,20 @@ struct Body<'a> {
     truncated_alerts: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
     incident: Option<IncidentBody<'a>>,
+    /// Of an announcement: where its alerts are to be seen.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    incidents: Vec<LinkBody<'a>>,
+}
+
+#[derive(Serialize)]
+struct LinkBody<'a> {
+    id: String,
+    url: &'a str,
+    title: &'a str,
+}
+
+fn link(link: &IncidentLink) -> LinkBody<'_> {
+    LinkBody { id: link.id.to_string(), url: &link.url, title: &link.title }
 }
 
 /// Labels as a JSON object, in their own order (names sorted, as Go prints maps).

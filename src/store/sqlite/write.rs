@@ -101,8 +101,9 @@ const MOVE_NOTIFICATION: &str = "UPDATE notification SET state = ?2, attempts = 
 pub(super) async fn commit(writer: &mut Writer, batch: Batch) -> Result<(), StoreError> {
     let Writer { conn, numbers } = writer;
     match batch.len() {
-        0 => Ok(()),
-        1 if batch.alerts.is_empty() => write(conn, numbers, batch).await.map(drop),
+        0 if batch.moment.is_none() => Ok(()),
+        // The next commit tells the moment just as well.
+        1 if batch.alerts.is_empty() => write(conn, numbers, Batch { moment: None, ..batch }).await.map(drop),
         _ => {
             let mut tx = conn.begin_with("BEGIN IMMEDIATE").await.map_err(fault)?;
             let forgotten = write(&mut tx, numbers, batch).await?;

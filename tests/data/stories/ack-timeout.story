@@ -4,7 +4,7 @@ set policy default ack_timeout=1h | 0s first | 5s second
 0s page first INC-1 round 1 step 1
 2s ack INC-1 by ana
 2s ack INC-1 by bob
-2s refused INC-1 is already acknowledged by ana
+2s refused INC-1 is already acknowledged by ana: unacknowledge it first to take it over
 3602s page first INC-1 round 1 step 1
 3607s page second INC-1 round 1 step 2
 3607s line INC-1 ack_timed_out ana acknowledged 1h ago

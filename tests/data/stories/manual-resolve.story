@@ -5,9 +5,9 @@
 3s told first INC-1 resolved
 3s line INC-1 resolved while 1 alert still fires
 4s resolve INC-1 by bob
-4s refused INC-1 is already resolved by ana
+4s refused INC-1 is already resolved by ana: reopen it first if its alerts still fire
 5s escalate INC-1 by bob
-5s refused INC-1 is already resolved by ana
+5s refused INC-1 is already resolved by ana: reopen it first if its alerts still fire
 6s fire Down instance=a
 3000s end Down
 3001s fire Down instance=a

@@ -8,7 +8,7 @@ set rule name alertname=~.+ by=alertname window=10m
 3s told first INC-2 resolved
 3s status INC-1 is acknowledged medium 2/2
 4s ack INC-2 by ana
-4s refused INC-2 was merged into INC-1; act on that one
+4s refused INC-2 was merged into INC-1: act on that one
 5s split B from INC-1 by ana
 5s status INC-3 is acknowledged medium 1/1
 6s unack INC-3 by ana

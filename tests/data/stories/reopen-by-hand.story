@@ -8,7 +8,7 @@
 10s line INC-1 reopened by bob
 11s ack INC-1 by bob
 11s reopen INC-1 by bob
-11s refused INC-1 is not resolved
+11s refused INC-1 is not resolved: only what is resolved can be reopened
 20s end Down
 20s told first INC-1 resolved
 21s reopen INC-1 by bob

@@ -37,6 +37,7 @@ pub fn message(alerts: Vec<MessageAlert>) -> Message {
         alerts,
         truncated_alerts: 0,
         incident: None,
+        incidents: Vec::new(),
     }
 }
 
