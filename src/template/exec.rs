@@ -347,13 +347,8 @@ impl<'a> Exec<'a> {
                     }
                     last = Some(value);
                 }
-                return match piped.or(last) {
-                    Some(value) => Ok(value),
-                    None => {
-                        let reason = format!("wrong number of args for {name}: want at least 1 got 0");
-                        fail_as(span, FailureKind::Arguments, reason)
-                    }
-                };
+                let reason = format!("wrong number of args for {name}: want at least 1 got 0");
+                return piped.or(last).map_or_else(|| fail_as(span, FailureKind::Arguments, reason), Ok);
             }
         };
         let mut args = Vec::with_capacity(words.len() + 1);
