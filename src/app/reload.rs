@@ -7,8 +7,8 @@ use super::build;
 use super::options::Options;
 use super::parts::{Parts, SharedDispatch};
 use super::rules;
-use crate::api::context::{Context, ReloadOrder};
-use crate::config::{self, Config, Overrides};
+use crate::api::context::{Context, ReloadError, ReloadOrder};
+use crate::config::{self, Config, Mistakes, Overrides};
 use crate::engine::Settings;
 use crate::inbox::{Inbox, InboxError};
 use crate::loops::deliver::Deliver;
@@ -49,7 +49,7 @@ impl Reloader {
         }
     }
 
-    async fn reload(&self) -> Result<(), String> {
+    async fn reload(&self) -> Result<(), ReloadError> {
         let now = self.context.clock.now();
         let done = self.apply().await;
         self.context.metrics.config.reloaded(done.is_ok(), now.as_secs_f64());
@@ -61,15 +61,14 @@ impl Reloader {
             Err(error) => {
                 let text = format!("the last reload was refused, the configuration before it is in force: {error}");
                 self.context.health.set(Part::Config, Status::Degraded, &text, now);
-                tracing::error!(error, "configuration refused, the old one stays");
+                tracing::error!(%error, "configuration refused, the old one stays");
             }
         }
         done
     }
 
-    async fn apply(&self) -> Result<(), String> {
-        let loaded =
-            config::start(self.config_file.as_deref(), &self.overrides, self.insecure).map_err(|m| m.to_string())?;
+    async fn apply(&self) -> Result<(), ReloadError> {
+        let loaded = config::start(self.config_file.as_deref(), &self.overrides, self.insecure).map_err(wrong)?;
         for warning in &loaded.warnings {
             tracing::warn!(%warning, "configuration");
         }
@@ -77,10 +76,10 @@ impl Reloader {
         self.warn_of_restart(&config);
         // Everything that may fail comes before anything is swapped; the notifiers were built with the configuration, and the engine
         // is the last that may refuse.
-        let files = rules::files(&config).map_err(|m| m.to_string())?;
+        let files = rules::files(&config).map_err(wrong)?;
         let settings = Arc::new(config.engine_settings());
         let now = self.context.clock.now();
-        switch(&self.deliver, &self.context.inbox, &config.notifiers, settings).await.map_err(|e| e.to_string())?;
+        switch(&self.deliver, &self.context.inbox, &config.notifiers, settings).await?;
         let started_at = self.context.started_at;
         let is_first_start = self.is_first_start;
         self.rules
@@ -103,6 +102,10 @@ impl Reloader {
             tracing::warn!(section, "this section has changed and takes effect after a restart");
         }
     }
+}
+
+fn wrong(mistakes: Mistakes) -> ReloadError {
+    ReloadError::Wrong(mistakes.to_string())
 }
 
 /// The engine and the notifiers, both or neither. While the engine is asked, new destinations stand beside the old ones, so that

@@ -12,9 +12,9 @@ use active::record;
 pub(super) use claim::Claim;
 
 use super::context::{EvalContext, Trigger};
+use super::evaluation::{Evaluation, LimitAction};
 use super::file::{RuleBody, RuleSpec};
 use super::outputs::Outputs;
-use super::set::{Evaluation, LimitAction};
 use crate::model::{Fingerprint, Labels, RuleAlertRecord, RuleAlertState, SampleValue, Timestamp, Write};
 use crate::promql::Element;
 use crate::template::Template;

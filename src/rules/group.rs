@@ -6,10 +6,10 @@
 use super::alerting::AlertingRule;
 use super::context::{EvalContext, Moment, Trigger};
 use super::eval_queue::{Cause, Next};
+use super::evaluation::{Evaluation, EvaluationError, RuleSetConfig};
 use super::file::{GroupSpec, RuleBody, RuleSpec};
 use super::recording::Recorder;
 use super::scrapes::ScrapeTracker;
-use super::set::{Evaluation, EvaluationError, RuleSetConfig};
 use super::verify::verified;
 use super::warmup::WarmupGate;
 use crate::model::{Fingerprint, Labels, Matcher, SampleValue, Timestamp};

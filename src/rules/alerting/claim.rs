@@ -4,7 +4,7 @@
 //! Start at [`Claim`].
 
 use super::super::context::EvalContext;
-use super::super::set::Evaluation;
+use super::super::evaluation::Evaluation;
 use super::Active;
 use crate::model::labels::ALERT_NAME;
 use crate::model::{Alert, Door, Labels, Timestamp};
