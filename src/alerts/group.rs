@@ -47,7 +47,7 @@ pub struct GroupView<'a> {
     pub has_flushed: bool,
 }
 
-struct Group {
+struct AlertGroup {
     key: Arc<str>,
     labels: Labels,
     route: usize,
@@ -61,7 +61,7 @@ struct Group {
 #[derive(Default)]
 pub struct Groups {
     next_id: u64,
-    by_id: HashMap<GroupId, Group>,
+    by_id: HashMap<GroupId, AlertGroup>,
     by_labels: HashMap<(usize, Labels), GroupId>,
     due: BTreeSet<(Timestamp, GroupId)>,
 }
@@ -185,7 +185,7 @@ impl Groups {
         let id = GroupId(self.next_id);
         self.next_id += 1;
         let next_flush = now + route.group_wait;
-        let group = Group {
+        let group = AlertGroup {
             key: route.group_key(&place.1),
             labels: place.1.clone(),
             route: route.index,
@@ -208,7 +208,7 @@ impl Groups {
     }
 }
 
-fn view(id: GroupId, group: &Group) -> GroupView<'_> {
+fn view(id: GroupId, group: &AlertGroup) -> GroupView<'_> {
     GroupView {
         id,
         key: &group.key,

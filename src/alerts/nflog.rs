@@ -60,7 +60,8 @@ pub fn decide(
     }
     if firing.is_empty() {
         // Notified whatever send_resolved says, so that the log forgets the firing alerts.
-        return if entry.firing.is_empty() {
+        let owes = send_resolved && resolved.iter().any(|alert| entry.owed.binary_search(alert).is_ok());
+        return if entry.firing.is_empty() && !owes {
             Skip(SkipReason::KnownResolved)
         } else {
             Notify(NotifyReason::AllResolved)
@@ -135,6 +136,7 @@ mod tests {
                 },
                 firing: fps(firing),
                 resolved: fps(resolved),
+                owed: vec![],
                 at,
                 expires_at: at + HOUR * 2,
             });

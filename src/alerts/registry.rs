@@ -244,11 +244,6 @@ impl AlertRegistry {
         dropped
     }
 
-    /// When [`AlertRegistry::gc`] may have work.
-    pub fn next_gc(&self) -> Option<Timestamp> {
-        self.ended.next()
-    }
-
     /// Forgets one alert if it has ended and that is committed; says whether it did.
     pub fn drop_ended(&self, fingerprint: Fingerprint) -> bool {
         let gone = self.map.remove_if(&fingerprint, |_, e| !e.record.is_firing() && e.pending.is_none());

@@ -244,10 +244,6 @@ impl TimeIntervals {
         Self { by_name: named.into_iter().collect() }
     }
 
-    pub fn contains_name(&self, name: &str) -> bool {
-        self.by_name.contains_key(name)
-    }
-
     /// Those of `names` that hold at `at`; a name that is not configured never holds.
     pub fn holding(&self, names: &[Arc<str>], at: Timestamp) -> Vec<Arc<str>> {
         let holds = |name: &Arc<str>| self.by_name.get(name).is_some_and(|list| list.iter().any(|i| i.contains(at)));

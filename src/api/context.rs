@@ -8,7 +8,7 @@ use super::notifications::NextTries;
 use crate::alerts::{AlertRegistry, Heartbeats};
 use crate::clock::Clock;
 use crate::engine::Engine;
-use crate::inbox::Inbox;
+use crate::inbox::{Inbox, InboxError};
 use crate::ingest::RemoteWrite;
 use crate::model::{Network, NextTry, Notification, NotificationState, Timestamp};
 use crate::promql::Features;
@@ -30,10 +30,21 @@ pub type SharedHeartbeats = Arc<Mutex<Heartbeats>>;
 pub type Shared = State<Arc<Context>>;
 
 /// An order to load the configuration again; the answer is what `POST /-/reload` says.
-pub type ReloadOrder = oneshot::Sender<Result<(), String>>;
+pub type ReloadOrder = oneshot::Sender<Result<(), ReloadError>>;
+
+/// Why the old configuration stays in force. Variants are what the caller answers.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadError {
+    /// 500, as Prometheus: the new one is wrong.
+    #[error("{0}")]
+    Wrong(String),
+    /// 503: nothing is wrong with it, but it could not be taken now.
+    #[error(transparent)]
+    NotNow(#[from] InboxError),
+}
 
 /// What of the configuration handlers need; swapped whole on reload.
-pub struct Settings {
+pub struct ApiSettings {
     /// Where people reach us, without a trailing slash.
     pub external_url: String,
     /// Printed for amtool and people, secrets masked.
@@ -60,7 +71,7 @@ pub struct Context {
     pub health: Arc<Health>,
     pub clock: Arc<dyn Clock>,
     pub auth: ArcSwap<Auth>,
-    pub settings: ArcSwap<Settings>,
+    pub settings: ArcSwap<ApiSettings>,
     pub reload: mpsc::Sender<ReloadOrder>,
     pub next_tries: NextTries,
     /// Held while a message is sent again by hand.

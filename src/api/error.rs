@@ -152,7 +152,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Unavailable(_) => Self::Unavailable(error.to_string()),
-            StoreError::Fatal(_) => Self::Internal(error.to_string()),
+            StoreError::Fatal(_) | StoreError::NotADatabase(_) => Self::Internal(error.to_string()),
         }
     }
 }

@@ -3,7 +3,7 @@
 //! Never: waits for a part that hangs.
 //! Start at [`status`].
 
-use super::context::Shared;
+use super::context::{ReloadError, Shared};
 use super::dto::{TimeDto, success};
 use super::error::ApiError;
 use crate::telemetry::Exposition;
@@ -77,7 +77,10 @@ pub async fn reload(State(context): Shared) -> Result<&'static str, ApiError> {
     })?;
     match tokio::time::timeout(RELOAD_TIMEOUT, answer).await {
         Ok(Ok(Ok(()))) => Ok("reloaded\n"),
-        Ok(Ok(Err(mistakes))) => Err(ApiError::Internal(format!("failed to reload config: {mistakes}"))),
+        Ok(Ok(Err(error @ ReloadError::Wrong(_)))) => {
+            Err(ApiError::Internal(format!("failed to reload config: {error}")))
+        }
+        Ok(Ok(Err(ReloadError::NotNow(error)))) => Err(error.into()),
         Ok(Err(_)) => Err(stopping(())),
         Err(_) => Err(ApiError::Unavailable("the reload takes long: look at /api/v1/status".to_owned())),
     }

@@ -3,6 +3,7 @@
 //! Never: changes an incident by itself.
 //! Start at [`list`] and [`command`].
 
+use super::auth::Principal;
 use super::context::Shared;
 use super::dto::{IncidentDto, success};
 use super::error::ApiError;
@@ -10,15 +11,15 @@ use super::params::Params;
 use crate::alerts::matchers;
 use crate::engine::{Command, CommandKind, Input, Reply};
 use crate::model::EscalationTarget;
-use crate::model::{Fingerprint, IncidentId, IncidentStatus, Labels, Matcher, Severity, Timestamp, duration};
+use crate::model::{Fingerprint, IncidentId, IncidentStatus, Matcher, Severity, Timestamp, duration};
 use crate::store::IncidentQuery;
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use serde_json::json;
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Incidents on one page when the caller does not say, and at most.
@@ -252,6 +253,7 @@ impl Body {
 pub async fn command(
     State(context): Shared,
     Path((id, verb)): Path<(String, String)>,
+    Extension(principal): Extension<Principal>,
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let id = id_of(&id)?;
@@ -261,19 +263,20 @@ pub async fn command(
         serde_json::from_slice(&body).map_err(|e| ApiError::Invalid(format!("body: {e}")))?
     };
     let kind = body.kind(&verb, id, context.clock.now())?;
-    let about = run(&context, kind, body.by.as_deref(), body.note.clone()).await?;
+    let about = run(&context, &principal, kind, body.by.as_deref(), body.note.clone()).await?;
     answer(&context, about.unwrap_or(id)).await
 }
 
 /// Carries out a command for a person; also the pages' buttons. Returns the incident it ended up with.
 pub async fn run(
     context: &super::context::Context,
+    principal: &Principal,
     kind: CommandKind,
     by: Option<&str>,
     note: Option<String>,
 ) -> Result<Option<IncidentId>, ApiError> {
     let named = incidents_of(&kind);
-    match send(context, kind, by, note).await {
+    match send(context, principal, kind, by, note).await {
         Ok(Some(Reply::Incident(id))) => Ok(Some(id)),
         Ok(_) => Ok(None),
         Err(ApiError::NotFound(text)) => {
@@ -321,21 +324,25 @@ async fn closed_long_ago(
     Ok(None)
 }
 
-/// Hands a command to the writer and waits until what it came to is on disk.
+/// Hands a command to the writer and waits until what it came to is on disk. A user that acts under another name is kept in the
+/// note, which the timeline shows, and in the log.
 pub async fn send(
     context: &super::context::Context,
+    principal: &Principal,
     kind: CommandKind,
     by: Option<&str>,
     note: Option<String>,
 ) -> Result<Option<Reply>, ApiError> {
-    let by: Arc<str> = by.map(str::trim).filter(|b| !b.is_empty()).unwrap_or("api").into();
+    let (by, signed_in) = principal.acts_as(by);
     if by.len() > NOTE_BYTES_MAX || note.as_ref().is_some_and(|n| n.len() > NOTE_BYTES_MAX) {
         return Err(ApiError::Invalid(format!("by and note hold at most {NOTE_BYTES_MAX} bytes")));
     }
+    let note = match signed_in {
+        Some(user) => {
+            tracing::info!(%by, user, command = ?kind, "a command under another name than the user that signed in");
+            Some([note.unwrap_or_default(), format!("(signed in as {user})")].join(" ").trim().to_owned())
+        }
+        None => note,
+    };
     Ok(context.inbox.submit(Input::Command(Command { by, note, kind })).await?.transpose()?)
-}
-
-/// Labels as text for error messages and pages.
-pub fn label_text(labels: &Labels) -> String {
-    labels.iter().map(|(n, v)| format!("{n}={v:?}")).collect::<Vec<_>>().join(", ")
 }

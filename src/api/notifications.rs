@@ -3,6 +3,7 @@
 //! Never: sends by itself; a message is sent again by a command.
 //! Start at [`list`] and [`resend`].
 
+use super::auth::Principal;
 use super::context::{Context, Shared};
 use super::dto::{NotificationRowDto, success};
 use super::error::ApiError;
@@ -13,6 +14,7 @@ use crate::model::{
     IncidentId, NextTry, Notification, NotificationKey, NotificationKind, NotificationState, Timestamp,
 };
 use crate::store::{NOTIFICATIONS_PAGE_MAX, NotificationQuery};
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::http::Uri;
@@ -87,7 +89,12 @@ struct Body {
 }
 
 /// `POST /api/v1/notifications/KEY/resend` → the new row. Keys hold slashes, written as they are or as `%2F`.
-pub async fn resend(State(context): Shared, Path(path): Path<String>, body: Bytes) -> Result<Response, ApiError> {
+pub async fn resend(
+    State(context): Shared,
+    Path(path): Path<String>,
+    Extension(principal): Extension<Principal>,
+    body: Bytes,
+) -> Result<Response, ApiError> {
     let key = path.strip_suffix(RESEND).map(|key| NotificationKey(key.into())).ok_or_else(|| {
         ApiError::NotFound(format!("no command for {path:?}: write /api/v1/notifications/KEY/resend"))
     })?;
@@ -96,12 +103,17 @@ pub async fn resend(State(context): Shared, Path(path): Path<String>, body: Byte
     } else {
         serde_json::from_slice(&body).map_err(|e| ApiError::Invalid(format!("body: {e}")))?
     };
-    let row = send_again(&context, &key, body.by.as_deref()).await?;
+    let row = send_again(&context, &principal, &key, body.by.as_deref()).await?;
     Ok(success(json!({ "notification": shown(&context, &row) })).into_response())
 }
 
 /// Sends a settled message again for a person, also from the page's button. Returns the new row.
-pub async fn send_again(context: &Context, key: &NotificationKey, by: Option<&str>) -> Result<Notification, ApiError> {
+pub async fn send_again(
+    context: &Context,
+    principal: &Principal,
+    key: &NotificationKey,
+    by: Option<&str>,
+) -> Result<Notification, ApiError> {
     // One at a time: the next free number is looked up in the store, where the one before is when its command was answered.
     let _one_at_a_time = context.resends.lock().await;
     let not_found =
@@ -109,7 +121,7 @@ pub async fn send_again(context: &Context, key: &NotificationKey, by: Option<&st
     let original = context.store.notification(key.clone()).await?.ok_or_else(not_found)?;
     let new_key = free_key(context, key).await?;
     let kind = CommandKind::Resend { original: Arc::new(original), key: new_key.clone() };
-    send(context, kind, by, None).await?;
+    send(context, principal, kind, by, None).await?;
     context.store.notification(new_key).await?.ok_or_else(not_found)
 }
 

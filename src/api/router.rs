@@ -3,6 +3,7 @@
 //! Never: lets a browser of another site change anything, or a request in without its credentials.
 //! Start at [`router`].
 
+use super::auth::Principal;
 use super::context::{Context, Shared};
 use super::error::ApiError;
 use super::peer::{PeerAddress, peer_of};
@@ -85,12 +86,15 @@ async fn wrong_method(request: Request) -> Response {
 }
 
 /// Credentials for all but the probes; a browser's request from another site changes nothing; strict headers on every answer.
-async fn guard(State(context): Shared, request: Request<Body>, next: Next) -> Response {
+async fn guard(State(context): Shared, mut request: Request<Body>, next: Next) -> Response {
     let path = request.uri().path();
     let open = OPEN_PATHS.iter().any(|p| path.ends_with(p));
-    if !open && !context.auth.load().check(request.headers()) {
-        return ApiError::Unauthorized.into_response();
-    }
+    let principal = match context.auth.load().check(request.headers()) {
+        Some(principal) => principal,
+        None if open => Principal::Anyone,
+        None => return ApiError::Unauthorized.into_response(),
+    };
+    request.extensions_mut().insert(principal);
     if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) && is_cross_site(&request) {
         return ApiError::Forbidden("a page of another site may not change anything here".to_owned()).into_response();
     }

@@ -9,7 +9,7 @@ use super::parts::Parts;
 use super::rules;
 use crate::alerts::{AlertRegistry, Heartbeats};
 use crate::api::auth::Auth;
-use crate::api::context::{Context, ReloadOrder, Settings, SharedHeartbeats};
+use crate::api::context::{ApiSettings, Context, ReloadOrder, SharedHeartbeats};
 use crate::clock::{Clock, SystemClock};
 use crate::config::Config;
 use crate::engine::Restart;
@@ -36,7 +36,7 @@ use std::path::Path;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 
-/// Ended alerts that leave the door's map in one sweep.
+/// Ended alerts that leave the alert registry in one sweep.
 pub const GC_MAX: usize = 100_000;
 
 /// Where the write-ahead log lies in the data folder.
@@ -84,7 +84,7 @@ pub async fn build(config: &Config, reload: mpsc::Sender<ReloadOrder>) -> Result
     let deliver =
         Arc::new(Deliver::new(config.notifiers.clone(), clock.clone(), into_inbox(inbox.clone()), Some(observer)));
     deliver.remember(&restart.sent);
-    // What earlier processes committed and nobody settled goes out again at once, with the same keys. What came due meanwhile
+    // What earlier processes committed and no destination answered goes out again at once, with the same keys. What came due meanwhile
     // goes out after its commit, by the single writer.
     deliver.dispatch(restart.resend);
     let context = Arc::new(Context {
@@ -120,7 +120,7 @@ fn silent_heartbeats(snapshot: &Snapshot) -> HashMap<Arc<str>, Timestamp> {
     firing.filter_map(|alert| Some((Arc::from(alert.labels.get(HEARTBEAT_LABEL)?), alert.starts_at))).collect()
 }
 
-/// The window, filled from the log, and the door in front of it.
+/// The head, filled from the write-ahead log, and remote write in front of it.
 fn samples(
     config: &Config,
     clock: &Arc<dyn Clock>,
@@ -166,8 +166,8 @@ pub fn auth(config: &Config) -> Auth {
 }
 
 /// What handlers need of the configuration.
-pub fn settings(config: &Config) -> Settings {
-    Settings {
+pub fn settings(config: &Config) -> ApiSettings {
+    ApiSettings {
         evaluation_interval: config.evaluation.interval,
         features: config.evaluation.features,
         external_url: config.external_url().to_string(),
@@ -177,7 +177,7 @@ pub fn settings(config: &Config) -> Settings {
     }
 }
 
-/// The door's hooks for the single writer.
+/// The registry's hooks for the single writer.
 pub fn door_hooks(registry: &Arc<AlertRegistry>, rules: &Arc<RuleEngine>, heartbeats: &SharedHeartbeats) -> DoorHooks {
     let (rules, leases, heartbeats) = (rules.clone(), registry.clone(), heartbeats.clone());
     let (expire, next, committed) = (registry.clone(), registry.clone(), registry.clone());
@@ -200,7 +200,7 @@ pub fn door_hooks(registry: &Arc<AlertRegistry>, rules: &Arc<RuleEngine>, heartb
     }
 }
 
-/// The heartbeat alerts that others post, each with when it was heard last.
+/// The heartbeat alerts that others post, each with when it was received last.
 pub fn posted_heartbeats(registry: &Arc<AlertRegistry>, clock: &Arc<dyn Clock>) -> VisitHeartbeats {
     let (registry, clock) = (registry.clone(), clock.clone());
     Box::new(move |heard| {

@@ -1,5 +1,5 @@
 //! The demo: a simulated fleet writes to us by remote-write, breaks after a few seconds, and heals once somebody answers.
-//! In: our own address. Out: samples through the front door, and the story as lines for people.
+//! In: our own address. Out: samples by remote-write, and what happens as lines for people.
 //! Never: touches the engine; it is a sender and a reader like any other.
 //! Start at [`run`].
 
@@ -15,7 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
-/// The configuration of `watchfire demo` when no file is named: two people, one ladder, quick steps.
+/// The configuration of `watchfire demo` when no file is named: two people, one escalation policy, quick steps.
 const CONFIG: &str = include_str!("demo/watchfire.yml");
 /// Its rules.
 const RULES: &str = include_str!("demo/rules.yml");
@@ -45,7 +45,7 @@ enum Fleet {
     Broken,
 }
 
-/// Writes a sample of each series every second and tells what becomes of it, until stopped.
+/// Writes a sample of each series every second and prints what becomes of it, until stopped.
 pub async fn run(address: SocketAddr, say: fn(&str), stop: CancellationToken) {
     let url = format!("http://{address}");
     say(&format!(
@@ -57,12 +57,12 @@ pub async fn run(address: SocketAddr, say: fn(&str), stop: CancellationToken) {
         url: url.clone(),
         client: client.clone(),
         say,
-        told: BTreeSet::new(),
+        printed: BTreeSet::new(),
         answered: false,
         hinted: false,
         over: false,
     };
-    // What an earlier demo left in the same folder is no news.
+    // What an earlier demo left in the same folder is not printed again.
     teller.look(false).await;
     let mut beat = tokio::time::interval(BEAT);
     let (mut beats, mut repair_at, mut requests) = (0u32, None, [0.0; 2]);
@@ -132,12 +132,12 @@ fn samples(fleet: Fleet, requests: [f64; 2], now: Timestamp) -> Vec<(Labels, Vec
     all
 }
 
-/// Reads the incidents as anybody can, and says each new line of their timelines once.
+/// Reads the incidents through the API, and prints each new line of their timelines once.
 struct Teller {
     url: String,
     client: reqwest::Client,
     say: fn(&str),
-    told: BTreeSet<u64>,
+    printed: BTreeSet<u64>,
     /// A person acknowledged or resolved it since the demo began.
     answered: bool,
     /// How to answer was said.
@@ -155,28 +155,28 @@ impl Teller {
     async fn look(&mut self, aloud: bool) {
         let Some(list) = self.get("/api/v1/incidents").await else { return };
         let ids = list["data"]["incidents"].as_array().into_iter().flatten().filter_map(|i| i["id"].as_str());
-        let mut news = Vec::new();
+        let mut fresh = Vec::new();
         for id in ids {
             let Some(one) = self.get(&format!("/api/v1/incidents/{id}")).await else { continue };
             for line in one["data"]["incident"]["timeline"].as_array().into_iter().flatten() {
                 let seq = line["seq"].as_u64().unwrap_or(0);
-                if self.told.insert(seq) {
-                    news.push((seq, id.to_owned(), line.clone()));
+                if self.printed.insert(seq) {
+                    fresh.push((seq, id.to_owned(), line.clone()));
                 }
             }
         }
-        news.sort_by_key(|(seq, ..)| *seq);
-        for (_, id, line) in news.iter().filter(|_| aloud) {
-            self.tell(id, line);
+        fresh.sort_by_key(|(seq, ..)| *seq);
+        for (_, id, line) in fresh.iter().filter(|_| aloud) {
+            self.print_line(id, line);
         }
-        // The last word comes when those who were paged have heard of the end as well.
-        if self.over && news.is_empty() {
+        // The demo is over when those who were paged have received the end as well.
+        if self.over && fresh.is_empty() {
             self.over = false;
             (self.say)("\nThat was the whole road: samples, rule, incident, page, answer, end. Ctrl-C ends the demo.");
         }
     }
 
-    fn tell(&mut self, id: &str, line: &Value) {
+    fn print_line(&mut self, id: &str, line: &Value) {
         let text = |key: &str| line[key].as_str().unwrap_or("");
         let clock = text("at").get(11..19).unwrap_or("");
         let (kind, what, why) = (text("kind"), text("text"), text("reason"));

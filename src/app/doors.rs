@@ -1,6 +1,6 @@
-//! What rules find goes through the same door as what others post.
+//! Alerts of rules go through the same registry and inbox as alerts that are posted.
 //! In: an evaluation. Out: transitions and rows of rule state in the inbox, committed when this says that they are taken.
-//! Never: drops news; a busy inbox is said, and the loop offers them again, as are alerts that have no room.
+//! Never: drops an alert: when the inbox is full or the registry has no room, the answer says so and the loop offers it again.
 //! Start at [`RuleDoor`].
 
 use crate::alerts::{AlertRegistry, Observed, RegistryError};
@@ -28,16 +28,16 @@ impl RuleDoor {
         nothing || self.inbox.submit(input).await.is_ok()
     }
 
-    async fn take(&self, news: &Evaluation) -> Taken {
+    async fn take(&self, evaluation: &Evaluation) -> Taken {
         let now = self.clock.now();
-        self.metrics.alerts.received(Door::RemoteWrite.as_str(), news.alerts.len() as u64);
-        let (mut transitions, mut refused) = (Vec::with_capacity(news.alerts.len()), HashSet::new());
-        for alert in &news.alerts {
+        self.metrics.alerts.received(Door::RemoteWrite.as_str(), evaluation.alerts.len() as u64);
+        let (mut transitions, mut refused) = (Vec::with_capacity(evaluation.alerts.len()), HashSet::new());
+        for alert in &evaluation.alerts {
             match self.registry.observe(alert.clone(), now) {
                 Ok(Observed::Transition(transition)) => transitions.push(transition),
                 Ok(Observed::Refresh) => drop(self.metrics.alerts.refreshes.inc()),
                 Ok(Observed::Ignored { reason }) => {
-                    tracing::debug!(reason = reason.as_str(), "a rule's news changed nothing");
+                    tracing::debug!(reason = reason.as_str(), "a rule's evaluation changed nothing");
                 }
                 Err(RegistryError::Full { .. }) => drop(refused.insert(alert.labels.clone())),
                 Err(error) => tracing::error!(%error, labels = %alert.labels, "an alert of a rule could not be taken"),
@@ -49,13 +49,13 @@ impl RuleDoor {
                 "alerts of rules have no room (ingest.limits.alerts); they come again"
             );
         }
-        let changes = rule_changes(&news.writes);
+        let changes = rule_changes(&evaluation.writes);
         // Side by side, so that one commit holds both.
-        let (told, stored) = tokio::join!(
+        let (submitted, stored) = tokio::join!(
             self.submit(transitions.is_empty(), Input::Transitions(transitions)),
             self.submit(changes.is_empty(), Input::RuleAlerts(changes)),
         );
-        match told && stored {
+        match submitted && stored {
             false => Taken::Nothing,
             true if refused.is_empty() => Taken::All,
             true => Taken::AllBut(refused),
@@ -64,7 +64,7 @@ impl RuleDoor {
 }
 
 impl RuleSink for RuleDoor {
-    fn submit<'a>(&'a self, news: &'a Evaluation) -> Pin<Box<dyn Future<Output = Taken> + Send + 'a>> {
-        Box::pin(self.take(news))
+    fn submit<'a>(&'a self, evaluation: &'a Evaluation) -> Pin<Box<dyn Future<Output = Taken> + Send + 'a>> {
+        Box::pin(self.take(evaluation))
     }
 }

@@ -122,58 +122,63 @@ fn destination(d: &crate::loops::deliver::DestinationStatus) -> Vec<(&'static st
     vec![("receiver", d.receiver.to_string()), ("integration", d.integration.to_string())]
 }
 
-/// Door A counts without locks; a scrape reads its counters.
+/// Remote write counts without locks; a scrape reads its counters.
 fn register_door(context: &Arc<Context>) {
     let metrics = &context.metrics;
-    let door = context.write.clone();
+    let remote_write = context.write.clone();
     metrics.read(readings::INGEST_REQUESTS, move || {
         let row = |(version, code, n): (&str, u16, u64)| {
             (vec![("version", version.to_owned()), ("code", code.to_string())], n as f64)
         };
-        door.counters().requests().map(row).collect()
+        remote_write.counters().requests().map(row).collect()
     });
-    let door = context.write.clone();
+    let remote_write = context.write.clone();
     metrics.read(readings::INGEST_REJECTED, move || {
         let row = |(reason, n): (&str, u64)| (vec![("reason", reason.to_owned())], n as f64);
-        door.counters().rejected().map(row).collect()
+        remote_write.counters().rejected().map(row).collect()
     });
-    let door = context.write.clone();
-    metrics.read_one(readings::INGEST_SAMPLES, move || door.counters().samples.load(Ordering::Relaxed) as f64);
-    let door = context.write.clone();
-    metrics.read_one(readings::INGEST_HISTOGRAMS, move || door.counters().histograms.load(Ordering::Relaxed) as f64);
-    let door = context.write.clone();
-    metrics.read_one(readings::INGEST_EXEMPLARS, move || door.counters().exemplars.load(Ordering::Relaxed) as f64);
-    let door = context.write.clone();
-    metrics.read_one(readings::INGEST_BYTES, move || door.counters().wire_bytes.load(Ordering::Relaxed) as f64);
-    let door = context.write.clone();
-    metrics.read_one(readings::INGEST_HA_DROPPED, move || door.counters().ha_dropped.load(Ordering::Relaxed) as f64);
+    let remote_write = context.write.clone();
+    metrics.read_one(readings::INGEST_SAMPLES, move || remote_write.counters().samples.load(Ordering::Relaxed) as f64);
+    let remote_write = context.write.clone();
+    metrics.read_one(readings::INGEST_HISTOGRAMS, move || {
+        remote_write.counters().histograms.load(Ordering::Relaxed) as f64
+    });
+    let remote_write = context.write.clone();
+    metrics
+        .read_one(readings::INGEST_EXEMPLARS, move || remote_write.counters().exemplars.load(Ordering::Relaxed) as f64);
+    let remote_write = context.write.clone();
+    metrics.read_one(readings::INGEST_BYTES, move || remote_write.counters().wire_bytes.load(Ordering::Relaxed) as f64);
+    let remote_write = context.write.clone();
+    metrics.read_one(readings::INGEST_HA_DROPPED, move || {
+        remote_write.counters().ha_dropped.load(Ordering::Relaxed) as f64
+    });
     let head = context.head.clone();
     metrics.read(readings::INGEST_LEFT_OUT, move || {
         let row = |(metric, n): (Arc<str>, u64)| (vec![("metric", metric.to_string())], n as f64);
         head.left_out().into_iter().map(row).collect()
     });
-    let (door, clock) = (context.write.clone(), context.clock.clone());
+    let (remote_write, clock) = (context.write.clone(), context.clock.clone());
     metrics.read(readings::INGEST_SENDER_OFFSET, move || {
         let row =
             |offset: SenderOffset| (vec![("sender", offset.sender.to_string())], offset.offset_ms as f64 / 1000.0);
-        door.senders().offsets(clock.now()).into_iter().map(row).collect()
+        remote_write.senders().offsets(clock.now()).into_iter().map(row).collect()
     });
-    let door = context.write.clone();
-    metrics.read_one(readings::INGEST_IN_FLIGHT, move || door.in_flight_bytes() as f64);
+    let remote_write = context.write.clone();
+    metrics.read_one(readings::INGEST_IN_FLIGHT, move || remote_write.in_flight_bytes() as f64);
 }
 
-/// What the evaluate loop tells after each part of its work.
+/// What the evaluate loop reports after each part of its work.
 pub fn rule_observer(context: &Arc<Context>) -> TurnObserver {
     let metrics = context.metrics.clone();
-    Arc::new(move |news: &Evaluation, took: Duration| {
+    Arc::new(move |evaluation: &Evaluation, took: Duration| {
         // A rule that fails may be alone in its part of a slot.
-        if news.evaluations > 0 || !news.errors.is_empty() {
-            metrics.rules.evaluated(news.evaluations, news.errors.len() as u64, took);
+        if evaluation.evaluations > 0 || !evaluation.errors.is_empty() {
+            metrics.rules.evaluated(evaluation.evaluations, evaluation.errors.len() as u64, took);
         }
     })
 }
 
-/// What deliver tells after each try.
+/// What deliver reports after each try.
 pub fn attempt_observer(metrics: &Arc<Metrics>) -> Observer {
     let metrics = metrics.clone();
     Arc::new(move |seen: &AttemptSeen| match seen.outcome {

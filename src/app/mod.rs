@@ -1,5 +1,5 @@
 //! The application: build → run → stop. The only place that knows every room.
-//! In: [`Options`]. Out: a server that runs until it is told to stop, or why it could not.
+//! In: [`Options`]. Out: a server that runs until it is stopped, or why it could not.
 //! Never: decides what an alert means; it only puts rooms together.
 //! Start at [`run`].
 

@@ -1,5 +1,5 @@
 //! Everything that runs, put together.
-//! In: handles from `build`. Out: the same to the loops, the doors and the reload.
+//! In: handles from `build`. Out: the same to the loops, the API and the reload.
 //! Never: starts or decides anything.
 //! Start at [`Parts`].
 

@@ -7,9 +7,13 @@ use super::build;
 use super::options::Options;
 use super::parts::{Parts, SharedDispatch};
 use super::rules;
-use crate::api::context::{Context, ReloadOrder};
-use crate::config::{self, Config, Overrides};
+use crate::api::context::{Context, ReloadError, ReloadOrder};
+use crate::config::{self, Config, Mistakes, Overrides};
+use crate::engine::Settings;
+use crate::inbox::{Inbox, InboxError};
+use crate::loops::deliver::Deliver;
 use crate::loops::evaluate::RuleEngine;
+use crate::notify::Notifiers;
 use crate::probes::Prober;
 use crate::telemetry::{Part, Status};
 use std::path::PathBuf;
@@ -45,7 +49,7 @@ impl Reloader {
         }
     }
 
-    async fn reload(&self) -> Result<(), String> {
+    async fn reload(&self) -> Result<(), ReloadError> {
         let now = self.context.clock.now();
         let done = self.apply().await;
         self.context.metrics.config.reloaded(done.is_ok(), now.as_secs_f64());
@@ -57,26 +61,25 @@ impl Reloader {
             Err(error) => {
                 let text = format!("the last reload was refused, the configuration before it is in force: {error}");
                 self.context.health.set(Part::Config, Status::Degraded, &text, now);
-                tracing::error!(error, "configuration refused, the old one stays");
+                tracing::error!(%error, "configuration refused, the old one stays");
             }
         }
         done
     }
 
-    async fn apply(&self) -> Result<(), String> {
-        let loaded =
-            config::start(self.config_file.as_deref(), &self.overrides, self.insecure).map_err(|m| m.to_string())?;
+    async fn apply(&self) -> Result<(), ReloadError> {
+        let loaded = config::start(self.config_file.as_deref(), &self.overrides, self.insecure).map_err(wrong)?;
         for warning in &loaded.warnings {
             tracing::warn!(%warning, "configuration");
         }
         let config = loaded.config;
         self.warn_of_restart(&config);
-        // Everything that may fail comes before anything is swapped; the notifiers were built with the configuration.
-        let files = rules::files(&config).map_err(|m| m.to_string())?;
+        // Everything that may fail comes before anything is swapped; the notifiers were built with the configuration, and the engine
+        // is the last that may refuse.
+        let files = rules::files(&config).map_err(wrong)?;
         let settings = Arc::new(config.engine_settings());
         let now = self.context.clock.now();
-        self.deliver.reload(config.notifiers.clone());
-        self.context.inbox.reload(settings).await.map_err(|e| e.to_string())?;
+        switch(&self.deliver, &self.context.inbox, &config.notifiers, settings).await?;
         let started_at = self.context.started_at;
         let is_first_start = self.is_first_start;
         self.rules
@@ -101,6 +104,25 @@ impl Reloader {
     }
 }
 
+fn wrong(mistakes: Mistakes) -> ReloadError {
+    ReloadError::Wrong(mistakes.to_string())
+}
+
+/// The engine and the notifiers, both or neither. While the engine is asked, new destinations stand beside the old ones, so that
+/// what it decides under either settings finds its notifier.
+async fn switch(
+    deliver: &Deliver,
+    inbox: &Inbox,
+    notifiers: &Notifiers,
+    settings: Arc<Settings>,
+) -> Result<(), InboxError> {
+    let before = deliver.notifiers();
+    deliver.reload(before.with_new(notifiers));
+    let done = inbox.reload(settings).await;
+    deliver.reload(if done.is_ok() { notifiers.clone() } else { before });
+    done
+}
+
 /// Takes orders until it is aborted.
 pub async fn listen(reloader: Reloader, mut orders: mpsc::Receiver<ReloadOrder>) {
     let mut hang_up = signal(SignalKind::hangup()).ok();
@@ -110,7 +132,7 @@ pub async fn listen(reloader: Reloader, mut orders: mpsc::Receiver<ReloadOrder>)
                 Some(order) => Some(order),
                 None => return,
             },
-            () = heard(&mut hang_up) => None,
+            () = received(&mut hang_up) => None,
         };
         let done = reloader.reload().await;
         if let Some(order) = order {
@@ -120,9 +142,56 @@ pub async fn listen(reloader: Reloader, mut orders: mpsc::Receiver<ReloadOrder>)
     }
 }
 
-async fn heard(signal: &mut Option<tokio::signal::unix::Signal>) {
+async fn received(signal: &mut Option<tokio::signal::unix::Signal>) {
     match signal {
         Some(signal) => drop(signal.recv().await),
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::SystemClock;
+    use crate::config::Files;
+    use crate::inbox::inbox;
+    use crate::loops::deliver::ReceiptSink;
+    use crate::model::receiver::IntegrationId;
+
+    fn config(receiver: &str) -> Config {
+        let text =
+            format!("receivers: [{{ name: {receiver}, log_configs: [{{}}] }}]\nroute: {{ receiver: {receiver} }}\n");
+        config::parse(&text, "watchfire.yml", Files::Check).unwrap().config
+    }
+
+    /// Which of the receivers `old` and `new` can be sent to.
+    fn reachable(deliver: &Deliver) -> Vec<&'static str> {
+        let (notifiers, log) = (deliver.notifiers(), IntegrationId::new("log", 0));
+        ["old", "new"].into_iter().filter(|receiver| notifiers.get(receiver, &log).is_some()).collect()
+    }
+
+    /// The engine takes the reload or does not; what can be sent to while it is asked, and afterwards.
+    async fn check(engine_takes_it: bool, expect: &[&str]) {
+        let (old, new) = (config("old"), config("new"));
+        let sink: ReceiptSink = Arc::new(|_, _| Box::pin(std::future::ready(())));
+        let deliver = Deliver::new(old.notifiers.clone(), Arc::new(SystemClock), sink, None);
+        let (inbox, mut receiver) = inbox();
+        let writer = async {
+            let (_, waiting) = receiver.recv().await.unwrap().open();
+            assert_eq!(reachable(&deliver), ["old", "new"]);
+            if engine_takes_it {
+                waiting.answer(None);
+            }
+        };
+        let settings = Arc::new(new.engine_settings());
+        let (done, ()) = tokio::join!(switch(&deliver, &inbox, &new.notifiers, settings), writer);
+        assert_eq!(done, if engine_takes_it { Ok(()) } else { Err(InboxError::Stopped) });
+        assert_eq!(reachable(&deliver), expect);
+    }
+
+    #[tokio::test]
+    async fn a_reload_that_the_engine_does_not_take_leaves_the_old_notifiers() {
+        check(false, &["old"]).await;
+        check(true, &["new"]).await;
     }
 }

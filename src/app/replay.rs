@@ -1,5 +1,5 @@
 //! Replay: what another configuration would have done with the alerts that were stored.
-//! In: the store of a stopped (or copied) server and a configuration. Out: who was told then, who would have been told.
+//! In: the store of a stopped (or copied) server and a configuration. Out: who was notified then, who would have been notified.
 //! Never: sends anything. What people answered then they answer again, at the same moment, where the incident is open; an answer
 //! to a page that would not have been sent changes nothing.
 //! Start at [`replay`].
@@ -23,7 +23,7 @@ const TURNS_MAX: usize = 2_000_000;
 
 /// One message, then or in the replay.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Told {
+pub struct Notified {
     pub at: Timestamp,
     pub receiver: Arc<str>,
     /// `page r1 s2`, `end`, `announcement`.
@@ -39,8 +39,8 @@ pub struct Comparison {
     pub answers: usize,
     pub answers_without_incident: usize,
     /// Pages and ends; announcements are not kept with incidents and are not in it.
-    pub then: Vec<Told>,
-    pub now: Vec<Told>,
+    pub then: Vec<Notified>,
+    pub now: Vec<Notified>,
     /// Announcements of groups in the replay.
     pub announcements: usize,
 }
@@ -49,39 +49,39 @@ impl Comparison {
     /// Receiver → (messages then, messages in the replay).
     pub fn by_receiver(&self) -> BTreeMap<Arc<str>, (usize, usize)> {
         let mut table: BTreeMap<Arc<str>, (usize, usize)> = BTreeMap::new();
-        for told in &self.then {
-            table.entry(told.receiver.clone()).or_default().0 += 1;
+        for notified in &self.then {
+            table.entry(notified.receiver.clone()).or_default().0 += 1;
         }
-        for told in &self.now {
-            table.entry(told.receiver.clone()).or_default().1 += 1;
+        for notified in &self.now {
+            table.entry(notified.receiver.clone()).or_default().1 += 1;
         }
         table
     }
 
-    /// Messages of one list that the other lacks. The same receiver told the same thing about the same trouble, as often, is
-    /// no difference, whatever the second.
-    pub fn differences(&self) -> (Vec<&Told>, Vec<&Told>) {
+    /// Messages of one list that the other lacks. The same receiver, the same message, the same incident or group, equally
+    /// often, is no difference, whatever the second.
+    pub fn differences(&self) -> (Vec<&Notified>, Vec<&Notified>) {
         (lacking(&self.then, &self.now), lacking(&self.now, &self.then))
     }
 }
 
-fn lacking<'a>(list: &'a [Told], other: &[Told]) -> Vec<&'a Told> {
+fn lacking<'a>(list: &'a [Notified], other: &[Notified]) -> Vec<&'a Notified> {
     let mut there: BTreeMap<(&str, &str, &str), usize> = BTreeMap::new();
-    for told in other {
-        *there.entry((&told.receiver, &told.what, &told.about)).or_default() += 1;
+    for notified in other {
+        *there.entry((&notified.receiver, &notified.what, &notified.about)).or_default() += 1;
     }
     let mut new = Vec::new();
-    for told in list {
-        match there.get_mut(&(&*told.receiver, &*told.what, &*told.about)) {
+    for notified in list {
+        match there.get_mut(&(&*notified.receiver, &*notified.what, &*notified.about)) {
             Some(left) if *left > 0 => *left -= 1,
-            _ => new.push(told),
+            _ => new.push(notified),
         }
     }
     new
 }
 
 /// `None` for an announcement.
-fn told(notification: &Notification, at: Timestamp) -> Option<Told> {
+fn notified(notification: &Notification, at: Timestamp) -> Option<Notified> {
     let about = notification.message.incident.as_ref().map_or(String::new(), |i| i.title.clone());
     let what = match &notification.kind {
         NotificationKind::Page { round, step, .. } => format!("page r{round} s{step}"),
@@ -89,7 +89,7 @@ fn told(notification: &Notification, at: Timestamp) -> Option<Told> {
         NotificationKind::Update { .. } => "end".to_owned(),
         NotificationKind::Announcement { .. } => return None,
     };
-    Some(Told { at, receiver: notification.receiver.clone(), what, about })
+    Some(Notified { at, receiver: notification.receiver.clone(), what, about })
 }
 
 /// What a person did, and to which alerts: the incident's number is another one in the replay.
@@ -100,7 +100,7 @@ struct Answer {
 }
 
 impl Answer {
-    /// The lines of a timeline that people wrote and that the engine can be told again.
+    /// The lines of a timeline that people wrote and that can be given to the engine again.
     fn of(line: &TimelineEntry, alerts: &Arc<[Fingerprint]>) -> Option<Self> {
         let by = line.actor.clone()?;
         let answer = Self { by, event: line.event.clone(), alerts: alerts.clone() };
@@ -133,7 +133,7 @@ impl Answer {
 
 /// One thing that happened then.
 enum Event {
-    News(Transition),
+    Transition(Transition),
     Silence(Silence),
     Answer(Answer),
 }
@@ -143,7 +143,7 @@ enum Event {
 struct History {
     events: Vec<(Timestamp, Event)>,
     alerts: usize,
-    then: Vec<Told>,
+    then: Vec<Notified>,
     /// The last moment that the store knows of.
     last: Option<Timestamp>,
 }
@@ -180,7 +180,7 @@ async fn read(store: &SqliteStore, from: Timestamp, until: Timestamp) -> Result<
         query.before = page.last().map(|incident| incident.id);
         for incident in &page {
             let sent = store.notifications(incident.id).await?;
-            history.then.extend(sent.iter().filter_map(|n| told(n, n.sent_at.filter(|at| within(*at))?)));
+            history.then.extend(sent.iter().filter_map(|n| notified(n, n.sent_at.filter(|at| within(*at))?)));
             let of = store.alerts_of(incident.id).await?;
             let members: Arc<[Fingerprint]> = of.iter().map(|alert| alert.fingerprint).collect();
             let lines = store.timeline(incident.id, TIMELINE_MAX).await?;
@@ -206,17 +206,17 @@ async fn read(store: &SqliteStore, from: Timestamp, until: Timestamp) -> Result<
         let version = n as u64 * 2 + 1;
         let started = Arc::new(AlertRecord { ended_at: None, updated_at: alert.starts_at, ..alert.clone() });
         let start = Transition { kind: TransitionKind::Started, record: started, version };
-        history.events.push((alert.starts_at, Event::News(start)));
+        history.events.push((alert.starts_at, Event::Transition(start)));
         if let Some(end) = alert.ended_at.filter(|end| *end < until) {
             let record = Arc::new(alert);
             let end_of = Transition { kind: TransitionKind::Ended, record, version: version + 1 };
-            history.events.push((end, Event::News(end_of)));
+            history.events.push((end, Event::Transition(end_of)));
         }
     }
     // At one moment: quiet first, then what starts and ends, then what people did about it.
     let rank = |event: &Event| match event {
         Event::Silence(_) => (0, 0),
-        Event::News(transition) => (1, transition.version),
+        Event::Transition(transition) => (1, transition.version),
         Event::Answer(_) => (2, 0),
     };
     history.events.sort_by_key(|(at, event)| (*at, rank(event)));
@@ -225,9 +225,10 @@ async fn read(store: &SqliteStore, from: Timestamp, until: Timestamp) -> Result<
 
 /// Everything in order of time, every timer at its moment, every message delivered at once.
 fn live_again(config: &Config, history: History, until: Timestamp) -> Comparison {
-    let known = [history.events.last().map(|(at, _)| *at), history.then.last().map(|told| told.at), history.last];
+    let known =
+        [history.events.last().map(|(at, _)| *at), history.then.last().map(|notified| notified.at), history.last];
     let last = known.into_iter().flatten().max().unwrap_or(Timestamp::EPOCH);
-    // Nobody knows how long what still fired then went on, so timers run to the last known moment, or as long as was asked.
+    // How long the alerts went on that still fired then is unknown, so timers run to the last known moment, or as long as was asked.
     let end = if until == Timestamp::MAX { last } else { until };
     let mut life = Life {
         engine: Engine::new(Arc::new(config.engine_settings())),
@@ -256,7 +257,7 @@ struct Life {
 impl Life {
     fn happen(&mut self, at: Timestamp, event: Event) {
         match event {
-            Event::News(transition) => self.apply(at, Input::Transitions(vec![transition])),
+            Event::Transition(transition) => self.apply(at, Input::Transitions(vec![transition])),
             Event::Silence(silence) => {
                 let kind = CommandKind::PutSilence {
                     id: None,
@@ -292,8 +293,8 @@ impl Life {
     fn deliver(&mut self, at: Timestamp, outcome: Outcome) {
         let mut waiting = outcome.send;
         while let Some(notification) = waiting.pop() {
-            match told(&notification, at) {
-                Some(told) => self.seen.now.push(told),
+            match notified(&notification, at) {
+                Some(notified) => self.seen.now.push(notified),
                 None => self.seen.announcements += 1,
             }
             let outcome = ReceiptOutcome::Delivered { external_ref: None };

@@ -26,14 +26,14 @@ use tower::ServiceExt;
 
 /// A client that has not sent its request's head by then is cut off (slow clients hold sockets otherwise).
 const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
-/// A body that is not whole by then fails: its request would hold a place for ever. The write door has a shorter limit of its own.
+/// A body that is not whole by then fails: its request would hold a place for ever. Remote write has a shorter limit of its own.
 const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 /// A connection on which nothing was asked for so long goes; Prometheus' own default. HTTP/1.1 is cut off sooner, by
 /// [`HEADER_TIMEOUT`]. An answer that a client has not taken within this and [`DRAIN_TIMEOUT`] goes with its connection.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Requests under way on one HTTP/2 connection.
 const H2_STREAMS_MAX: u32 = 256;
-/// How long open requests may go on once we stop, or once their connection was told to end.
+/// How long open requests may go on once we stop, or once their connection was asked to end.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long to rest when the system gives no more sockets.
 const ACCEPT_REST: Duration = Duration::from_millis(50);
@@ -263,7 +263,7 @@ pub async fn serve(listener: TcpListener, gate: Gate, connections_max: usize, mu
         });
     }
     drop((listener, ending));
-    // Without a receiver there is nobody to tell.
+    // Without a receiver the answer is not needed.
     let _ = end.send(());
     if tokio::time::timeout(DRAIN_TIMEOUT, end.closed()).await.is_err() {
         tracing::warn!("requests were still open after {DRAIN_TIMEOUT:?} and were cut off");
@@ -343,7 +343,7 @@ mod tests {
         let mut only = TcpStream::connect(address).await.unwrap();
         only.write_all(b"GET /-/healthy HTTP/1.1\r\nHost: here\r\n\r\n").await.unwrap();
         assert!(only.read(&mut [0; 256]).await.unwrap() > 0);
-        // It waits for a place, which nobody is going to leave.
+        // It waits for a connection slot that no other connection is going to free.
         let _next = TcpStream::connect(address).await.unwrap();
         let start = Instant::now();
         stop.send(true).unwrap();

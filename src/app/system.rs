@@ -1,6 +1,6 @@
 //! The running system, from the first line of the log to the last.
 //! In: options and a checked configuration. Out: an exit reason.
-//! Never: opens a door before the state behind it is loaded; closes it before what was taken is on disk.
+//! Never: listens before the state is loaded; stops before what was accepted is on disk.
 //! Start at [`run`].
 
 use super::build;
@@ -78,7 +78,7 @@ async fn serve(options: Options) -> Result<(), AppError> {
     reason.and(ended)
 }
 
-/// The loops that run until the end, and what tells them to.
+/// The loops that run until the end, and the tokens that stop them.
 struct Loops {
     evaluate_stop: CancellationToken,
     decide_stop: CancellationToken,
@@ -86,7 +86,7 @@ struct Loops {
     evaluate: JoinHandle<()>,
     decide: JoinHandle<Result<(), StoreError>>,
     retain: JoinHandle<Result<(), StoreError>>,
-    /// Cancelled by a loop that ended though nobody asked it to.
+    /// Cancelled by a loop that ended without being asked to.
     failed: CancellationToken,
 }
 

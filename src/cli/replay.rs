@@ -6,7 +6,7 @@
 use super::args::{Output, ReplayArgs};
 use super::out;
 use super::table::Table;
-use crate::app::replay::{Comparison, Told, replay};
+use crate::app::replay::{Comparison, Notified, replay};
 use crate::config;
 use serde_json::json;
 
@@ -24,13 +24,13 @@ pub fn run(args: &ReplayArgs) -> Result<(), String> {
     Ok(())
 }
 
-fn row(told: &Told) -> serde_json::Value {
+fn row(told: &Notified) -> serde_json::Value {
     json!({ "at": told.at.to_rfc3339(), "receiver": &*told.receiver, "what": told.what, "about": told.about })
 }
 
 fn to_json(c: &Comparison) -> serde_json::Value {
     let (gone, new) = c.differences();
-    let rows = |list: &[&Told]| list.iter().map(|told| row(told)).collect::<Vec<_>>();
+    let rows = |list: &[&Notified]| list.iter().map(|told| row(told)).collect::<Vec<_>>();
     json!({
         "alerts": c.alerts,
         "answers": c.answers,

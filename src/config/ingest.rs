@@ -147,7 +147,8 @@ impl Limits {
         let (mut in_flight, mut body, mut decoded) = (self.in_flight_bytes, self.body_bytes, self.decoded_bytes);
         if let Some(shared) = self.shared_bytes() {
             in_flight = in_flight.min(shared / 4);
-            (body, decoded) = (body.min(in_flight / 2), decoded.min(in_flight / 2));
+            body = body.min(in_flight / 2);
+            decoded = decoded.min(in_flight / 2);
         }
         DoorBytes { in_flight: in_flight as usize, body: body as usize, decoded: decoded as usize }
     }

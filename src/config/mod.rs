@@ -4,6 +4,7 @@
 //! Start at [`load`].
 
 mod check;
+mod checked;
 mod files;
 mod glob;
 mod global;
@@ -12,6 +13,7 @@ mod ingest;
 mod intervals;
 mod load;
 mod matchers;
+mod named;
 mod people;
 mod print;
 mod probes;
@@ -20,13 +22,12 @@ mod routing;
 mod server;
 mod trial;
 pub use crate::yaml::{Mistake, Mistakes, Position, Warning};
+pub use checked::{Config, Overrides};
 pub use glob::expand;
 pub use ingest::{DoorBytes, Ingest, Limits, memory_budget};
-pub use load::{
-    Config, DEFAULT_YAML, FileKind, Files, Loaded, Overrides, kind_of, load, parse, parse_with, rule_file,
-    rule_warnings, start,
-};
+pub use load::{DEFAULT_YAML, Files, Loaded, load, parse, parse_with, start};
 pub use matchers::parse as parse_matchers;
+pub use named::{FileKind, kind_of, rule_file, rule_warnings};
 pub use server::{
     Auth, BasicUser, Evaluation, LISTEN_ADDRESS, Paging, Storage, Web, external_url, is_exposed, listen_address,
 };

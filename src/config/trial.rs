@@ -3,16 +3,14 @@
 //! Never: connects to anything.
 //! Start at [`check`].
 
-use super::load::{Files, TemplateFile};
+use super::load::Files;
+use super::named::TemplateFile;
 use super::receivers::Receiver;
 use crate::notify::{self, Notifiers, Renderer, Templates};
-use crate::template::TemplateError;
+use crate::template::{FailureKind, TemplateError};
 use crate::yaml::Position;
 use crate::yaml::{Mistake, Mistakes, Notes};
 use std::sync::Arc;
-
-/// What a template that runs but fails on data depends on: other alerts than ours may have it.
-const DEPENDS_ON_DATA: &str = "error calling";
 
 /// What was built, when nothing is wrong; nothing is when files are not looked at.
 pub(super) fn check(receivers: &[Receiver], files: &[TemplateFile], mode: Files, notes: &Notes) -> Notifiers {
@@ -54,12 +52,12 @@ fn note(field: &str, error: &TemplateError, at: Position, mode: Files, notes: &N
     match error {
         TemplateError::Parse { reason, .. } => notes.mistake_with(at, format!("{field}: template: {reason}"), advice),
         // The files that define it were not looked at.
-        TemplateError::Execute { reason, .. } if mode == Files::Ignore && reason.ends_with("not defined") => {}
-        TemplateError::Execute { reason, node, .. } => {
+        TemplateError::Execute { kind: FailureKind::NotDefined, .. } if mode == Files::Ignore => {}
+        TemplateError::Execute { kind, reason, node, .. } => {
             // A node that is no expression is shown by its first mark alone, which says nothing.
             let place = if node == "{{" { String::new() } else { format!(" at <{node}>") };
             let text = format!("{field}: template{place}: {reason}");
-            if reason.starts_with(DEPENDS_ON_DATA) {
+            if *kind == FailureKind::Call {
                 notes.warn(at, text, "this is what made-up alerts came to; others may fare better");
             } else {
                 notes.mistake_with(at, text, advice);

@@ -88,7 +88,8 @@ impl Groups {
         }
         for entry in self.log.values_mut() {
             let moved = Arc::make_mut(entry);
-            (moved.at, moved.expires_at) = (moved.at.shifted(by_ms), moved.expires_at.shifted(by_ms));
+            moved.at = moved.at.shifted(by_ms);
+            moved.expires_at = moved.expires_at.shifted(by_ms);
         }
         self.log.values().cloned().collect()
     }
@@ -214,7 +215,8 @@ impl Engine {
         let Some(flush) = self.groups.table.flush(id, now) else { return };
         let all_told = self.announce(&flush, node, &settings);
         let state = self.groups.state.entry(id).or_default();
-        (state.changed, state.epoch) = (false, epoch);
+        state.changed = false;
+        state.epoch = epoch;
         if all_told {
             self.group_done(&flush);
         } else {
@@ -383,6 +385,7 @@ impl Engine {
             if !newer {
                 self.log_told(&key, firing, resolved, at, *log_expires_at);
                 self.former_told(&key);
+                self.owe_late_ends(&key);
             }
         }
         self.finish_group(group_key, &notification.receiver, delivered, current);
@@ -416,10 +419,19 @@ impl Engine {
         at: Timestamp,
         expires_at: Timestamp,
     ) {
+        let owed = self.groups.log.get(key).map_or(Vec::new(), |entry| {
+            let is_open = |alert: &Fingerprint| self.alerts.contains_key(alert);
+            let told =
+                |alert: &Fingerprint| firing.binary_search(alert).is_ok() || resolved.binary_search(alert).is_ok();
+            let mut owed: Vec<Fingerprint> = entry.heard().filter(is_open).filter(|alert| !told(alert)).collect();
+            owed.sort_unstable();
+            owed
+        });
         let entry = Arc::new(NflogEntry {
             key: key.clone(),
             firing: firing.to_vec(),
             resolved: resolved.to_vec(),
+            owed,
             at,
             expires_at,
         });
@@ -435,7 +447,7 @@ impl Engine {
         };
         self.groups.former.owes(&entry.key)
             || self.groups.on_the_way.contains_key(&entry.key)
-            || entry.firing.iter().any(is_open)
+            || entry.heard().any(|alert| is_open(&alert))
     }
 
     /// Forgets log entries that nobody will ask for.
@@ -471,7 +483,7 @@ fn with_owed_ends<'a>(
     muted: &[&'a Arc<AlertRecord>],
     entry: &NflogEntry,
 ) -> Option<Content<'a>> {
-    let heard = |record: &&&'a Arc<AlertRecord>| entry.firing.binary_search(&record.fingerprint).is_ok();
+    let heard = |record: &&&'a Arc<AlertRecord>| entry.has_heard(record.fingerprint);
     let is_owed = muted.iter().filter(heard).any(|record| !record.is_firing());
     is_owed.then(|| {
         let owed = muted.iter().filter(heard).copied();

@@ -18,7 +18,7 @@ use crate::incidents::Index;
 use crate::model::{AlertRecord, Fingerprint, IncidentId, MuteReason, Severity, Timestamp, Transition, Write};
 use foldhash::fast::FixedState;
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// The single writer's state. Hold it behind one lock: `apply` writes, everything else reads.
@@ -241,9 +241,15 @@ impl Engine {
         // While something waits its progress is stored, for a successor whose clock is behind.
         self.changes.is_moment_due = self.timers.len() > 1;
         let over = |at: Timestamp| at + limits::KEEP_ENDED <= now;
+        let is_any_over = self.ended.front().is_some_and(|(at, _)| over(*at));
+        let about_to_be_told = if is_any_over { self.about_to_be_told() } else { BTreeSet::new() };
         while let Some((_, alert)) = self.ended.front().copied().filter(|(at, _)| over(*at)) {
             self.ended.pop_front();
-            self.drop_alert(alert);
+            if about_to_be_told.contains(&alert) {
+                self.ended.push_back((now, alert));
+            } else {
+                self.drop_alert(alert);
+            }
         }
         while let Some((_, id)) = self.closed.front().copied().filter(|(at, _)| over(*at)) {
             self.closed.pop_front();

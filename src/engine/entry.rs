@@ -89,8 +89,8 @@ impl IncidentEntry {
     pub(super) fn runs_due(&self, settings: &Settings) -> Vec<(Timestamp, u32)> {
         let late = |run: &EscalationRun| self.undelivered_since.get(&run.run).map(|at| *at + settings.delivery_timeout);
         let due = |run: &EscalationRun| {
-            let waits = matches!(run.state, RunState::Resting | RunState::Stopped | RunState::UnknownPolicy);
-            run.next_at().into_iter().chain(late(run).filter(|_| !waits)).min().map(|at| (at, run.run))
+            let is_due = matches!(run.state, RunState::Active { .. } | RunState::AskingAcknowledger { .. });
+            run.next_at().into_iter().chain(late(run).filter(|_| is_due)).min().map(|at| (at, run.run))
         };
         let mut runs: Vec<(Timestamp, u32)> = self.incident.escalation.runs.iter().filter_map(due).collect();
         runs.sort_unstable();

@@ -5,7 +5,7 @@
 
 use super::announce::{Announcing, Content, address, digest};
 use super::core::Engine;
-use crate::model::{AlertRecord, Fingerprint, Labels, NflogKey};
+use crate::model::{AlertRecord, Fingerprint, Labels, NflogEntry, NflogKey, NotificationKind};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -53,21 +53,46 @@ impl Engine {
         let entries: Vec<_> = self.groups.log.values().cloned().collect();
         let mut ended: BTreeSet<NflogKey> = BTreeSet::new();
         for entry in entries {
-            let name = (entry.key.group_key.clone(), entry.key.receiver.clone());
-            let group = self.groups.by_name.get(&name).and_then(|id| self.groups.table.get(*id));
-            for alert in &entry.firing {
-                let is_known = self.alerts.contains_key(alert);
-                if is_known && group.is_none_or(|group| !group.alerts.contains_key(alert)) {
-                    self.groups.former.add(&entry.key, *alert);
-                    if self.alerts.get(alert).is_some_and(|a| !a.record.is_firing()) {
-                        ended.insert(entry.key.clone());
-                    }
-                }
+            if self.find_owed(&entry) {
+                ended.insert(entry.key.clone());
             }
         }
         for key in ended {
             self.tell_former(&key);
         }
+    }
+
+    /// Notes whose ends are owed to an integration by no group. True when one of them has ended already.
+    fn find_owed(&mut self, entry: &NflogEntry) -> bool {
+        let name = (entry.key.group_key.clone(), entry.key.receiver.clone());
+        let group = self.groups.by_name.get(&name).and_then(|id| self.groups.table.get(*id));
+        let mut has_ended = false;
+        for alert in entry.heard() {
+            let Some(known) = self.alerts.get(&alert) else { continue };
+            if group.is_none_or(|group| !group.alerts.contains_key(&alert)) {
+                self.groups.former.add(&entry.key, alert);
+                has_ended |= !known.record.is_firing();
+            }
+        }
+        has_ended
+    }
+
+    /// A message arrived that had waited: its group may be gone since, and what it tells of may have ended.
+    pub(super) fn owe_late_ends(&mut self, key: &NflogKey) {
+        let entry = self.groups.log.get(key).cloned();
+        if entry.is_some_and(|entry| self.find_owed(&entry)) {
+            self.tell_former(key);
+        }
+    }
+
+    /// Alerts that messages on their way tell of: while they may arrive their ends may have to be told.
+    pub(super) fn about_to_be_told(&self) -> BTreeSet<Fingerprint> {
+        let rows = self.groups.on_the_way.values().filter_map(|key| self.outbox.get(key));
+        let firing = rows.filter_map(|row| match &row.notification.kind {
+            NotificationKind::Announcement { firing, .. } => Some(firing),
+            _ => None,
+        });
+        firing.flatten().copied().collect()
     }
 
     /// An alert ended: whoever heard of it in a group that it is not in any more hears of its end.
@@ -92,7 +117,7 @@ impl Engine {
             return self.drop_former(key);
         }
         let records: Vec<Arc<AlertRecord>> =
-            entry.firing.iter().filter_map(|alert| self.alerts.get(alert)).map(|a| a.record.clone()).collect();
+            entry.heard().filter_map(|alert| self.alerts.get(&alert)).map(|a| a.record.clone()).collect();
         let content = Content::of(records.iter().collect());
         if content.resolved.is_empty() || self.is_on_the_way(key, &content) {
             return;
@@ -126,9 +151,9 @@ impl Engine {
 
     /// An announcement arrived: what it said has ended is owed no more.
     pub(super) fn former_told(&mut self, key: &NflogKey) {
-        let firing = self.groups.log.get(key).map(|entry| entry.firing.clone()).unwrap_or_default();
+        let entry = self.groups.log.get(key).cloned();
         for alert in self.groups.former.by_key.get(key).cloned().unwrap_or_default() {
-            if !firing.contains(&alert) {
+            if entry.as_ref().is_none_or(|entry| !entry.has_heard(alert)) {
                 self.groups.former.remove(key, alert);
             }
         }

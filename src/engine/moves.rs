@@ -76,7 +76,8 @@ impl Engine {
         let new = self.open_empty(&first, None);
         if let Some(incident) = self.edit(new) {
             // Both stay in the domain they were opened in, and whoever has the one in hand has the other.
-            (incident.cluster, incident.environment) = (old.cluster.clone(), old.environment.clone());
+            incident.cluster.clone_from(&old.cluster);
+            incident.environment.clone_from(&old.environment);
             crate::incidents::lifecycle::split(incident, &old);
         }
         let fingerprints: Vec<Fingerprint> = alerts.into_iter().collect();

@@ -210,7 +210,9 @@ impl Engine {
         let Some(run) = self.run_mut(id, number) else { return };
         match coming {
             Next::Step { position: taken, .. } => {
-                (run.round, run.step, run.round_started_at) = (taken.round, taken.step, taken.round_started_at);
+                run.round = taken.round;
+                run.step = taken.step;
+                run.round_started_at = taken.round_started_at;
                 run.reached = false;
                 run.state = RunState::Active { next_at: next(policy, taken).at() };
             }

@@ -8,8 +8,7 @@ use super::view::{AlertStatus, Counts, GroupView, OnCallView};
 use crate::escalation::on_call;
 use crate::model::silence::SilenceState;
 use crate::model::{
-    AlertRecord, Fingerprint, Incident, IncidentId, IncidentStatus, Labels, Member, Notification, Severity, Silence,
-    Timestamp,
+    AlertRecord, Fingerprint, Incident, IncidentId, IncidentStatus, Labels, Member, Notification, Silence, Timestamp,
 };
 use std::sync::Arc;
 
@@ -133,10 +132,5 @@ impl Engine {
             pages_held_back: self.page_limit.held_total(),
             nflog_entries: self.groups.log.len(),
         }
-    }
-
-    /// Open incidents of one severity, for gauges.
-    pub fn open_by_severity(&self, severity: Severity) -> usize {
-        self.incidents.values().filter(|entry| entry.is_open() && entry.incident.severity == severity).count()
     }
 }

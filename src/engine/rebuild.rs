@@ -28,8 +28,7 @@ impl Engine {
 
     fn rebuild_groups(&mut self, last_moment: Timestamp) {
         let timers = self.groups.clear();
-        let known_firing: BTreeSet<Fingerprint> =
-            self.groups.log.values().flat_map(|entry| entry.firing.iter().copied()).collect();
+        let known_firing: BTreeSet<Fingerprint> = self.groups.log.values().flat_map(|entry| entry.heard()).collect();
         let mut alerts: Vec<Fingerprint> = self.alerts.keys().copied().collect();
         alerts.sort_unstable();
         for alert in alerts {

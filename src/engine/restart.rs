@@ -9,7 +9,7 @@ use super::{Outcome, Settings};
 use crate::alerts::{AlertRegistry, RegistryConfig, Silences};
 use crate::model::{
     AlertRecord, Fingerprint, Incident, IncidentId, IntegrationId, Member, NflogEntry, NflogKey, Notification,
-    NotificationKey, NotificationKind, RuleAlertRecord, Silence, Timestamp, Write,
+    NotificationKey, NotificationKind, RuleAlertRecord, RunState, Silence, Timestamp, Write,
 };
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -163,12 +163,15 @@ impl Engine {
 
     /// Each alert belongs where it was put last; one that left keeps no claim.
     fn restore_members(&mut self, members: Vec<Member>) {
-        // Of all an alert's rows the latest speaks; where it was moved at one moment, the place it was moved to.
-        let mut latest: BTreeMap<Fingerprint, (Timestamp, bool, IncidentId)> = BTreeMap::new();
+        // A place in an incident that counts firing alerts speaks first: moments may be wrong, where the clock was set. Else the
+        // latest of an alert's rows does; where it was moved at one moment, the place it was moved to.
+        let mut latest: BTreeMap<Fingerprint, (bool, Timestamp, bool, IncidentId)> = BTreeMap::new();
         let mut left: BTreeMap<(IncidentId, Fingerprint), Option<Timestamp>> = BTreeMap::new();
         for member in members {
             let (alert, id) = (member.fingerprint, member.incident);
-            let place = (member.attached_at, !member.detached, id);
+            let counts = self.incidents.get(&id).is_some_and(|entry| entry.incident.firing_count > 0);
+            let is_here = counts && !member.detached && member.left_at.is_none();
+            let place = (is_here, member.attached_at, !member.detached, id);
             let known = latest.entry(alert).or_insert(place);
             *known = (*known).max(place);
             if member.left_at.is_some() {
@@ -179,16 +182,16 @@ impl Engine {
                 entry.members.insert(alert, Arc::new(member));
             }
         }
-        for (alert, (_, here, id)) in latest {
+        let mut still_firing: BTreeMap<IncidentId, Vec<(Timestamp, Fingerprint)>> = BTreeMap::new();
+        for (alert, (_, _, here, id)) in latest {
             let Some(entry) = self.alerts.get_mut(&alert) else { continue };
             if let Some(left_at) = left.get(&(id, alert)).copied().flatten() {
                 // Taken out while it fired as it does now: it stays out. Set aside because it fired anew, muted: it waits.
                 entry.apart = !here && entry.record.starts_at <= left_at;
                 continue;
             }
-            // What began after the incident was over is another failure, which waits for a place of its own.
-            let over = self.incidents.get(&id).and_then(|incident| incident.incident.resolved_at());
-            if entry.record.is_firing() && over.is_some_and(|over| entry.record.starts_at > over) {
+            if entry.record.is_firing() && self.incidents.get(&id).is_some_and(|incident| !incident.is_open()) {
+                still_firing.entry(id).or_default().push((entry.record.starts_at, alert));
                 continue;
             }
             entry.incident = Some(id);
@@ -196,6 +199,23 @@ impl Engine {
                 && let Some(incident) = self.incidents.get_mut(&id)
             {
                 incident.firing.insert(alert);
+            }
+        }
+        for (id, alerts) in still_firing {
+            self.restore_still_firing(id, alerts);
+        }
+    }
+
+    /// A resolved incident has as many firing alerts as its row counts, those that began first. What began after it was over is
+    /// another failure, which waits for a place of its own.
+    fn restore_still_firing(&mut self, id: IncidentId, mut alerts: Vec<(Timestamp, Fingerprint)>) {
+        let Some(incident) = self.incidents.get_mut(&id) else { return };
+        alerts.sort_unstable();
+        alerts.truncate(incident.incident.firing_count as usize);
+        for (_, alert) in alerts {
+            incident.firing.insert(alert);
+            if let Some(entry) = self.alerts.get_mut(&alert) {
+                entry.incident = Some(id);
             }
         }
     }
@@ -206,8 +226,10 @@ impl Engine {
             NotificationKind::Page { incident, run, round, step } => {
                 if let Some(entry) = self.incidents.get_mut(incident) {
                     let at = notification.created_at;
+                    // After the fallback there is nobody left to turn to.
                     let of = |r: &&crate::model::EscalationRun| {
-                        (*run == r.run || *run == 0) && (*round, *step) == (r.round, r.step) && !r.reached
+                        let waits = !r.reached && r.state != RunState::Exhausted;
+                        (*run == r.run || *run == 0) && (*round, *step) == (r.round, r.step) && waits
                     };
                     let waits = entry.incident.escalation.runs.iter().find(of).map(|r| r.run);
                     if let Some(number) = waits.filter(|_| entry.incident.is_triggered()) {

@@ -163,17 +163,26 @@ impl Engine {
         let Some(incident) = self.edit(id) else {
             return self.breach(|| format!("the policies of {id} start and it is not known"));
         };
+        let escalation = &mut incident.escalation;
+        let has_runs = !escalation.runs.is_empty();
         // The end of this opening is another message than the end of the one before, also when nobody is paged.
-        incident.escalation.last_run += u32::from(asked.is_empty());
-        for run in &mut incident.escalation.runs {
+        escalation.last_run += u32::from(!has_runs && asked.is_empty());
+        for run in &mut escalation.runs {
             if !asked.iter().any(|(policy, _)| *policy == run.policy) {
-                run.round = 0;
-                run.step = 0;
-                run.round_started_at = now;
-                run.state = RunState::Resting;
+                // From its beginning, once an alert asks: other pages than those of before, under keys of their own.
+                escalation.last_run += 1;
+                *run = EscalationRun {
+                    policy: run.policy.clone(),
+                    run: escalation.last_run,
+                    because: run.because,
+                    step: 0,
+                    round: 0,
+                    round_started_at: now,
+                    reached: false,
+                    state: RunState::Resting,
+                };
             }
         }
-        let has_runs = !incident.escalation.runs.is_empty();
         if asked.is_empty() {
             let why = match self.all_muted(id) {
                 Some(muted) if has_runs => self.rest_on(muted),

@@ -20,6 +20,12 @@ fn allowed(limit: u32, critical: bool) -> usize {
     (if critical { limit } else { limit - limit / 5 }) as usize
 }
 
+/// In order, also where a page of before a restart is ahead of a clock that drifted back.
+fn insert(sent: &mut VecDeque<Timestamp>, at: Timestamp) {
+    let place = sent.partition_point(|t| *t <= at);
+    sent.insert(place, at);
+}
+
 impl Throttle {
     /// Takes a place in the window, or says no.
     pub fn take(&mut self, receiver: &Arc<str>, limit: u32, window: Duration, critical: bool, now: Timestamp) -> bool {
@@ -29,7 +35,7 @@ impl Throttle {
         }
         let free = sent.len() < allowed(limit, critical);
         if free {
-            sent.push_back(now);
+            insert(sent, now);
         }
         free
     }
@@ -48,9 +54,7 @@ impl Throttle {
 
     /// A page that went out before a restart.
     pub fn remember(&mut self, receiver: Arc<str>, at: Timestamp) {
-        let sent = self.sent.entry(receiver).or_default();
-        let place = sent.partition_point(|t| *t <= at);
-        sent.insert(place, at);
+        insert(self.sent.entry(receiver).or_default(), at);
     }
 
     /// The wall clock was set: windows go on from where they were.
@@ -84,7 +88,12 @@ mod tests {
         assert_eq!(throttle.free_at("ops", 10, minute, false, at(11)), at(60_002));
         assert!(throttle.take(&ops, 10, minute, true, at(60_000)));
         assert_eq!(throttle.free_at("other", 10, minute, false, at(11)), at(11));
-        throttle.sweep(minute, at(200_000));
+        throttle.remember(ops.clone(), at(121_000));
+        assert!(throttle.take(&ops, 2, minute, true, at(120_000)));
+        assert!(!throttle.take(&ops, 2, minute, true, at(120_001)));
+        assert_eq!(throttle.free_at("ops", 2, minute, true, at(120_001)), at(180_000));
+        assert!(throttle.take(&ops, 2, minute, true, at(180_000)), "it says yes when it said it would");
+        throttle.sweep(minute, at(300_000));
         assert!(throttle.sent.is_empty());
         assert_eq!(throttle.free_at("ops", 0, minute, true, at(0)), at(0));
     }

@@ -13,7 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Compressed and decoded bytes of all requests that are in work, at most.
 pub const IN_FLIGHT_BYTES_MAX: usize = 256 << 20;
 /// Decoded bytes of whole bodies that wait for their turn, at most: about a hundred usual requests, a tenth of a second of
-/// work. Whoever comes later is refused at once, so that what is accepted is answered soon.
+/// work. A request that comes later is refused at once, so that what is accepted is answered soon.
 pub(super) const WAITING_BYTES_MAX: usize = 64 << 20;
 /// The unit in which they are counted.
 const PERMIT_BYTES: usize = 1024;
@@ -65,8 +65,8 @@ impl Admission {
     }
 
     /// A whole body's place among those that wait to be worked on.
-    pub(super) fn turn(&self, decoded_bytes: usize) -> Result<Turn, IngestError> {
-        Turn::take(&self.waiting, decoded_bytes)
+    pub(super) fn turn(&self, decoded_bytes: usize) -> Result<WaitingBody, IngestError> {
+        WaitingBody::take(&self.waiting, decoded_bytes)
     }
 
     /// Bytes of requests in work, in steps of a kilobyte.
@@ -118,12 +118,12 @@ impl Incoming {
 }
 
 /// A whole body's place among those that wait for their turn, given back when it is dropped.
-pub(super) struct Turn {
+pub(super) struct WaitingBody {
     waiting: Arc<AtomicUsize>,
     bytes: usize,
 }
 
-impl Turn {
+impl WaitingBody {
     /// Fails when too much waits already; a body that would be alone always gets its turn.
     pub(super) fn take(waiting: &Arc<AtomicUsize>, bytes: usize) -> Result<Self, IngestError> {
         let before = waiting.fetch_add(bytes, Ordering::Relaxed);
@@ -135,7 +135,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for WaitingBody {
     fn drop(&mut self) {
         self.waiting.fetch_sub(self.bytes, Ordering::Relaxed);
     }

@@ -6,7 +6,7 @@
 use super::report::{Refused, Report, quoted};
 use crate::model::{SampleValue, Timestamp};
 use crate::series::ha::{HaTracker, NO_ORIGIN};
-use crate::series::{AppendError, Appended, Batch, Head, Place, SpanHasher};
+use crate::series::{AppendError, Appended, Batch, Head, SeriesHandle, SpanHasher};
 use crate::wire::remote_write::v1::{self, Pairs};
 use crate::wire::remote_write::v2::{self, Symbols};
 use crate::wire::remote_write::{Malformed, RawMetadata, RawSample, Version, histogram};
@@ -59,7 +59,7 @@ struct Gathered<'m> {
     body: &'m [u8],
 }
 
-type Group<'m> = SmallVec<[Gathered<'m>; GROUP]>;
+type SampleGroup<'m> = SmallVec<[Gathered<'m>; GROUP]>;
 
 impl<'a> Append<'a> {
     /// `symbols` is memory that is used again from request to request.
@@ -88,7 +88,7 @@ impl<'a> Append<'a> {
 
     fn v1(&mut self, message: &[u8]) -> Result<(), Malformed> {
         let hasher = self.head.hasher();
-        let mut group = Group::new();
+        let mut group = SampleGroup::new();
         let mut walk = || {
             for item in v1::items(message) {
                 match item? {
@@ -115,7 +115,7 @@ impl<'a> Append<'a> {
         self.flush_v1(&mut group).and(end)
     }
 
-    fn flush_v1(&mut self, group: &mut Group<'_>) -> Result<(), Malformed> {
+    fn flush_v1(&mut self, group: &mut SampleGroup<'_>) -> Result<(), Malformed> {
         let gone = self
             .append_group(group, |body| v1::tail_sample(body).map_or(Refused::Span(body), |(s, _)| Refused::Span(s)));
         gone.into_iter().try_for_each(|body| self.v1_series(body))
@@ -134,7 +134,7 @@ impl<'a> Append<'a> {
 
     /// Puts the sample of a known series beside others; false when the key is not known.
     #[inline]
-    fn gather<'m>(&mut self, key: u128, sample: RawSample, body: &'m [u8], group: &mut Group<'m>) -> bool {
+    fn gather<'m>(&mut self, key: u128, sample: RawSample, body: &'m [u8], group: &mut SampleGroup<'m>) -> bool {
         let Some((slot, origin)) = self.batch.slot_of(key) else { return false };
         if self.verdict.of(self.ha, origin, self.now) {
             group.push(Gathered { slot, sample, body });
@@ -148,7 +148,7 @@ impl<'a> Append<'a> {
     #[inline]
     fn append_group<'m, 's>(
         &mut self,
-        group: &mut Group<'m>,
+        group: &mut SampleGroup<'m>,
         name: impl Fn(&'m [u8]) -> Refused<'s>,
     ) -> SmallVec<[&'m [u8]; 1]> {
         let mut gone = SmallVec::new();
@@ -170,7 +170,7 @@ impl<'a> Append<'a> {
     }
 
     /// The series that is known by `key`, or else by its labels; then the key is remembered.
-    fn find(&mut self, key: Option<u128>, pairs: &Pairs<'_>, n: u64) -> Option<(Place, u32)> {
+    fn find(&mut self, key: Option<u128>, pairs: &Pairs<'_>, n: u64) -> Option<(SeriesHandle, u32)> {
         if let Some(known) = key.and_then(|key| self.batch.known(key)) {
             return Some(known);
         }
@@ -185,7 +185,7 @@ impl<'a> Append<'a> {
         let hasher = self.head.hasher();
         symbols.read(message, |text| hasher.text(text))?;
         let symbols = &*symbols;
-        let mut group = Group::new();
+        let mut group = SampleGroup::new();
         let mut walk = || {
             for body in v2::series(message) {
                 let body = body?;
@@ -207,7 +207,7 @@ impl<'a> Append<'a> {
         self.flush_v2(message, symbols, &mut group).and(end)
     }
 
-    fn flush_v2(&mut self, message: &[u8], symbols: &Symbols, group: &mut Group<'_>) -> Result<(), Malformed> {
+    fn flush_v2(&mut self, message: &[u8], symbols: &Symbols, group: &mut SampleGroup<'_>) -> Result<(), Malformed> {
         let refs = |body| v2::usual(body, symbols.len()).map_or(&[][..], |(refs, _)| refs);
         let gone = self.append_group(group, |body| Refused::Refs(message, symbols, refs(body)));
         gone.into_iter().try_for_each(|body| self.v2_series(message, symbols, &v2::TimeSeries::parse(body)?))
@@ -296,7 +296,7 @@ impl<'a> Append<'a> {
     }
 
     /// Finds or makes the series of these pairs. All that is checked once per series is checked here.
-    fn resolve(&mut self, pairs: &Pairs<'_>, n: u64) -> Option<(Place, u32)> {
+    fn resolve(&mut self, pairs: &Pairs<'_>, n: u64) -> Option<(SeriesHandle, u32)> {
         let (texts, origin) = match self.texts(pairs) {
             Ok(checked) => checked,
             Err(text) => {
@@ -350,7 +350,7 @@ impl<'a> Append<'a> {
 
     fn append<'m>(
         &mut self,
-        mut place: Place,
+        mut place: SeriesHandle,
         origin: u32,
         pairs: &Pairs<'_>,
         samples: impl Iterator<Item = RawSample>,
@@ -380,7 +380,7 @@ impl<'a> Append<'a> {
     }
 
     /// Whether the sample was kept; if not, why is in the report. A series that has left since it was found comes in anew.
-    fn put(&mut self, place: &mut Place, pairs: &Pairs<'_>, t_ms: i64, value: &SampleValue) -> bool {
+    fn put(&mut self, place: &mut SeriesHandle, pairs: &Pairs<'_>, t_ms: i64, value: &SampleValue) -> bool {
         for _ in 0..PUT_TRIES {
             match self.batch.append_at(*place, t_ms, value) {
                 Some(Ok(_)) => return true,
@@ -402,7 +402,7 @@ impl<'a> Append<'a> {
         false
     }
 
-    fn refuse(&mut self, place: Place, reason: &'static str, why: &dyn Display) {
+    fn refuse(&mut self, place: SeriesHandle, reason: &'static str, why: &dyn Display) {
         if self.report.is_full() {
             self.report.reject(reason, 1, "");
             return;

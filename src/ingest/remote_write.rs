@@ -117,7 +117,7 @@ impl RemoteWrite {
         shared.counters.wire_bytes.fetch_add(body.len() as u64, Ordering::Relaxed);
         let decoded = remote_write::declared_length_within(&body, shared.admission.limits.decoded_bytes)?;
         permits.cover(body.len() + decoded)?;
-        // From here on whoever holds the body holds its share, also when the sender has hung up and nobody waits for us.
+        // From here on the body carries its share with it, also when the sender has hung up and no request waits for it.
         let body = Bytes::from_owner(Counted { body, _permits: permits });
         let turn = shared.admission.turn(decoded)?;
         // Others' bodies come in first; under overload that shows how many there are.

@@ -20,7 +20,7 @@ pub struct Replayed {
 }
 
 /// Fills the head from the log in `dir`, through the same code that took the bodies the first time, each at the time
-/// it was received. Call it before [`crate::wal::Wal::open`], and after whoever selects series that must stay has his watches.
+/// it was received. Call it before [`crate::wal::Wal::open`], and after the watches of rules exist: with a memory budget their series stay.
 pub fn replay(dir: &Path, head: &Head, ha: &HaTracker, since: Timestamp) -> Result<Replayed, WalError> {
     let mut done = Replayed::default();
     head.hush(true);

@@ -64,7 +64,8 @@ impl SenderClocks {
         if clock.since + WINDOW <= now || clock.since > now {
             clock.late_windows = if clock.freshest_ms < -limit_ms { clock.late_windows + 1 } else { 0 };
             clock.offset_ms = Some(clock.freshest_ms);
-            (clock.since, clock.freshest_ms) = (now, offset_ms);
+            clock.since = now;
+            clock.freshest_ms = offset_ms;
         } else {
             clock.freshest_ms = clock.freshest_ms.max(offset_ms);
         }
@@ -77,7 +78,7 @@ impl SenderClocks {
         (is_ahead && !was_ahead).then_some(offset_ms)
     }
 
-    /// All that were heard of lately, by address.
+    /// Senders of the last while, by address.
     pub fn offsets(&self, now: Timestamp) -> Vec<SenderOffset> {
         let limit_ms = OFFSET_LIMIT.as_millis() as i64;
         let senders = self.0.lock();

@@ -3,7 +3,7 @@
 //! Never: accepts what is not written.
 //! Start at [`nothing_is_acknowledged_that_the_log_has_not_got`].
 
-use super::admission::{Turn, WAITING_BYTES_MAX};
+use super::admission::{WAITING_BYTES_MAX, WaitingBody};
 use super::remote_write::INLINE_BYTES_MAX;
 use super::*;
 use crate::clock::ManualClock;
@@ -90,10 +90,10 @@ async fn nothing_is_acknowledged_that_the_log_has_not_got() {
 #[test]
 fn what_waits_is_bounded_and_a_lone_body_is_always_taken() {
     let waiting = Arc::default();
-    let alone = Turn::take(&waiting, 2 * WAITING_BYTES_MAX).expect("a lone body");
-    assert!(matches!(Turn::take(&waiting, 1), Err(IngestError::Busy(_))));
+    let alone = WaitingBody::take(&waiting, 2 * WAITING_BYTES_MAX).expect("a lone body");
+    assert!(matches!(WaitingBody::take(&waiting, 1), Err(IngestError::Busy(_))));
     drop(alone);
-    let held: Vec<_> = (0..65).map_while(|_| Turn::take(&waiting, 1 << 20).ok()).collect();
+    let held: Vec<_> = (0..65).map_while(|_| WaitingBody::take(&waiting, 1 << 20).ok()).collect();
     assert_eq!(held.len(), 64);
     drop(held);
     assert_eq!(waiting.load(Ordering::Relaxed), 0);
@@ -130,7 +130,7 @@ fn what_a_sender_that_hung_up_has_sent_is_counted_until_it_is_done() {
     });
 }
 
-/// Requests with known and new series, sweeps, watches and readers, all at once: nobody waits for ever, nothing is refused.
+/// Requests with known and new series, sweeps, watches and readers, all at once: no thread waits for ever, nothing is refused.
 #[test]
 fn requests_sweeps_watches_and_readers_at_once() {
     const ROUNDS: i64 = 120;

@@ -1,4 +1,4 @@
-//! What happens when the wall clock was set: everybody who waits is told, and people hear of it.
+//! What happens when the wall clock was set: every room that holds timers moves them, and log, metric and status say so.
 //! In: the clock, at each round of decisions. Out: by how much it jumped; a metric, a log line, a status for one lease.
 //! Never: decides what moves (the engine, the registry and the rules do).
 //! Start at [`ClockWatch::look`].

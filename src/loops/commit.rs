@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 const RETRY_FIRST: Duration = Duration::from_millis(100);
 const RETRY_MAX: Duration = Duration::from_secs(5);
 
-/// Tries until the store takes it; meanwhile nobody is answered and nothing else is decided.
+/// Tries until the store takes it; until then no request is answered and nothing else is decided.
 pub(super) async fn commit(
     writer: &Decide,
     writes: Vec<Write>,

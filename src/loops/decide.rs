@@ -1,5 +1,5 @@
 //! The single writer: takes what happened, decides, commits, and only then lets effects out.
-//! In: the inbox, the engine's and the door's due times. Out: commits, answers, messages to deliver.
+//! In: the inbox, the due times of the engine and of the alert registry. Out: commits, answers, messages to deliver.
 //! Never: lets anything leave before the commit, or catches a panic of the engine: state that broke an invariant is not
 //! written, the process ends, and a restart begins from the last commit.
 //! Start at [`Decide::run`].
@@ -124,16 +124,17 @@ impl Decide {
         round
     }
 
-    /// Commits, then tells: the door first, so that whoever gets a 2xx and repeats himself is a refresh.
+    /// Commits first. Then the registry learns of it before any sender is answered, so that a sender that repeats an alert after
+    /// its 2xx is absorbed as a refresh.
     async fn settle(&self, round: Round, inbox: &InboxReceiver, stop: &CancellationToken) -> Result<(), StoreError> {
         let Round { outcome, answers } = round;
         let Outcome { writes, mut send, cancel, committed, reply: _, breaches, untold } = outcome;
         self.log(&breaches, &untold);
         if !writes.is_empty() {
-            let stories = stories(&writes);
+            let timeline_metrics = timeline_metrics(&writes);
             commit(self, writes, inbox, stop).await?;
-            for story in stories {
-                self.tell(&story);
+            for line in timeline_metrics {
+                self.count(&line);
             }
         }
         (self.door.committed)(&committed);
@@ -151,7 +152,7 @@ impl Decide {
         Ok(())
     }
 
-    /// What cannot be, and ends that nobody is left to be told.
+    /// Logs broken invariants, and ends of alerts whose receiver is no longer configured.
     fn log(&self, breaches: &[String], untold: &[NflogKey]) {
         for breach in breaches {
             self.metrics.incidents.breaches.inc();
@@ -166,40 +167,40 @@ impl Decide {
         }
     }
 
-    fn tell(&self, story: &Story) {
+    fn count(&self, line: &TimelineMetric) {
         let metrics = &self.metrics.incidents;
-        metrics.event(story.kind.as_str());
-        match story.after {
-            Some(after) if story.kind == TimelineKind::Acknowledged => metrics.acknowledged(after),
-            Some(after) if story.kind == TimelineKind::Resolved => metrics.resolved(after),
+        metrics.event(line.kind.as_str());
+        match line.after {
+            Some(after) if line.kind == TimelineKind::Acknowledged => metrics.acknowledged(after),
+            Some(after) if line.kind == TimelineKind::Resolved => metrics.resolved(after),
             _ => {}
         }
     }
 }
 
-/// A line of an incident's timeline, for metrics.
-struct Story {
+/// What one line of a timeline adds to the metrics.
+struct TimelineMetric {
     kind: TimelineKind,
     /// Since the incident was opened.
     after: Option<Duration>,
 }
 
-/// What these rows say of incidents.
-fn stories(writes: &[Write]) -> Vec<Story> {
+/// What the timeline rows among these writes count.
+fn timeline_metrics(writes: &[Write]) -> Vec<TimelineMetric> {
     let opened = |id| {
         writes.iter().find_map(|write| match write {
             Write::Incident(incident) if incident.id == id => Some(incident.opened_at),
             _ => None,
         })
     };
-    let story = |write: &Write| match write {
+    let line = |write: &Write| match write {
         Write::Timeline(entry) => {
             let kind = entry.event.kind();
             let ends = matches!(kind, TimelineKind::Acknowledged | TimelineKind::Resolved);
             let after = if ends { opened(entry.incident) } else { None }.map(|opened| entry.at.since(opened));
-            Some(Story { kind, after })
+            Some(TimelineMetric { kind, after })
         }
         _ => None,
     };
-    writes.iter().filter_map(story).collect()
+    writes.iter().filter_map(line).collect()
 }

@@ -17,7 +17,7 @@ pub use shared::into_inbox;
 pub use watch::{AttemptSeen, DestinationStatus};
 
 use self::destination::{Destination, Inlet};
-use self::order::{Place, is_urgent};
+use self::order::{QueuePlace, is_urgent};
 use self::refs::Refs;
 use self::shared::Shared;
 use self::watch::{Hold, Status};
@@ -127,6 +127,11 @@ impl Deliver {
         }
     }
 
+    /// What is used now.
+    pub fn notifiers(&self) -> Notifiers {
+        Notifiers::clone(&self.shared.notifiers.load())
+    }
+
     /// From the next attempt on these are used; queues stay.
     pub fn reload(&self, notifiers: Notifiers) {
         self.shared.notifiers.store(Arc::new(notifiers));
@@ -193,20 +198,20 @@ impl Deliver {
 }
 
 /// In words: where a message stands.
-fn outlook(place: Place, hold: &Hold, is_urgent: bool, wall: impl Fn(Duration) -> Timestamp) -> NextTry {
+fn outlook(place: QueuePlace, hold: &Hold, is_urgent: bool, wall: impl Fn(Duration) -> Timestamp) -> NextTry {
     let held = if is_urgent { hold.urgent_until } else { hold.announcements_until };
     let said = |at, reason: &str| NextTry { at, reason: reason.to_owned() };
     match (place, held) {
-        (Place::Waiting(due, _), held) => {
+        (QueuePlace::Waiting(due, _), held) => {
             let due = wall(due);
             match held.filter(|until| *until > due) {
                 Some(until) => said(Some(until), &hold.reason),
                 None => said(Some(due), "between tries"),
             }
         }
-        (Place::Ready, Some(until)) => said(Some(until), &hold.reason),
-        (Place::Ready, None) => said(None, "in line for its destination"),
-        (Place::Parked, _) => said(None, "waits for an earlier message about the same incident or group"),
-        (Place::OnWire, _) => said(None, "being sent"),
+        (QueuePlace::Ready, Some(until)) => said(Some(until), &hold.reason),
+        (QueuePlace::Ready, None) => said(None, "in line for its destination"),
+        (QueuePlace::Parked, _) => said(None, "waits for an earlier message about the same incident or group"),
+        (QueuePlace::OnWire, _) => said(None, "being sent"),
     }
 }

@@ -1,4 +1,4 @@
-//! The promises of the evaluate loop, with a sink that refuses when it is told to and a clock that stands still.
+//! The promises of the evaluate loop, with a sink that refuses when a test says so and a clock that stands still.
 //! In: samples, arrivals, moments. Out: what the sink was offered, in order.
 //! Never: waits for time to pass: tokio's own stands still, and jumps when everybody sleeps.
 //! Start at [`Scene`].
@@ -225,7 +225,7 @@ async fn what_new_rules_find_comes_after_the_reload() {
     let text = "groups:\n- name: other\n  interval: 10s\n  rules:\n  - {alert: E, expr: up == 0}\n";
     let (engine, files) = (scene.engine.clone(), [file::parse(text, "f.yml").unwrap()]);
     let (locked, wait) = std::sync::mpsc::channel();
-    // Long enough for the loop to hear the bell and to stand before the lock; nobody sends.
+    // Long enough for the loop to be notified and to wait for the lock; no sample is sent.
     let (_end, while_locked) = std::sync::mpsc::channel::<()>();
     let reload = std::thread::spawn(move || {
         engine.change(|set, head| {

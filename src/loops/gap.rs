@@ -1,6 +1,6 @@
 //! Says so when rules cannot be believed yet: their ranges reach back to before we had samples without a pause.
-//! In: the rules, the head, the clock. Out: the alert `IngestGap`, through the same door as the alerts of rules.
-//! Never: speaks before any sender was heard, of the time before a first start, or once every range is covered.
+//! In: the rules, the head, the clock. Out: the alert `IngestGap`, on the same way as the alerts of rules.
+//! Never: raises it before any sender has sent, for the time before a first start, or once every range is covered.
 //! Start at [`GapLoop::run`].
 
 use super::evaluate::{RuleEngine, RuleSink};

@@ -1,5 +1,5 @@
 //! The loops: evaluate, decide, deliver, retain, gap, silence; each moves work from one room to the next.
-//! In: handles that `app` gives. Out: work done until they are told to stop.
+//! In: handles that `app` gives. Out: work done until they are stopped.
 //! Never: decides by itself (decisions live on floors 0 to 3), or knows HTTP.
 //! Start at [`decide::Decide`].
 

@@ -1,4 +1,4 @@
-//! Whom the single writer deals with: who decides, who delivers, and the door.
+//! What the single writer calls: the engine that decides, the queue that delivers, and the alert registry.
 //! In: `app`, which puts them together. Out: the traits and hooks that `decide` calls.
 //! Never: does work of its own.
 //! Start at [`Decisions`].

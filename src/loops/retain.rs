@@ -30,7 +30,7 @@ const RELIEF_EVERY: Duration = Duration::from_secs(1);
 /// Removals per pass; a backlog is worked off over the next minutes instead of holding the writer.
 const ROUNDS_MAX: usize = 20;
 
-/// Lets go of what it holds and nobody needs at that moment (`alerts::AlertRegistry`, `series::Head`). It may take a while.
+/// Frees what it holds and no reader needs at that moment (`alerts::AlertRegistry`, `series::Head`). It may take a while.
 pub type Sweep = Arc<dyn Fn(Timestamp) + Send + Sync>;
 
 pub struct Retain {

@@ -1,4 +1,4 @@
-//! Says who is not heard any more: sources of samples, and heartbeats.
+//! Reports what has fallen silent: sources of samples, and heartbeats.
 //! In: the rules' series, the heartbeats, the alerts that fire, the clock. Out: alerts `SourceSilent`, as rules hand out theirs.
 //! Never: decides who is silent (`rules::SilentSources` and `alerts::Heartbeats` do).
 //! Start at [`SilenceLoop::run`].
@@ -27,7 +27,7 @@ const NAMES_MAX: usize = 10;
 
 type SharedHeartbeats = Arc<Mutex<Heartbeats>>;
 
-/// Visits the heartbeat alerts that others post: labels, and when they were heard last.
+/// Visits the heartbeat alerts that others post: labels, and when each was received last.
 pub type VisitHeartbeats = Box<dyn Fn(&mut dyn FnMut(&Labels, Timestamp)) + Send + Sync>;
 
 pub struct SilenceLoop {
@@ -51,7 +51,7 @@ impl SilenceLoop {
             }
             let now = self.clock.now();
             let mut wanted = looker.sources(&self.engine, now);
-            self.hear();
+            self.take_beats();
             wanted.extend(self.heartbeats.lock().silent(now).iter().map(of_heartbeat));
             let alerts = standing.update(wanted, now);
             if !alerts.is_empty() {
@@ -61,8 +61,8 @@ impl SilenceLoop {
         }
     }
 
-    /// What was heard of heartbeat alerts since the last look.
-    fn hear(&self) {
+    /// Records the heartbeat alerts that arrived since the last look.
+    fn take_beats(&self) {
         let mut heartbeats = self.heartbeats.lock();
         if !heartbeats.listens_to_alerts() {
             return;
@@ -72,7 +72,7 @@ impl SilenceLoop {
     }
 }
 
-/// A rule's heartbeat is heard whenever the rule is evaluated and its alert fires.
+/// A rule's heartbeat counts as received whenever the rule is evaluated and its alert fires.
 fn beats_of_rules(view: &RulesView, heartbeats: &mut Heartbeats) {
     for rule in view.groups.iter().flat_map(|group| &group.rules) {
         let Some(at) = rule.last_evaluation else { continue };
@@ -113,7 +113,7 @@ fn is_written_by_rules(labels: &Labels, recorded: &HashSet<Arc<str>>) -> bool {
     matches!(metric, "ALERTS" | "ALERTS_FOR_STATE") || recorded.contains(metric)
 }
 
-/// One alert for each silent source; one for all of them when nobody is heard: that has one cause.
+/// One alert for each silent source; one for all of them when no source sends any more: that has one cause.
 fn of_sources(silent: &[SilentSource]) -> Vec<Wanted> {
     let base = Labels::from_pairs([(ALERT_NAME, SOURCE_SILENT), ("severity", "medium")]);
     let wanted = |labels: &Labels, names: &str, last_heard: Timestamp| Wanted {

@@ -1,4 +1,4 @@
-//! The promises of the single writer, with an engine and a store that do as they are told.
+//! The promises of the single writer, with an engine and a store whose behaviour each test chooses.
 //! In: inputs through the inbox. Out: the order in which things became known.
 //! Never: waits for time to pass.
 //! Start at [`Scene`].

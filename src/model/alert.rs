@@ -3,7 +3,7 @@
 //! Never: decides whether two posts are one alert (`alerts::registry` does).
 //! Start at [`AlertRecord`].
 
-use super::ids::{Fingerprint, IncidentId};
+use super::ids::Fingerprint;
 use super::labels::Labels;
 use super::time::Timestamp;
 use std::sync::Arc;
@@ -143,11 +143,4 @@ pub struct Transition {
     pub record: Arc<AlertRecord>,
     /// The door's count of changes of this fingerprint; `alerts::AlertRegistry::committed` takes it back.
     pub version: u64,
-}
-
-/// An alert's place in an incident, for readers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Placement {
-    pub incident: IncidentId,
-    pub fingerprint: Fingerprint,
 }

@@ -62,8 +62,23 @@ pub struct NflogEntry {
     pub firing: Vec<Fingerprint>,
     /// Fingerprints last told as resolved, sorted.
     pub resolved: Vec<Fingerprint>,
+    /// Told as firing before and left out of the last message, because they are muted or no route leads here any more: their
+    /// ends are owed. Sorted.
+    pub owed: Vec<Fingerprint>,
     pub at: Timestamp,
     pub expires_at: Timestamp,
+}
+
+impl NflogEntry {
+    /// Whether the integration has heard that the alert fires, and not that it ended.
+    pub fn has_heard(&self, alert: Fingerprint) -> bool {
+        self.firing.binary_search(&alert).is_ok() || self.owed.binary_search(&alert).is_ok()
+    }
+
+    /// All that it has heard of and that has not ended for it.
+    pub fn heard(&self) -> impl Iterator<Item = Fingerprint> + '_ {
+        self.firing.iter().chain(&self.owed).copied()
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

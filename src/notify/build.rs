@@ -33,6 +33,19 @@ impl Notifiers {
     pub fn get(&self, receiver: &str, integration: &IntegrationId) -> Option<&Arc<dyn Notifier>> {
         self.0.get(receiver)?.get(integration)
     }
+
+    /// These, and those of `new` that are not among them: while it is not known yet whether the new ones will be used.
+    #[must_use]
+    pub fn with_new(&self, new: &Self) -> Self {
+        let mut all = ByReceiver::clone(&self.0);
+        for (receiver, integrations) in new.0.iter() {
+            let known = all.entry(receiver.clone()).or_default();
+            for (id, notifier) in integrations {
+                known.entry(id.clone()).or_insert_with(|| notifier.clone());
+            }
+        }
+        Self(Arc::new(all))
+    }
 }
 
 /// An integration that cannot work as it is written.

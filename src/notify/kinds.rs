@@ -28,12 +28,12 @@ pub struct Capability {
     pub updates_in_place: bool,
     /// Later messages stand together with the first.
     pub threads: bool,
-    /// People can acknowledge there, and we hear of it.
+    /// People can acknowledge there, and we receive that.
     pub acknowledgements: bool,
     pub repeats: Repeats,
 }
 
-/// What becomes of a message that is sent once more because nobody knows whether it arrived.
+/// What becomes of a message that is sent once more because it is unknown whether it arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Repeats {
     /// The destination takes it for the same.

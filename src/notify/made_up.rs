@@ -1,6 +1,6 @@
-//! Made-up messages, on which the templates of a configuration are tried before anybody waits for them.
+//! Made-up messages, on which the templates of a configuration are tried when it is loaded.
 //! In: nothing. Out: a page that fires, a group of which some alerts have ended, and one that is over.
-//! Never: sent to anybody.
+//! Never: sent.
 //! Start at [`messages`].
 
 use crate::model::{

@@ -8,7 +8,7 @@ use std::time::Duration;
 /// The ceiling of the first pause; it doubles with every failure. Most failures are one lost connection or a receiver that
 /// restarts, and a page should not wait longer for that than a person notices.
 pub const BACKOFF_FIRST: Duration = Duration::from_millis(250);
-/// The ceiling of every pause: a destination that comes back waits at most this long for news.
+/// The ceiling of every pause: a destination that comes back waits at most this long for the next try.
 pub const BACKOFF_MAX: Duration = Duration::from_mins(5);
 /// Full jitter may draw zero; this much is always waited, so that a broken destination is not hammered.
 pub const BACKOFF_MIN: Duration = Duration::from_millis(100);

@@ -63,7 +63,7 @@ impl IntegrationConfig {
         Self(Arc::new(settings))
     }
 
-    /// A page's end is told unless `send_resolved: false` was written out.
+    /// A page's end is sent unless `send_resolved: false` was written out.
     pub fn spec(&self, id: IntegrationId) -> IntegrationSpec {
         let written = self.0.send_resolved();
         IntegrationSpec {

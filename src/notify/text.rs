@@ -137,7 +137,7 @@ pub fn cut(text: &str, chars: usize) -> String {
     out
 }
 
-/// What one alert says of itself: name, the labels that tell it apart, its summary, since when or until when.
+/// One alert in a line: name, the labels that tell it apart, its summary, since when or until when.
 pub fn alert_line(alert: &MessageAlert) -> String {
     let name = alert.labels.alert_name();
     let others = alert.labels.without("alertname");

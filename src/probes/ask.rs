@@ -27,7 +27,7 @@ pub struct Outcome {
     pub checks: Vec<(Option<bool>, Option<f64>)>,
 }
 
-/// The client that all probes share. Redirects are answers, not ways: a health endpoint that moved is news.
+/// The client that all probes share. Redirects are not followed: a health endpoint that moved is a finding.
 pub fn client() -> Result<reqwest::Client, reqwest::Error> {
     reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -72,7 +72,7 @@ async fn reach(client: &reqwest::Client, probe: &Probe) -> Result<Answer, Failur
             let mut answer = client.get(&**url).send().await.map_err(failed)?;
             let status = Some(answer.status().as_u16());
             let mut body = Vec::new();
-            // Without checks the body says nothing that anybody asked for.
+            // Without checks the body is not looked at.
             while !probe.checks.is_empty()
                 && let Some(chunk) = answer.chunk().await.map_err(failed)?
             {

@@ -17,7 +17,7 @@ use tokio::time::MissedTickBehavior;
 /// Takes what one try found; it must not wait.
 pub type Sink = Arc<dyn Fn(&Probe, Vec<(Labels, f64)>) + Send + Sync>;
 
-/// Open while a probe is in force; whoever hands on samples holds it, so that nothing comes after the end.
+/// Open while a probe is in force; the code that hands on samples holds it, so that no sample comes after the end.
 type Door = Arc<Mutex<bool>>;
 
 struct Running {

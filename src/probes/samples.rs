@@ -23,7 +23,7 @@ fn named(probe: &Probe, metric: &str, check: &str) -> Labels {
 /// - `probe_check_success{check}`: 1 or 0, of checks with `expect`
 /// - `probe_check_value{check}`: of checks whose value is a number, true or false
 ///
-/// A value that was not there this time is a stale marker, so that nobody goes on with the last one.
+/// A value that was not there this time is a stale marker, so that rules do not go on with the last one.
 pub fn samples(probe: &Probe, outcome: &Outcome) -> Vec<(Labels, f64)> {
     let flag = |held: bool| f64::from(u8::from(held));
     let mut out = vec![

@@ -5,7 +5,7 @@
 //! Start at [`Columns::get`].
 
 use super::eval::Eval;
-use super::functions::{Function, Kind, RangeCall, stretched};
+use super::functions::{Function, Kind, RangeCall, Stretch, stretched};
 use super::recent::{Recents, Unanswered};
 use super::window::Window;
 use crate::model::sample::STALE_NAN_BITS;
@@ -190,12 +190,11 @@ impl Column {
             return;
         };
         let stretches = match function.name {
-            "rate" => Some((true, true)),
-            "increase" => Some((true, false)),
-            "delta" => Some((false, false)),
+            "rate" => Some(Stretch { start: window.start, end: window.end, is_counter: true, is_rate: true }),
+            "increase" => Some(Stretch { start: window.start, end: window.end, is_counter: true, is_rate: false }),
+            "delta" => Some(Stretch { start: window.start, end: window.end, is_counter: false, is_rate: false }),
             _ => None,
         };
-        let range = (window.start, window.end);
         for one in self.series.iter() {
             window.clear();
             // Start timestamps tell of resets that values do not show: the general evaluator knows them.
@@ -203,15 +202,12 @@ impl Column {
             match recents.window(one, window.start, window.end, eval.at) {
                 Ok(span) => {
                     self.samples += span.floats.len();
-                    if let Some((is_counter, is_rate)) = stretches
-                        && (span.is_rising || !is_counter)
+                    if let Some(stretch) = &stretches
+                        && (span.is_rising || !stretch.is_counter)
                     {
                         // Without resets the outer samples tell all.
                         self.values.push(match span.floats {
-                            [first, .., last] => {
-                                let ends = (first, last, span.floats.len());
-                                stretched(last.v - first.v, ends, range, (is_counter, is_rate))
-                            }
+                            [first, .., last] => stretched(last.v - first.v, first, last, span.floats.len(), stretch),
                             _ => ABSENT,
                         });
                         continue;

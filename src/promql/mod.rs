@@ -9,6 +9,7 @@ mod accumulator;
 mod aggregate;
 mod binary;
 mod columns;
+mod durations;
 mod eval;
 mod fold;
 mod functions;

@@ -9,7 +9,7 @@ use super::columns::Reading;
 use super::eval::{Elem, Eval, Result};
 use super::functions::Kind;
 use super::plan::{AggregateNode, BinaryNode, CallNode, Node, SelectorNode};
-use super::rows::{Chain, Group, Leaf, Pair, Rows, Set};
+use super::rows::{Chain, GroupRows, Leaf, Pair, Rows, Set};
 use crate::model::SampleValue;
 use parking_lot::Mutex;
 use smallvec::SmallVec;
@@ -209,5 +209,5 @@ fn aggregate_rows(a: &AggregateNode) -> Option<Rows> {
     if a.param.is_some() {
         return None;
     }
-    Group::new(a.op, a.key.clone(), rows_of(&a.inner)?).map(|group| Rows::Group(Box::new(group)))
+    GroupRows::new(a.op, a.key.clone(), rows_of(&a.inner)?).map(|group| Rows::Group(Box::new(group)))
 }

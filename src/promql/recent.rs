@@ -62,13 +62,13 @@ struct Ring {
 }
 
 /// The floats of one window.
-pub(super) struct Span<'a> {
+pub(super) struct WindowFloats<'a> {
     pub floats: &'a [FloatPoint],
     /// False when a value may be less than the one before it.
     pub is_rising: bool,
 }
 
-/// Why there is no [`Span`].
+/// Why there is no [`WindowFloats`].
 pub(super) enum Unanswered {
     /// A histogram lies in the window.
     Histogram,
@@ -185,7 +185,7 @@ impl Recents {
 
     /// The floats in `(start, end]`, for an evaluation at `at`.
     #[inline]
-    pub fn window(&mut self, series: &Series, start: i64, end: i64, at: i64) -> Result<Span<'_>, Unanswered> {
+    pub fn window(&mut self, series: &Series, start: i64, end: i64, at: i64) -> Result<WindowFloats<'_>, Unanswered> {
         let number = self.sync(series);
         let full = self.points >= POINTS_MAX;
         let row = &mut self.rows[number];
@@ -324,7 +324,7 @@ impl Ring {
     }
 
     #[inline]
-    fn span(&self, start: i64, end: i64) -> Span<'_> {
+    fn span(&self, start: i64, end: i64) -> WindowFloats<'_> {
         let mut floats = &self.points[self.head..];
         while let [first, rest @ ..] = floats
             && first.t <= start
@@ -336,6 +336,6 @@ impl Ring {
         {
             floats = rest;
         }
-        Span { floats, is_rising: self.falls == 0 }
+        WindowFloats { floats, is_rising: self.falls == 0 }
     }
 }

@@ -20,7 +20,7 @@ use std::sync::Arc;
 pub(super) enum Rows {
     Leaf(Leaf),
     Chain(Box<Chain>),
-    Group(Box<Group>),
+    Group(Box<GroupRows>),
     Pair(Box<Pair>),
     Set(Box<Set>),
 }
@@ -227,7 +227,7 @@ fn threshold(op: BinaryOp, values: &[f64], bound: f64, visit: &mut dyn FnMut(usi
 }
 
 /// An aggregation: a row per group.
-pub(super) struct Group {
+pub(super) struct GroupRows {
     key: Projection,
     inner: Rows,
     fold: Fold,
@@ -238,7 +238,7 @@ pub(super) struct Group {
     numbers: Numbers,
 }
 
-impl Group {
+impl GroupRows {
     /// `None` for an aggregation that is more than a fold.
     pub fn new(op: AggregateOp, key: Projection, inner: Rows) -> Option<Self> {
         let fold = Fold::new(op)?;

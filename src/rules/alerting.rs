@@ -3,14 +3,19 @@
 //! Never: ends an alert on an arrival, or forgets one without saying its end.
 //! Start at [`AlertingRule::apply`].
 
+mod active;
+mod claim;
 mod limit;
 
+pub(super) use active::Active;
+use active::record;
+pub(super) use claim::Claim;
+
 use super::context::{EvalContext, Trigger};
+use super::evaluation::{Evaluation, LimitAction};
 use super::file::{RuleBody, RuleSpec};
 use super::outputs::Outputs;
-use super::set::{Evaluation, LimitAction};
-use crate::model::labels::{ALERT_NAME, METRIC_NAME};
-use crate::model::{Alert, Door, Fingerprint, Labels, RuleAlertRecord, RuleAlertState, SampleValue, Timestamp, Write};
+use crate::model::{Fingerprint, Labels, RuleAlertRecord, RuleAlertState, SampleValue, Timestamp, Write};
 use crate::promql::Element;
 use crate::template::Template;
 use std::collections::{HashMap, HashSet};
@@ -24,65 +29,6 @@ const CHANGE_DELAY: Duration = Duration::from_mins(1);
 
 /// The error when two elements become one alert.
 const DUPLICATE: &str = "vector contains metrics with the same labelset after applying alert labels";
-
-/// One alert of a rule.
-pub(super) struct Active {
-    pub(super) labels: Labels,
-    pub(super) annotations: Labels,
-    pub(super) value: SampleValue,
-    pub(super) state: RuleAlertState,
-    #[allow(clippy::struct_field_names)] // Prometheus' word
-    pub(super) active_at: Timestamp,
-    pub(super) fired_at: Option<Timestamp>,
-    pub(super) resolved_at: Option<Timestamp>,
-    pub(super) keep_firing_since: Option<Timestamp>,
-    /// The latest evaluation that had it, by our clock.
-    last_seen: Timestamp,
-    /// The latest slot that had it.
-    last_slot: Timestamp,
-    /// How far the samples reached of the latest arrival that had it: ahead of us when its sender's clock is.
-    known_until: Timestamp,
-    /// When it was last handed out; `None` makes it be handed out again.
-    sent_at: Option<Timestamp>,
-    /// Under which name it was handed out before its rule had this identity. That claim ends when the next one is made.
-    former_claimant: Option<Arc<str>>,
-    /// Since when its source is silent without having said that it ends.
-    pub(super) lost_since: Option<Timestamp>,
-    /// `ALERTS` (of the present state) and `ALERTS_FOR_STATE`, built once.
-    series: Option<(Labels, Labels)>,
-}
-
-impl Active {
-    fn is_alive(&self) -> bool {
-        self.state != RuleAlertState::Inactive
-    }
-
-    /// By this slot, or by an arrival after it; one of the very same time knew no more than the slot does.
-    fn is_seen(&self, at: Timestamp) -> bool {
-        self.last_slot == at || self.known_until > at
-    }
-
-    /// Another rule state, or none, was stored and handed out as this alert until now.
-    fn from_record(record: &RuleAlertRecord, former_claimant: Option<Arc<str>>) -> Self {
-        Self {
-            labels: record.labels.clone(),
-            annotations: record.annotations.clone(),
-            value: SampleValue::Float(record.value),
-            state: record.state,
-            active_at: record.active_at,
-            fired_at: record.fired_at,
-            resolved_at: record.resolved_at,
-            keep_firing_since: record.keep_firing_since,
-            last_seen: Timestamp::MIN,
-            last_slot: Timestamp::MIN,
-            known_until: Timestamp::MIN,
-            sent_at: None,
-            former_claimant,
-            lost_since: None,
-            series: None,
-        }
-    }
-}
 
 pub(super) struct AlertingRule {
     pub(super) name: Arc<str>,
@@ -208,7 +154,7 @@ impl AlertingRule {
         out: &mut Evaluation,
     ) {
         let known = self.active.get(&labels).filter(|a| a.state != RuleAlertState::Inactive);
-        let same = known.is_some_and(|a| same_value(&a.value, &value) && a.last_seen != Timestamp::MIN);
+        let same = known.is_some_and(|a| active::same_value(&a.value, &value) && a.last_seen != Timestamp::MIN);
         let annotations = (!same || self.restless).then(|| self.annotate(ctx, element, &value));
         self.see_annotated(ctx, labels, value, annotations, self.for_, out);
     }
@@ -226,24 +172,9 @@ impl AlertingRule {
         let known = self.active.get(&labels).filter(|a| a.state != RuleAlertState::Inactive);
         let mut changed = known.is_none();
         if changed {
-            let active = Active {
-                labels: labels.clone(),
-                annotations: Labels::empty(),
-                value: value.clone(),
-                state: RuleAlertState::Pending,
-                active_at: at,
-                fired_at: None,
-                resolved_at: None,
-                keep_firing_since: None,
-                last_seen: at,
-                last_slot: Timestamp::MIN,
-                known_until: Timestamp::MIN,
-                sent_at: None,
-                // An earlier one of these labels may still hold a claim under another name.
-                former_claimant: self.active.get(&labels).and_then(|old| old.former_claimant.clone()),
-                lost_since: None,
-                series: None,
-            };
+            // An earlier one of these labels may still hold a claim under another name.
+            let former_claimant = self.active.get(&labels).and_then(|old| old.former_claimant.clone());
+            let active = Active::pending(labels.clone(), value.clone(), at, former_claimant);
             self.active.insert(labels.clone(), active);
         }
         let claim = self.claim();
@@ -255,30 +186,19 @@ impl AlertingRule {
             Trigger::Arrival => alert.known_until = alert.known_until.max(ctx.query_at),
         }
         alert.lost_since = None;
-        let mut reworded = false;
-        if let Some(annotations) = annotations
-            && annotations != alert.annotations
-        {
-            alert.annotations = annotations;
-            reworded = true;
-        }
+        let reworded = annotations.is_some_and(|annotations| alert.reword(annotations));
         changed |= alert.keep_firing_since.take().is_some();
         // A slot may come to this rule later than an arrival that knew a later time.
         let held = alert.last_seen.since(alert.active_at);
         match alert.state {
             RuleAlertState::Pending if held >= for_ => {
-                alert.state = RuleAlertState::Firing;
-                alert.fired_at = Some(at);
-                alert.series = None;
-                alert.sent_at = None;
+                alert.fires(at);
                 changed = true;
             }
             RuleAlertState::Firing if held < for_ => {
                 // The rule's `for` was raised above the time that it has been active.
                 claim.announce(alert, Some(at), ctx, out);
-                alert.state = RuleAlertState::Pending;
-                alert.fired_at = None;
-                alert.series = None;
+                alert.pends_again();
                 changed = true;
             }
             _ => {}
@@ -356,7 +276,7 @@ impl AlertingRule {
         let head = ctx.head;
         for alert in self.active.values_mut().filter(|a| a.state != RuleAlertState::Inactive) {
             let firing = alert.state == RuleAlertState::Firing;
-            let (alerts, for_state) = alert.series.get_or_insert_with(|| series_of(&alert.labels, firing));
+            let (alerts, for_state) = alert.series.get_or_insert_with(|| active::series_of(&alert.labels, firing));
             self.outputs.write(head, alerts, ctx.query_at, SampleValue::Float(1.0));
             let since = SampleValue::Float((alert.active_at.as_millis() as f64 / 1000.0).floor());
             self.outputs.write(head, for_state, ctx.query_at, since);
@@ -411,16 +331,8 @@ impl AlertingRule {
 
     /// The clock was set: moments that waits are counted from move with it, and so do the rows.
     pub(super) fn clock_jumped(&mut self, by_ms: i64, out: &mut Evaluation) {
-        let moved = |t: Timestamp| t.moved_by(by_ms);
         for alert in self.active.values_mut() {
-            alert.active_at = moved(alert.active_at);
-            alert.fired_at = alert.fired_at.map(moved);
-            alert.resolved_at = alert.resolved_at.map(moved);
-            alert.keep_firing_since = alert.keep_firing_since.map(moved);
-            alert.last_seen = moved(alert.last_seen);
-            alert.last_slot = moved(alert.last_slot);
-            alert.known_until = moved(alert.known_until);
-            alert.sent_at = alert.sent_at.map(moved);
+            alert.clock_jumped(by_ms);
             out.writes.push(Write::RuleAlert(Arc::new(record(&self.id, alert))));
         }
     }
@@ -459,74 +371,4 @@ fn is_cold(alert: &Active, labels: &Labels, ctx: &EvalContext<'_>) -> bool {
 fn is_lost(alert: &mut Active, labels: &Labels, ctx: &EvalContext<'_>) -> bool {
     alert.lost_since = ctx.lost_since(labels);
     alert.lost_since.is_some()
-}
-
-/// Equal bits; a histogram always counts as changed.
-fn same_value(a: &SampleValue, b: &SampleValue) -> bool {
-    matches!((a, b), (SampleValue::Float(a), SampleValue::Float(b)) if a.to_bits() == b.to_bits())
-}
-
-fn series_of(labels: &Labels, firing: bool) -> (Labels, Labels) {
-    let state = if firing { "firing" } else { "pending" };
-    let named = |name: &str| labels.with(METRIC_NAME, name);
-    (named("ALERTS").with("alertstate", state), named("ALERTS_FOR_STATE"))
-}
-
-/// Under which name a rule hands out its alerts: two rules whose alerts have equal labels each hold a claim of their own.
-pub(super) struct Claim {
-    pub(super) claimant: Arc<str>,
-    pub(super) generator_url: Arc<str>,
-}
-
-impl Claim {
-    /// Hands out the alert as it stands, or its end. A claim that was made under a former name ends after it, so that the
-    /// alert never has none in between.
-    fn announce(&self, alert: &mut Active, ends_at: Option<Timestamp>, ctx: &EvalContext<'_>, out: &mut Evaluation) {
-        debug_assert!(alert.labels.get(ALERT_NAME).is_some());
-        alert.sent_at = Some(ctx.at);
-        let starts_at = alert.fired_at.unwrap_or(alert.active_at);
-        let current = self.alert(&alert.labels, &alert.annotations, starts_at, ends_at, &ctx.config.external_labels);
-        let former = alert.former_claimant.take();
-        let former = former.map(|claimant| Alert { claimant, ends_at: ends_at.or(Some(ctx.at)), ..current.clone() });
-        out.alerts.push(current);
-        out.alerts.extend(former);
-    }
-
-    pub(super) fn alert(
-        &self,
-        labels: &Labels,
-        annotations: &Labels,
-        starts_at: Timestamp,
-        ends_at: Option<Timestamp>,
-        external: &Labels,
-    ) -> Alert {
-        Alert {
-            labels: if external.is_empty() { labels.clone() } else { external.overlaid(labels) },
-            annotations: annotations.clone(),
-            generator_url: self.generator_url.clone(),
-            starts_at,
-            ends_at,
-            ends_by_timeout: false,
-            door: Door::RemoteWrite,
-            claimant: self.claimant.clone(),
-        }
-    }
-}
-
-fn record(rule: &Arc<str>, alert: &Active) -> RuleAlertRecord {
-    RuleAlertRecord {
-        rule: rule.clone(),
-        fingerprint: Fingerprint::of(&alert.labels),
-        labels: alert.labels.clone(),
-        annotations: alert.annotations.clone(),
-        state: alert.state,
-        value: match &alert.value {
-            SampleValue::Float(v) => *v,
-            SampleValue::Histogram(h) => h.count,
-        },
-        active_at: alert.active_at,
-        fired_at: alert.fired_at,
-        resolved_at: alert.resolved_at,
-        keep_firing_since: alert.keep_firing_since,
-    }
 }

@@ -3,8 +3,8 @@
 //! Never: changes anything.
 //! Start at [`EvalContext`].
 
+use super::evaluation::RuleSetConfig;
 use super::ingest_gap::Silence;
-use super::set::RuleSetConfig;
 use super::warmup::{WarmupGate, Watermarks};
 use crate::model::{Labels, Timestamp};
 use crate::promql::{Columns, Plan};

@@ -189,15 +189,15 @@ struct Checker<'a> {
     warnings: Vec<RuleFileError>,
 }
 
-type Place = serde_saphyr::Location;
+type Location = serde_saphyr::Location;
 
 impl Checker<'_> {
-    fn error(&mut self, at: Place, text: impl Into<String>) {
+    fn error(&mut self, at: Location, text: impl Into<String>) {
         let (line, column) = (at.line().max(1), at.column().max(1));
         self.errors.push(RuleFileError { file: self.path.to_owned(), line, column, text: text.into() });
     }
 
-    fn unknown_field(&mut self, field: &str, at: Place) {
+    fn unknown_field(&mut self, field: &str, at: Location) {
         // yaml.v3 says it so, and people search for its words.
         self.error(at, format!("field {field} not found in a rule file; did you mistype it?"));
     }
@@ -225,7 +225,7 @@ impl Checker<'_> {
         groups
     }
 
-    fn group(&mut self, name: &str, raw: RawGroup, at: Place) -> GroupSpec {
+    fn group(&mut self, name: &str, raw: RawGroup, at: Location) -> GroupSpec {
         let mut span = |text: &Option<String>, field: &str| {
             let text = text.as_deref().filter(|t| !t.is_empty())?;
             let parsed = duration::parse(text);
@@ -258,7 +258,7 @@ impl Checker<'_> {
         GroupSpec { name: Arc::from(name), file: self.file.clone(), interval, query_offset, limit, rules }
     }
 
-    fn rule(&mut self, raw: RawRule, labels: BTreeMap<String, Option<String>>, at: Place) -> Option<RuleSpec> {
+    fn rule(&mut self, raw: RawRule, labels: BTreeMap<String, Option<String>>, at: Location) -> Option<RuleSpec> {
         let before = self.errors.len();
         let record = raw.record.filter(|r| !r.is_empty());
         let alert = raw.alert.filter(|a| !a.is_empty());
@@ -318,7 +318,7 @@ impl Checker<'_> {
         Some(RuleSpec { name, expr: expr?, labels, body })
     }
 
-    fn recording(&mut self, name: &str, for_: Duration, keep: Duration, annotations: bool, at: Place) {
+    fn recording(&mut self, name: &str, for_: Duration, keep: Duration, annotations: bool, at: Location) {
         if annotations {
             self.error(at, "invalid field 'annotations' in recording rule");
         }
@@ -333,7 +333,7 @@ impl Checker<'_> {
         }
     }
 
-    fn templates(&mut self, alert: &str, texts: &[(Arc<str>, Arc<str>)], kind: &str, at: Place) -> Vec<Template> {
+    fn templates(&mut self, alert: &str, texts: &[(Arc<str>, Arc<str>)], kind: &str, at: Location) -> Vec<Template> {
         let mut templates = Vec::with_capacity(texts.len());
         for (name, text) in texts {
             match parse_alert_template(&format!("__alert_{alert}"), text) {

@@ -1,15 +1,15 @@
 //! A rule group: its slots, and its rules in order, each seeing what those before it wrote.
 //! In: a time. Out: the evaluation of every rule.
 //! Never: runs a missed slot twice, or lets one failing rule stop the others.
-//! Start at [`Group::evaluate`].
+//! Start at [`RuleGroup::evaluate`].
 
 use super::alerting::AlertingRule;
 use super::context::{EvalContext, Moment, Trigger};
 use super::eval_queue::{Cause, Next};
+use super::evaluation::{Evaluation, EvaluationError, RuleSetConfig};
 use super::file::{GroupSpec, RuleBody, RuleSpec};
 use super::recording::Recorder;
 use super::scrapes::ScrapeTracker;
-use super::set::{Evaluation, EvaluationError, RuleSetConfig};
 use super::verify::verified;
 use super::warmup::WarmupGate;
 use crate::model::{Fingerprint, Labels, Matcher, SampleValue, Timestamp};
@@ -226,7 +226,7 @@ fn former_identity(spec: &GroupSpec, name: &str, labels: &Labels, ordinal: usize
     Arc::from(if ordinal == 0 { format!("{group}/{name}/{hash}") } else { format!("{group}/{name}/{hash}/{ordinal}") })
 }
 
-pub(super) struct Group {
+pub(super) struct RuleGroup {
     pub(super) name: Arc<str>,
     pub(super) file: Arc<str>,
     pub(super) interval: Duration,
@@ -240,7 +240,7 @@ pub(super) struct Group {
     pub(super) missed_slots: u64,
 }
 
-impl Group {
+impl RuleGroup {
     pub(super) fn new(
         spec: &GroupSpec,
         ordinals: &mut Ordinals,

@@ -12,6 +12,7 @@ mod alerting;
 mod arrival_tests;
 mod context;
 mod eval_queue;
+mod evaluation;
 mod expand;
 mod group;
 mod ingest_gap;
@@ -32,7 +33,8 @@ mod verify;
 mod view;
 mod warmup;
 
+pub use evaluation::{Evaluation, EvaluationError, LimitAction, RuleSetConfig, Stopwatch};
 pub use file::{GroupSpec, Reading, RuleBody, RuleFile, RuleFileError, RuleSpec};
-pub use set::{Evaluation, EvaluationError, LimitAction, RuleSet, RuleSetConfig, Stopwatch};
+pub use set::RuleSet;
 pub use silent_sources::{SilentSource, SilentSources};
 pub use view::{AlertView, GroupView, Health, RuleKindView, RuleView, RulesView};

@@ -5,9 +5,9 @@
 
 use super::alerting::AlertingRule;
 use super::context::EvalContext;
+use super::evaluation::{Evaluation, LimitAction};
 use super::file::RuleSpec;
 use super::outputs::Outputs;
-use super::set::{Evaluation, LimitAction};
 use crate::model::labels::METRIC_NAME;
 use crate::model::{Labels, LabelsBuilder, Timestamp};
 use crate::promql::Element;

@@ -3,24 +3,23 @@
 //! Never: loses a transition; what an evaluation yields is handed out whole.
 //! Start at [`RuleSet::evaluate`].
 
-use super::alerting::Claim;
+mod succession;
+
 use super::context::EvalContext;
 use super::eval_queue::{Cause, EvalQueue, Item};
+use super::evaluation::{Evaluation, LimitAction, RuleSetConfig};
 use super::file::RuleFile;
-use super::group::{Group, Ordinals, Rule, WatchBook, Work, claimant_of};
+use super::group::{Ordinals, RuleGroup, WatchBook, Work};
 use super::ingest_gap::{IngestGap, Silence};
 use super::scrapes::ScrapeTracker;
 use super::view::{self, RulesView};
 use crate::model::labels::METRIC_NAME;
-use crate::model::{Alert, Labels, RuleAlertRecord, RuleAlertState, Timestamp, Write};
-use crate::promql::{Columns, PlanSelector, QueryOptions, SeriesSet};
+use crate::model::{Labels, RuleAlertRecord, Timestamp, Write};
+use crate::promql::{Columns, PlanSelector, SeriesSet};
 use crate::series::{Head, Series, Watch};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
-
-/// Says how much time has passed since some fixed moment; only differences are used.
-pub type Stopwatch = Arc<dyn Fn() -> Duration + Send + Sync>;
 
 /// How many series joining rules look at on arrivals, all rules together: below 1 % of a core.
 const JOINED_PER_SECOND: f64 = 100_000.0;
@@ -31,101 +30,6 @@ const ASK_EVERY: Duration = Duration::from_millis(10);
 /// A series whose newest sample is no more than this ahead of our clock is evaluated at that sample's time when it arrives:
 /// clocks differ. One further ahead is evaluated at our own.
 const CLOCK_SKEW_MAX: Duration = Duration::from_secs(10);
-
-/// What happens when a rule of a group with a `limit` gives more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub enum LimitAction {
-    /// The rule fails and all its alerts end, as in Prometheus.
-    #[default]
-    Fail,
-    /// As many alerts or series as the limit allows are kept, and one alert, `RuleLimitExceeded`, stands for the others.
-    Keep,
-}
-
-#[derive(Clone)]
-pub struct RuleSetConfig {
-    /// The interval of groups that name none, and the default step of sub-queries.
-    pub interval: Duration,
-    /// Groups that set none look this far back.
-    pub query_offset: Duration,
-    /// Added to alerts that are handed out, where the alert has no such label; also `$externalLabels`.
-    pub external_labels: Labels,
-    /// Under which users reach us, without a slash at its end.
-    pub external_url: Arc<str>,
-    /// When this process began to take samples; [`Timestamp::MIN`] turns the warm gate off.
-    pub started_at: Timestamp,
-    /// Nothing ran before on this data, so nothing can have been missed: what is absent now is a fact.
-    pub is_first_start: bool,
-    /// How long a joining rule waits at most, after the first new sample, for the rest of a scrape.
-    pub settle: Duration,
-    /// Limits and settings of the expressions.
-    pub query: QueryOptions,
-    /// For `evaluationTime`; without it all durations are zero.
-    pub stopwatch: Option<Stopwatch>,
-    /// Debug mode: every evaluation is made in full as well, and a difference in any bit makes the rule unhealthy.
-    /// On in debug builds.
-    pub verify: bool,
-    pub limit_action: LimitAction,
-}
-
-impl Default for RuleSetConfig {
-    fn default() -> Self {
-        Self {
-            interval: Duration::from_secs(15),
-            query_offset: Duration::ZERO,
-            external_labels: Labels::empty(),
-            external_url: Arc::from(""),
-            started_at: Timestamp::MIN,
-            is_first_start: false,
-            settle: Duration::from_secs(5),
-            query: QueryOptions::default(),
-            stopwatch: None,
-            verify: cfg!(debug_assertions),
-            limit_action: LimitAction::Fail,
-        }
-    }
-}
-
-impl RuleSetConfig {
-    pub(super) fn elapsed(&self) -> Duration {
-        self.stopwatch.as_ref().map_or(Duration::ZERO, |s| s())
-    }
-}
-
-/// What went wrong with one rule; the others went on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EvaluationError {
-    pub group: Arc<str>,
-    pub rule: Arc<str>,
-    pub text: Arc<str>,
-}
-
-/// What one evaluation has found.
-#[derive(Debug, Default)]
-pub struct Evaluation {
-    /// Alerts that fire (no end) or have ended. Refreshes are not among them.
-    pub alerts: Vec<Alert>,
-    /// `RuleAlert` and `RuleAlertDropped` rows, in order.
-    pub writes: Vec<Write>,
-    pub errors: Vec<EvaluationError>,
-    /// How many rules were evaluated.
-    pub evaluations: u64,
-}
-
-impl Evaluation {
-    /// Nothing to hand on.
-    pub fn is_empty(&self) -> bool {
-        self.alerts.is_empty() && self.writes.is_empty()
-    }
-
-    /// Adds a later evaluation to this one.
-    pub fn append(&mut self, mut later: Self) {
-        self.alerts.append(&mut later.alerts);
-        self.writes.append(&mut later.writes);
-        self.errors.append(&mut later.errors);
-        self.evaluations += later.evaluations;
-    }
-}
 
 /// Whether a selector may select what rules write.
 fn is_ours(selector: &PlanSelector, recorded: &HashSet<Arc<str>>) -> bool {
@@ -140,19 +44,6 @@ struct Touched {
     ahead: BTreeMap<Timestamp, Vec<Arc<Series>>>,
     /// When the first of these samples came.
     oldest: Timestamp,
-}
-
-/// A rule that has gone from its place in the configuration, until another takes its state over.
-struct Gone {
-    file: Arc<str>,
-    group: Arc<str>,
-    rule: Rule,
-}
-
-impl Gone {
-    fn is_like(&self, other: &Rule) -> bool {
-        self.rule.name == other.name && self.rule.labels == other.labels
-    }
 }
 
 /// The series that samples came to, by the watches that they are in.
@@ -177,7 +68,7 @@ fn by_watch(series: &[Arc<Series>], now: Timestamp) -> BTreeMap<u32, Touched> {
 /// All groups and their state. One owner; readers get a [`RulesView`].
 pub struct RuleSet {
     config: RuleSetConfig,
-    groups: Vec<Group>,
+    groups: Vec<RuleGroup>,
     /// For each watch of the head: the rules (group, rule) that look at it.
     watchers: HashMap<u32, Vec<(usize, usize)>>,
     /// Restored alerts whose rule is not there: they end with the next evaluation.
@@ -208,7 +99,7 @@ impl RuleSet {
         let mut watches = HashMap::new();
         let mut book = WatchBook { head, known: &mut watches };
         let mut ordinals = Ordinals::new();
-        let groups = specs.map(|spec| Group::new(spec, &mut ordinals, &mut book, &config, now)).collect();
+        let groups = specs.map(|spec| RuleGroup::new(spec, &mut ordinals, &mut book, &config, now)).collect();
         let gap = IngestGap::new(config.started_at, config.is_first_start);
         let mut set = Self {
             config,
@@ -233,7 +124,7 @@ impl RuleSet {
     /// The groups with a rule that looks further back than samples reach without a pause.
     pub fn uncovered(&mut self, head: &Head, now: Timestamp) -> Vec<Arc<str>> {
         let silence = self.silence(now, head);
-        let gap = |group: &&Group| {
+        let gap = |group: &&RuleGroup| {
             let at = now - group.query_offset;
             group.rules.iter().any(|rule| rule.gate.is_gap(head, at, silence))
         };
@@ -303,77 +194,9 @@ impl RuleSet {
         &self.config
     }
 
-    /// Replaces the configuration; state is kept for rules of equal name, expression, labels and `for`, wherever they are now,
-    /// and for a rule of equal name and labels whose text was edited. What is no longer there ends.
-    pub fn reload(&mut self, config: RuleSetConfig, files: &[RuleFile], head: &Head, now: Timestamp) -> Evaluation {
-        // A slot that has begun ends by the rules with which it began.
-        let mut out = Evaluation::default();
-        self.work(now, head, Duration::MAX, &mut out);
-        let old = std::mem::take(&mut self.groups);
-        self.config = config;
-        let mut ordinals = Ordinals::new();
-        for spec in files.iter().flat_map(|f| &f.groups) {
-            let mut book = WatchBook { head, known: &mut self.watches };
-            let mut group = Group::new(spec, &mut ordinals, &mut book, &self.config, now);
-            if let Some(before) = old.iter().find(|o| o.name == group.name && o.file == group.file) {
-                group.inherit(before);
-            }
-            self.groups.push(group);
-        }
-        let left = self.inherit(old, &mut out);
-        let ctx = EvalContext::new(head, &self.config, &self.columns, Silence::KNOWN, &self.recorded, now);
-        for mut gone in left {
-            gone.rule.end(&ctx, &mut out);
-        }
-        self.columns.clear();
-        self.watches.retain(|_, watch| watch.strong_count() > 1);
-        self.index();
-        out
-    }
-
-    /// Gives every rule the state of the one that it was before: of the same identity; else of the same name and labels in its
-    /// group; else of those anywhere. Equal ones are paired in order. Returns the rules that nobody is any more.
-    fn inherit(&mut self, old: Vec<Group>, out: &mut Evaluation) -> Vec<Gone> {
-        let mut gone: Vec<Option<Gone>> = Vec::new();
-        for Group { file, name, rules, .. } in old {
-            let of = |rule| Some(Gone { file: file.clone(), group: name.clone(), rule });
-            gone.extend(rules.into_iter().map(of));
-        }
-        let mut by_id: HashMap<Arc<str>, usize> = HashMap::new();
-        let mut by_name: HashMap<(bool, Arc<str>), Vec<usize>> = HashMap::new();
-        for (n, old) in gone.iter_mut().enumerate() {
-            let Some(old) = old else { continue };
-            by_id.insert(old.rule.work.alerting().id.clone(), n);
-            by_name.entry((old.rule.is_alerting(), old.rule.name.clone())).or_default().push(n);
-        }
-        let mut edited: Vec<(usize, usize)> = Vec::new();
-        for (g, group) in self.groups.iter_mut().enumerate() {
-            for (r, rule) in group.rules.iter_mut().enumerate() {
-                match by_id.get(&rule.work.alerting().id).and_then(|n| gone[*n].take()) {
-                    Some(old) => rule.inherit(old.rule, out),
-                    None => edited.push((g, r)),
-                }
-            }
-        }
-        for is_same_group in [true, false] {
-            edited.retain(|(g, r)| {
-                let (file, name) = (self.groups[*g].file.clone(), self.groups[*g].name.clone());
-                let rule = &mut self.groups[*g].rules[*r];
-                let fits =
-                    |old: &Gone| old.is_like(rule) && (!is_same_group || (old.file == file && old.group == name));
-                let known = by_name.get(&(rule.is_alerting(), rule.name.clone()));
-                let found = known.and_then(|all| all.iter().find(|n| gone[**n].as_ref().is_some_and(fits)));
-                let Some(old) = found.and_then(|n| gone[*n].take()) else { return true };
-                rule.inherit(old.rule, out);
-                false
-            });
-        }
-        gone.into_iter().flatten().collect()
-    }
-
     /// When [`RuleSet::evaluate`] has something to do next; `None` without rules.
     pub fn next_due(&self) -> Option<Timestamp> {
-        self.groups.iter().map(Group::next_due).min()
+        self.groups.iter().map(RuleGroup::next_due).min()
     }
 
     /// Evaluates every group whose slot has come, and every joining rule whose inputs have settled.
@@ -389,20 +212,6 @@ impl RuleSet {
         self.enqueue_due(now);
         self.work(now, head, limit, &mut out);
         out
-    }
-
-    /// What the store held of rules that are not there any more ends: nobody else would end it.
-    fn end_orphans(&mut self, now: Timestamp, out: &mut Evaluation) {
-        for record in std::mem::take(&mut self.orphans) {
-            if record.state == RuleAlertState::Firing {
-                let claim = Claim { claimant: claimant_of(&record.rule), generator_url: Arc::from("") };
-                let starts_at = record.fired_at.unwrap_or(record.active_at);
-                let external = &self.config.external_labels;
-                let ended = claim.alert(&record.labels, &record.annotations, starts_at, Some(now), external);
-                out.alerts.push(ended);
-            }
-            out.writes.push(Write::RuleAlertDropped { rule: record.rule.clone(), fingerprint: record.fingerprint });
-        }
     }
 
     /// Whether a slot has begun that is not through yet.
@@ -559,45 +368,7 @@ impl RuleSet {
         }
     }
 
-    /// Brings back what the store held, timers exactly as they were. A row finds its rule by the rule's identity, by the one
-    /// that it had in version 0.1, or by name and labels when its text was edited meanwhile. What is left ends with the next
-    /// evaluation.
-    pub fn restore(&mut self, records: Vec<RuleAlertRecord>) {
-        let mut by_id: HashMap<Arc<str>, (usize, usize)> = HashMap::new();
-        let mut by_name: HashMap<Arc<str>, Vec<(usize, usize)>> = HashMap::new();
-        for (g, group) in self.groups.iter_mut().enumerate() {
-            for (r, rule) in group.rules.iter_mut().enumerate() {
-                by_id.entry(rule.former_id.clone()).or_insert((g, r));
-                by_id.insert(rule.work.alerting().id.clone(), (g, r));
-                if rule.is_alerting() {
-                    by_name.entry(rule.name.clone()).or_default().push((g, r));
-                }
-            }
-        }
-        for record in records {
-            let edited = || {
-                let fits = |(g, r): &&(usize, usize)| {
-                    let rule = &self.groups[*g].rules[*r];
-                    rule.has_plain_labels() && rule.labels.iter().all(|(n, v)| record.labels.get(n) == Some(v))
-                };
-                by_name.get(record.labels.alert_name())?.iter().find(fits).copied()
-            };
-            let found = by_id.get(&record.rule).copied().or_else(edited);
-            let rule = found.map(|(g, r)| self.groups[g].rules[r].work.alerting());
-            match rule.filter(|rule| !rule.active.contains_key(&record.labels)) {
-                Some(rule) if rule.id == record.rule => rule.restore(&record, None),
-                Some(rule) => {
-                    let is_claimed = record.state != RuleAlertState::Pending;
-                    rule.restore(&record, is_claimed.then(|| claimant_of(&record.rule)));
-                    self.unstored.push(Write::RuleAlertDropped { rule: record.rule, fingerprint: record.fingerprint });
-                    self.unstored.extend(rule.row(&record.labels));
-                }
-                None => self.orphans.push(Arc::new(record)),
-            }
-        }
-    }
-
-    /// Whoever was handed these alerts had no room for them: they are handed out again.
+    /// The registry had no room for these alerts: they are handed out again.
     pub fn announce_again(&mut self, refused: &HashSet<Labels>) {
         for rule in self.groups.iter_mut().flat_map(|group| &mut group.rules) {
             rule.work.alerting().announce_again(refused, &self.config.external_labels);
@@ -607,10 +378,6 @@ impl RuleSet {
     /// A view of everything, for the API and the pages.
     pub fn view(&self) -> RulesView {
         view::view(&self.groups, &self.config.external_labels)
-    }
-
-    pub fn rule_count(&self) -> usize {
-        self.groups.iter().map(|g| g.rules.len()).sum()
     }
 
     /// Slots that came and went without an evaluation, all groups together.

@@ -5,7 +5,7 @@
 
 use crate::model::Labels;
 use crate::template::prometheus::AlertData;
-use crate::template::{Env, QuerySample, Template, TemplateError, Value};
+use crate::template::{Env, FailureKind, QuerySample, Template, TemplateError, Value};
 use std::sync::Arc;
 
 /// Gives every query one sample, so that what is done with it is tried as well.
@@ -29,7 +29,6 @@ pub(super) fn mistake(template: &Template) -> Option<TemplateError> {
         value: Value::Float(1.0),
     });
     let error = template.execute_in(&data, &MadeUp).err()?;
-    let TemplateError::Execute { reason, .. } = &error else { return Some(error) };
-    let is_certain = ["can't evaluate field", "wrong number of args"].iter().any(|known| reason.contains(known));
-    is_certain.then_some(error)
+    let TemplateError::Execute { kind, .. } = &error else { return Some(error) };
+    matches!(kind, FailureKind::NoField | FailureKind::Arguments).then_some(error)
 }

@@ -5,7 +5,7 @@
 
 use super::alerting::Active;
 use super::expand::printable;
-use super::group::{Group, Rule, Work};
+use super::group::{Rule, RuleGroup, Work};
 use crate::model::{Fingerprint, Labels, RuleAlertState, SampleValue, Timestamp};
 use crate::template::float_e;
 use std::sync::Arc;
@@ -125,11 +125,11 @@ impl RulesView {
     }
 }
 
-pub(super) fn view(groups: &[Group], external_labels: &Labels) -> RulesView {
+pub(super) fn view(groups: &[RuleGroup], external_labels: &Labels) -> RulesView {
     RulesView { groups: groups.iter().map(group).collect(), external_labels: external_labels.clone() }
 }
 
-fn group(group: &Group) -> GroupView {
+fn group(group: &RuleGroup) -> GroupView {
     GroupView {
         name: group.name.clone(),
         file: group.file.clone(),

@@ -84,7 +84,8 @@ impl Aliases {
         let same = |place: &u32| entries.get(*place as usize).is_some_and(|alias| alias.key == key);
         if let Some(place) = by_key.find(spread(key), same).copied() {
             if let Some(alias) = entries.get_mut(place as usize) {
-                (alias.slot, alias.tag) = (slot, tag);
+                alias.slot = slot;
+                alias.tag = tag;
             }
             return;
         }

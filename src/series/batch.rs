@@ -7,7 +7,7 @@
 use super::aliases::{Aliases, Cursor};
 use super::block::Raw;
 use super::error::AppendError;
-use super::head::{Head, Place};
+use super::head::{Head, SeriesHandle};
 use super::region::{Data, Inserted, REGION};
 use super::series::Series;
 use crate::model::{Labels, SampleValue, Timestamp};
@@ -30,7 +30,7 @@ pub enum Appended {
 /// A key that is to be remembered when the request ends.
 struct Fresh {
     key: u128,
-    place: Place,
+    place: SeriesHandle,
     tag: u32,
 }
 
@@ -40,7 +40,7 @@ pub struct Batch<'h> {
     now_ms: i64,
     ahead_ms: i64,
     from_sender: bool,
-    /// Whether anybody is told of samples that come to watched series.
+    /// Whether watches are notified of samples that come to their series.
     tells: bool,
     aliases: Option<RwLockReadGuard<'h, Aliases>>,
     cursor: Cursor,
@@ -74,7 +74,8 @@ impl<'h> Batch<'h> {
 
     pub(super) fn ours(head: &'h Head, now_ms: i64) -> Self {
         let mut batch = Self::received(head, now_ms);
-        (batch.ahead_ms, batch.from_sender) = (i64::MAX, false);
+        batch.ahead_ms = i64::MAX;
+        batch.from_sender = false;
         batch
     }
 
@@ -92,7 +93,7 @@ impl<'h> Batch<'h> {
     #[inline]
     pub fn slot_of(&mut self, key: u128) -> Option<(u32, u32)> {
         if self.aliases.is_none() {
-            // Whoever writes to the aliases may be waiting for the region that we hold.
+            // A thread that writes to the aliases may be waiting for the region that we hold.
             self.release();
         }
         let head = self.head;
@@ -123,10 +124,10 @@ impl<'h> Batch<'h> {
 
     /// The place and the tag that were remembered with this key.
     #[inline]
-    pub fn known(&mut self, key: u128) -> Option<(Place, u32)> {
+    pub fn known(&mut self, key: u128) -> Option<(SeriesHandle, u32)> {
         let (slot, tag) = self.slot_of(key)?;
         let (data, i) = self.data(slot);
-        data.is_alive(i).then(|| (Place { slot, generation: data.generation(i) }, tag))
+        data.is_alive(i).then(|| (SeriesHandle { slot, generation: data.generation(i) }, tag))
     }
 
     #[inline]
@@ -144,7 +145,7 @@ impl<'h> Batch<'h> {
     }
 
     /// Appends to the series at a place; `None` when it has left in the meantime.
-    pub fn append_at(&mut self, at: Place, t_ms: i64, v: &SampleValue) -> Option<Result<Appended, AppendError>> {
+    pub fn append_at(&mut self, at: SeriesHandle, t_ms: i64, v: &SampleValue) -> Option<Result<Appended, AppendError>> {
         if t_ms > self.ahead_ms {
             return Some(Err(AppendError::TooFarAhead));
         }
@@ -162,7 +163,7 @@ impl<'h> Batch<'h> {
 
     /// Appends to a series at hand; one that has left in between is made anew.
     pub fn append(&mut self, series: &Series, t_ms: i64, v: &SampleValue) -> Result<Appended, AppendError> {
-        let mut place = Place::of(series.id());
+        let mut place = SeriesHandle::of(series.id());
         // That it leaves again before the next line needs a whole idle window.
         for _ in 0..3 {
             if let Some(result) = self.append_at(place, t_ms, v) {
@@ -175,19 +176,19 @@ impl<'h> Batch<'h> {
     }
 
     /// The place of the series with these sorted labels, made if it is new and may come in.
-    pub fn place(&mut self, labels: &[(&str, &str)]) -> Result<Place, AppendError> {
+    pub fn place(&mut self, labels: &[(&str, &str)]) -> Result<SeriesHandle, AppendError> {
         self.release();
         self.head.place(labels, self.now_ms)
     }
 
     /// The labels of the series at a place, for a message; empty when it has left.
-    pub fn labels(&mut self, place: Place) -> Labels {
+    pub fn labels(&mut self, place: SeriesHandle) -> Labels {
         self.release();
         self.head.handle(place).map(|series| series.labels().clone()).unwrap_or_default()
     }
 
     /// Remembers that this key means the series at `place`.
-    pub fn remember(&mut self, key: u128, place: Place, tag: u32) {
+    pub fn remember(&mut self, key: u128, place: SeriesHandle, tag: u32) {
         self.fresh.push(Fresh { key, place, tag });
     }
 

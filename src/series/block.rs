@@ -63,7 +63,9 @@ impl Block {
 
     /// Takes over what the pen knew of this block: before it goes on to another.
     pub fn close(&mut self, pen: &Pen) {
-        (self.used, self.count, self.scale) = (pen.used, pen.count, pen.block_scale);
+        self.used = pen.used;
+        self.count = pen.count;
+        self.scale = pen.block_scale;
     }
 
     /// Appends a sample that is later than all others; false when it does not fit, and then nothing has changed.
@@ -98,7 +100,8 @@ impl Block {
         }
         pen.used = (used + len) as u8;
         pen.count += 1;
-        (pen.last, pen.delta) = (sample, delta);
+        pen.last = sample;
+        pen.delta = delta;
         true
     }
 

@@ -13,7 +13,7 @@ pub enum AppendError {
     TooFarAhead,
     #[error("too many series {what}: the limit of {limit} is reached, no new series of metric {metric:?} is taken")]
     TooManySeries { what: String, limit: usize, metric: String },
-    /// The memory budget leaves this series out; its samples are counted, and the sender is not told that they are bad.
+    /// The memory budget leaves this series out; its samples are counted, and the sender gets no 400 for them.
     #[error("the memory budget has no room for a new series of metric {metric:?}")]
     NoRoom { metric: String },
     #[error("{what} of metric {metric:?} is above the limit of {limit}")]

@@ -1,4 +1,4 @@
-//! Pairs of Prometheus servers that send the same samples: one replica per cluster is heard.
+//! Pairs of Prometheus servers that send the same samples: the samples of one replica per cluster are taken.
 //! In: cluster and replica of a sample, and `now`. Out: whether it is taken.
 //! Never: leaves a cluster unheard longer than [`HaConfig::failover`], which is far below the look-back of five minutes,
 //! so that no series seems to end and nothing resolves while the other replica takes over.
@@ -13,7 +13,7 @@ use std::time::Duration;
 const ORIGINS_MAX: usize = 65_536;
 /// Names longer than this are not remembered; real ones are a tenth of it.
 const NAME_BYTES_MAX: usize = 256;
-/// The origin of samples without both labels: always heard.
+/// The origin of samples without both labels: always taken.
 pub const NO_ORIGIN: u32 = 0;
 
 #[derive(Clone, Debug)]
@@ -38,7 +38,7 @@ struct Origin {
     replica: String,
 }
 
-/// The elected replica's origin, and when it was last heard.
+/// The elected replica's origin, and when it last sent.
 #[derive(Clone, Copy, Debug)]
 struct Elected {
     origin: u32,

@@ -57,7 +57,8 @@ fn padded(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     let (halves, _) = out.as_chunks_mut::<16>();
     if let (Some(a), Some(b)) = (bytes.first_chunk::<16>(), bytes.last_chunk::<16>()) {
-        (halves[0], halves[1]) = (*a, *b);
+        halves[0] = *a;
+        halves[1] = *b;
         return out;
     }
     let (front, end) = if let (Some(a), Some(b)) = (bytes.first_chunk::<8>(), bytes.last_chunk::<8>()) {
@@ -95,7 +96,8 @@ impl SpanHasher {
         let (mut sum, mut other) = (0_u128, 0_u128);
         for (block, key) in blocks.iter().zip(keys) {
             let (a, b) = two(block, key);
-            (sum, other) = (sum.wrapping_add(a), other.wrapping_add(b));
+            sum = sum.wrapping_add(a);
+            other = other.wrapping_add(b);
         }
         // The end once more, whether something is left or not: for texts of one length it holds every byte that is, and
         // no branch depends on how many those are.
@@ -104,8 +106,8 @@ impl SpanHasher {
         sum.wrapping_add(a).wrapping_add(other.wrapping_add(b))
     }
 
-    /// What a text (a symbol, a label) is known by inside one request or one table; whoever finds by it compares, or
-    /// takes a chance of 2⁻⁶².
+    /// What a text (a symbol, a label) is known by inside one request or one table; code that looks a text up by it compares the
+    /// text too, or accepts a collision with a chance of 2⁻⁶².
     #[inline]
     pub fn text(&self, bytes: &[u8]) -> u64 {
         let sum = match bytes.len() {

@@ -3,6 +3,8 @@
 //! Never: keeps more than the window, or lets a new series push out a known one.
 //! Start at [`Head::append`], or [`Head::batch`] for whole requests.
 
+mod read;
+
 use super::admission::{Budget, LabelLimits, LeftOut};
 use super::aliases::Aliases;
 use super::batch::Batch;
@@ -12,15 +14,13 @@ use super::index::{Index, Slot};
 use super::metadata::MetadataBook;
 use super::pool::{PairId, Pool};
 use super::region::{Data, REGION, Region, Retention, ms};
-use super::select::Selection;
 use super::series::Series;
 use super::sweep::Fruitless;
-use super::watch::{Watch, Watches};
+use super::watch::Watches;
 use crate::model::labels::METRIC_NAME;
-use crate::model::{Labels, Matcher, SampleValue, SeriesId, Timestamp};
+use crate::model::{Labels, SampleValue, SeriesId, Timestamp};
 use parking_lot::{Mutex, RwLock, RwLockReadGuard};
 use smallvec::SmallVec;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -72,12 +72,12 @@ impl Default for HeadConfig {
 
 /// Where a series is; good until it leaves, and known to be so by the generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct SeriesHandle {
     pub(super) slot: Slot,
     pub(super) generation: u32,
 }
 
-impl Place {
+impl SeriesHandle {
     pub(super) fn of(id: SeriesId) -> Self {
         Self { slot: id.0 as u32, generation: (id.0 >> 32) as u32 }
     }
@@ -115,7 +115,7 @@ pub struct Head {
     metadata: Mutex<MetadataBook>,
     coverage: Mutex<Coverage>,
     pub(super) samples: AtomicI64,
-    /// The latest `now` that anybody brought.
+    /// The latest `now` of any caller.
     pub(super) now_ms: AtomicI64,
     left_out: LeftOut,
     pub(super) fruitless: Mutex<Option<Fruitless>>,
@@ -130,7 +130,7 @@ impl Default for Head {
 }
 
 // Locks are always taken in this order: watches, pool, index, a region, one watch or series. The aliases are held by a
-// request over all of these; whoever writes to them holds none of the others but a region's. A relief holds `fruitless` over
+// request over all of these; a thread that writes to them holds none of the others but a region's. A relief holds `fruitless` over
 // its sweep, and a sweep `sweeping` over all others; requests take neither.
 impl Head {
     pub fn new(config: HeadConfig) -> Self {
@@ -227,7 +227,7 @@ impl Head {
     }
 
     /// The handle of the series at a place, unless it has left.
-    pub fn handle(&self, place: Place) -> Option<Arc<Series>> {
+    pub fn handle(&self, place: SeriesHandle) -> Option<Arc<Series>> {
         let region = self.region(place.slot);
         let mut data = region.data.lock();
         let i = place.slot as usize % REGION;
@@ -239,14 +239,14 @@ impl Head {
         if let Some(handle) = data.handle(i) {
             return handle.clone();
         }
-        let id = Place { slot, generation: data.generation(i) }.id();
+        let id = SeriesHandle { slot, generation: data.generation(i) }.id();
         let series = Arc::new(Series::new(id, slot, self.region(slot).clone(), self.pool.clone()));
         data.set_handle(i, series.clone());
         series
     }
 
     /// The place of the series with these labels, which are sorted and not empty.
-    pub(super) fn place(&self, labels: &[(&str, &str)], now_ms: i64) -> Result<Place, AppendError> {
+    pub(super) fn place(&self, labels: &[(&str, &str)], now_ms: i64) -> Result<SeriesHandle, AppendError> {
         let value = |name: &str| labels.iter().find(|(n, _)| *n == name).map_or("", |(_, v)| *v);
         let metric = value(METRIC_NAME);
         let watches = self.watches.read();
@@ -257,7 +257,7 @@ impl Head {
                 return Ok(place);
             }
             self.config.limits.check(labels, metric)?;
-            // Asked here too, so that a flood of series that cannot come in holds up nobody.
+            // Asked here too, so that a flood of series that cannot come in holds up no other request.
             self.admit(&pool, &index, metric, value(&self.config.source_label), selected)?;
         }
         let (mut pool, mut index) = (self.pool.write(), self.index.write());
@@ -279,7 +279,7 @@ impl Head {
         let mut data = self.region(slot).data.lock();
         // A sweep may know of a later time than this request: what is new must not be idle already.
         data.create(slot as usize % REGION, &ids, now_ms.max(self.now_ms.load(Ordering::Relaxed)));
-        let place = Place { slot, generation: data.generation(slot as usize % REGION) };
+        let place = SeriesHandle { slot, generation: data.generation(slot as usize % REGION) };
         let handle = selected.then(|| self.handle_in(&mut data, slot));
         drop((data, index, pool));
         if let Some(series) = handle {
@@ -288,13 +288,13 @@ impl Head {
         Ok(place)
     }
 
-    fn find(&self, pool: &Pool, index: &Index, labels: &[(&str, &str)]) -> Option<Place> {
+    fn find(&self, pool: &Pool, index: &Index, labels: &[(&str, &str)]) -> Option<SeriesHandle> {
         let ids: SmallVec<[PairId; 32]> =
             labels.iter().map(|(name, value)| pool.find(name, value)).collect::<Option<_>>()?;
         self.find_ids(index, index.hash(&ids), &ids)
     }
 
-    fn find_ids(&self, index: &Index, hash: u32, ids: &[PairId]) -> Option<Place> {
+    fn find_ids(&self, index: &Index, hash: u32, ids: &[PairId]) -> Option<SeriesHandle> {
         let mut generation = 0;
         let slot = index.find(hash, |slot| {
             let data = self.region(slot).data.lock();
@@ -302,7 +302,7 @@ impl Head {
             generation = data.generation(i);
             data.labels(i) == ids
         })?;
-        Some(Place { slot, generation })
+        Some(SeriesHandle { slot, generation })
     }
 
     /// Whether one more series may come in.
@@ -335,7 +335,7 @@ impl Head {
     }
 
     /// Remembers what keys mean, unless the series have left.
-    pub(super) fn remember(&self, keys: impl Iterator<Item = (u128, Place, u32)>, minute: u32) {
+    pub(super) fn remember(&self, keys: impl Iterator<Item = (u128, SeriesHandle, u32)>, minute: u32) {
         let mut aliases = self.aliases.write();
         for (key, place, tag) in keys {
             // Without room the series is found by its labels, only more slowly.
@@ -351,38 +351,12 @@ impl Head {
         self.alias_bytes.store(aliases.bytes(), Ordering::Relaxed);
     }
 
-    /// Forgets the keys of series that have left, and those that nobody has sent since the minute `oldest`. A request may hold
+    /// Forgets the keys of series that have left, and those that no sender has used since the minute `oldest`. A request may hold
     /// keys of what has left; when this returns, none does.
     pub(super) fn forget_keys(&self, gone: impl Fn(Slot) -> bool, oldest: u32) {
         let mut aliases = self.aliases.write();
         aliases.retain(|slot, met| !gone(slot) && met >= oldest);
         self.alias_bytes.store(aliases.bytes(), Ordering::Relaxed);
-    }
-
-    /// Every series that all matchers select, in no order.
-    pub fn select(&self, matchers: &[Matcher]) -> Vec<Arc<Series>> {
-        let mut out = Vec::new();
-        Selection::new(self, matchers).visit(|data, slot| out.push(self.handle_in(data, slot)));
-        out
-    }
-
-    /// A set that is kept up to date for as long as somebody else holds it.
-    pub fn watch(&self, matchers: &[Matcher]) -> Arc<Watch> {
-        let mut watches = self.watches.write();
-        let selected = self.select(matchers);
-        watches.add(matchers, selected)
-    }
-
-    /// Whether some rule watches series of these labels.
-    pub fn is_watched(&self, labels: &Labels) -> bool {
-        self.watches.read().selects(&labels.iter().collect::<Vec<_>>())
-    }
-
-    /// The watched series to which samples came since the last call, each once.
-    pub fn take_arrivals(&self) -> Vec<Arc<Series>> {
-        let arrivals = std::mem::take(&mut *self.arrivals.lock());
-        Series::forget_notes(&arrivals);
-        arrivals
     }
 
     pub(super) fn arrived(&self, series: &mut Vec<Arc<Series>>) {
@@ -394,7 +368,7 @@ impl Head {
         series.clear();
     }
 
-    /// What a request brought, told once at its end.
+    /// What a request brought, counted once at its end.
     pub(super) fn tally(&self, added: i64, span_ms: Option<(i64, i64)>) {
         self.samples.fetch_add(added, Ordering::Relaxed);
         let Some((oldest, newest)) = span_ms else { return };
@@ -404,109 +378,5 @@ impl Head {
             coverage.start_ms = Some(oldest);
         }
         coverage.newest_ms = coverage.newest_ms.max(Some(newest));
-    }
-
-    pub fn series_count(&self) -> usize {
-        self.index.read().len()
-    }
-
-    /// The limit of [`Self::series_count`].
-    pub fn series_max(&self) -> usize {
-        self.config.series_max
-    }
-
-    pub fn sample_count(&self) -> usize {
-        usize::try_from(self.samples.load(Ordering::Relaxed)).unwrap_or(0)
-    }
-
-    /// Bytes that series and samples take; handles that rules and queries hold are not in it.
-    pub fn memory_bytes(&self) -> usize {
-        self.taken(&self.pool.read(), &self.index.read())
-    }
-
-    /// The one sum by which series are let in and sent away.
-    fn taken(&self, pool: &Pool, index: &Index) -> usize {
-        pool.bytes()
-            + index.bytes()
-            + index.slots_end() as usize * Data::BYTES_PER_SERIES
-            + self.label_count.load(Ordering::Relaxed) * size_of::<PairId>()
-            + self.block_bytes.load(Ordering::Relaxed)
-            + self.alias_bytes.load(Ordering::Relaxed)
-    }
-
-    /// What leaves with a series besides its blocks, on average: its keys, its texts, and the ids of its labels. Its place stays.
-    pub(super) fn bytes_gone_with_one(&self) -> usize {
-        let (texts, series) = (self.pool.read().text_bytes(), self.series_count().max(1));
-        let ids = self.label_count.load(Ordering::Relaxed) * size_of::<PairId>();
-        (texts + ids + self.alias_bytes.load(Ordering::Relaxed)) / series
-    }
-
-    /// The budget, and what is to be counted when it leaves series out.
-    pub(super) fn budget(&self) -> Budget {
-        Budget(self.config.memory_budget)
-    }
-
-    /// Counts samples of a series that the budget leaves out.
-    pub fn leave_out(&self, metric: &str, samples: u64) {
-        self.left_out.count(metric, samples);
-    }
-
-    /// Samples that the memory budget left out, by metric.
-    pub fn left_out(&self) -> Vec<(Arc<str>, u64)> {
-        self.left_out.counts()
-    }
-
-    pub(super) fn regions(&self) -> impl Iterator<Item = (Slot, &Arc<Region>)> {
-        self.regions.iter().enumerate().filter_map(|(i, region)| Some(((i * REGION) as Slot, region.get()?)))
-    }
-
-    pub(super) fn future_limit_ms(&self) -> i64 {
-        i64::try_from(self.config.future_limit.as_millis()).unwrap_or(i64::MAX)
-    }
-
-    /// The time of the newest sample that a sender brought.
-    pub fn newest_sample_time(&self) -> Option<Timestamp> {
-        self.coverage.lock().newest_ms.map(Timestamp::from_millis)
-    }
-
-    /// Since when senders' samples came without a pause of more than five minutes; at most a window ago.
-    pub fn coverage_start(&self) -> Option<Timestamp> {
-        let coverage = *self.coverage.lock();
-        let (start, newest) = (coverage.start_ms?, coverage.newest_ms?);
-        Some(Timestamp::from_millis(start.max(newest.saturating_sub(self.keep.window))))
-    }
-
-    /// Names of all labels of the selected series, sorted; no matchers: of all series.
-    pub fn label_names(&self, matchers: &[Matcher]) -> Vec<Arc<str>> {
-        if matchers.is_empty() {
-            return self.pool.read().names();
-        }
-        self.selected_texts(matchers, |(name, _)| Some(name))
-    }
-
-    /// Values of a label over the selected series, sorted; no matchers: over all series.
-    pub fn label_values(&self, name: &str, matchers: &[Matcher]) -> Vec<Arc<str>> {
-        if matchers.is_empty() {
-            return self.pool.read().values(name);
-        }
-        self.selected_texts(matchers, |(n, value)| (n == name).then_some(value))
-    }
-
-    fn selected_texts(
-        &self,
-        matchers: &[Matcher],
-        text: impl for<'p> Fn((&'p str, &'p str)) -> Option<&'p str>,
-    ) -> Vec<Arc<str>> {
-        let mut pairs: BTreeSet<PairId> = BTreeSet::new();
-        let selection = Selection::new(self, matchers);
-        selection.visit(|data, slot| pairs.extend(data.labels(slot as usize % REGION)));
-        let pool = self.pool.read();
-        let texts: BTreeSet<&str> = pairs.iter().filter_map(|pair| text(pool.pair(*pair))).collect();
-        texts.into_iter().map(Arc::from).collect()
-    }
-
-    /// Type, help and unit by metric.
-    pub fn metadata(&self) -> &Mutex<MetadataBook> {
-        &self.metadata
     }
 }

@@ -1,5 +1,5 @@
 //! What metrics mean: type, help and unit by metric name.
-//! In: what senders tell. Out: the last word per metric.
+//! In: what senders declare. Out: the latest declaration per metric.
 //! Never: grows without end, or fails a write.
 //! Start at [`MetadataBook::put`].
 

@@ -28,7 +28,7 @@ pub use admission::LabelLimits;
 pub use batch::{Appended, Batch, FUTURE_LIMIT};
 pub use error::AppendError;
 pub use hash::SpanHasher;
-pub use head::{Head, HeadConfig, Place};
+pub use head::{Head, HeadConfig, SeriesHandle};
 pub use metadata::{Metadata, MetadataBook};
 pub use series::{Point, Series, Tail};
 pub use watch::Watch;

@@ -209,7 +209,7 @@ impl Data {
         }
     }
 
-    /// Forgets handles that nobody holds any more.
+    /// Forgets handles whose last holder is gone.
     pub fn drop_unheld_handles(&mut self) {
         for (hot, handle) in self.hot.iter().zip(&mut self.handles) {
             if hot.flags & (WATCHED | NOTED) == 0 && handle.as_ref().is_some_and(|h| Arc::strong_count(h) == 1) {

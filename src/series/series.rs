@@ -68,7 +68,7 @@ impl Series {
         if let Some(labels) = self.labels.get() {
             return labels;
         }
-        // Not inside of `get_or_init`: whoever lets the series go sets them too, and must not wait for us with the pool in hand.
+        // Not inside of `get_or_init`: a thread that removes the series sets them too, while it holds the pool, and must not wait for us.
         let pool = self.pool.read();
         let made = {
             let data = self.region.data.lock();
@@ -152,7 +152,7 @@ impl Series {
         self.reordered.load(Ordering::Acquire)
     }
 
-    /// Counts a sample, under the region's lock: nobody else writes meanwhile.
+    /// Counts a sample, under the region's lock: no other thread writes meanwhile.
     #[inline]
     pub(super) fn count(&self, is_late: bool) {
         self.appended.store(self.appended().wrapping_add(1), Ordering::Release);

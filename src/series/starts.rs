@@ -1,6 +1,6 @@
 //! Start timestamps: since when a counter's sample counts. Nearly no sender gives them, so they stand apart.
 //! In: a series' place in its region, times in milliseconds. Out: pairs in time order.
-//! Never: costs a lock in a region where nobody gave one.
+//! Never: costs a lock in a region without any.
 //! Start at [`Starts::put`].
 
 use parking_lot::Mutex;

@@ -148,7 +148,7 @@ fn idle_series_leave() {
     let watch = head.watch(&[Matcher::equal("__name__", "a")]);
     let old = put(&head, "__name__=a,i=1", 0, 1.0).unwrap();
     put(&head, "__name__=a,i=2", 50, 1.0).unwrap();
-    let old_place = Place::of(old.id());
+    let old_place = SeriesHandle::of(old.id());
     head.batch(at(0)).remember(7, old_place, 0);
     assert_eq!((head.sweep(at(100)), watch.len()), (0, 2));
     let generation = watch.generation();
@@ -313,7 +313,7 @@ fn known_series_stay_within_the_budget_too() {
     assert!(wanted.snapshot().iter().all(|s| s.newest() == Some(at(199 * 15))));
 }
 
-/// Series that rules select lie between those that nobody does: what is sent away comes back all the same, no more of it than
+/// Series that rules select lie between those that no rule selects: what is sent away comes back all the same, no more of it than
 /// asked, and once.
 #[test]
 fn relief_finds_memory_between_selected_series() {

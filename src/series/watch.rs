@@ -1,6 +1,6 @@
 //! Live sets of series that rules watch, kept up to date as series come and go.
 //! In: matchers. Out: [`Watch`], shared with the rule that asked.
-//! Never: costs anything for a sample of a series that nobody watches.
+//! Never: costs anything for a sample of a series without watches.
 //! Start at [`Watch::snapshot`].
 
 use super::series::Series;
@@ -98,7 +98,7 @@ impl Watches {
     /// Puts a new series into every watch that selects it.
     pub fn introduce(&self, series: &Arc<Series>, labels: &[(&str, &str)]) {
         for watch in self.selecting(labels) {
-            // The series learns of it first, so that whoever sees it in the set can ask `contains`.
+            // The series learns of it first, so that a reader that sees it in the set can ask `contains`.
             series.watched_by(watch.id);
             watch.add(series);
         }
@@ -112,7 +112,7 @@ impl Watches {
     fn selecting<'a>(&'a self, labels: &'a [(&'a str, &'a str)]) -> impl Iterator<Item = &'a Arc<Watch>> {
         let value = |name: &str| labels.iter().find(|(n, _)| *n == name).map_or("", |(_, v)| *v);
         let named = self.by_metric.get(value(METRIC_NAME)).map_or(&[][..], Vec::as_slice);
-        // A watch that nobody holds any more is dropped at the next chance; until then it gathers nothing.
+        // A watch whose last holder is gone is dropped at the next chance; until then it gathers nothing.
         let selects = move |w: &&Arc<Watch>| w.matchers.iter().all(|m| m.matches_value(value(&m.name)));
         named.iter().chain(&self.others).filter(move |w| Arc::strong_count(w) > 1 && selects(w))
     }

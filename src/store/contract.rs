@@ -38,6 +38,9 @@ pub enum StoreError {
     /// Corrupt, wrong version, fsync failed: stop and say so.
     #[error("store cannot be trusted: {0}")]
     Fatal(String),
+    /// The file holds something else, or its beginning is damaged: stop and say what to do.
+    #[error("store cannot be trusted: {0}")]
+    NotADatabase(String),
 }
 
 /// The pages that count against the page limit of a process that starts: those of the last window before the last commit,

@@ -155,9 +155,8 @@ impl Tables {
     fn sent(&self, incidents: &BTreeSet<IncidentId>) -> Vec<Notification> {
         let named = |n: &&Arc<Notification>| n.external_ref.is_some() && n.state == NotificationState::Sent;
         let kept = |n: &&Arc<Notification>| n.incident().is_none_or(|id| incidents.contains(&id));
-        let mut sent = owned(self.notifications.values().filter(named).filter(kept));
-        sent.sort_by_key(|n: &Notification| n.created_at);
-        sent
+        // In the order of the rows: moments are out of order where the clock was set.
+        owned(self.notification_order.values().filter_map(|key| self.notifications.get(key)).filter(named).filter(kept))
     }
 
     fn members_of(&self, id: IncidentId) -> impl Iterator<Item = &Arc<Member>> {

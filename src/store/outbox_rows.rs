@@ -1,5 +1,5 @@
 //! The body of an outbox row: a notification and its message, as JSON. An announcement's alerts are named, not repeated: a
-//! storm tells groups of hundreds of alerts every interval, and their rows are in the store already.
+//! storm announces groups of hundreds of alerts every interval, and their rows are in the store already.
 //! In: [`Notification`]s, taken apart field by field. Out: the same notifications.
 //! Never: renders a message or talks to a database.
 //! Start at [`NotificationBody`].

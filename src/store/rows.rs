@@ -81,7 +81,7 @@ pub(super) fn moment(ms: Option<i64>) -> Option<Timestamp> {
 
 /// Fingerprints as one text, their bits (little-endian) in base64: a storm's rows hold thousands of them and are written each
 /// second. Rows of before have a list of numbers.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct FingerprintsBody(pub Vec<Fingerprint>);
 
 impl Serialize for FingerprintsBody {
@@ -299,16 +299,19 @@ fn matcher((name, op, value): &(String, String, String)) -> Result<Matcher, Stor
 pub(super) struct NflogBody {
     firing: FingerprintsBody,
     resolved: FingerprintsBody,
+    #[serde(default)]
+    owed: FingerprintsBody,
     at: i64,
     expires_at: i64,
 }
 
 impl NflogBody {
     pub(super) fn of(entry: &NflogEntry) -> Self {
-        let NflogEntry { key: _, firing, resolved, at, expires_at } = entry;
+        let NflogEntry { key: _, firing, resolved, owed, at, expires_at } = entry;
         Self {
             firing: FingerprintsBody(firing.clone()),
             resolved: FingerprintsBody(resolved.clone()),
+            owed: FingerprintsBody(owed.clone()),
             at: at.as_millis(),
             expires_at: expires_at.as_millis(),
         }
@@ -319,6 +322,7 @@ impl NflogBody {
             key,
             firing: self.firing.0,
             resolved: self.resolved.0,
+            owed: self.owed.0,
             at: Timestamp::from_millis(self.at),
             expires_at: Timestamp::from_millis(self.expires_at),
         }

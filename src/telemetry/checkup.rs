@@ -13,7 +13,7 @@ pub const HOLD: Duration = Duration::from_mins(1);
 const NEARLY_FULL: f64 = 0.9;
 /// A sync is due every second; one that takes longer than this means that the disk does not keep up.
 const SYNC_LATE: Duration = Duration::from_secs(5);
-/// A message that waits longer was not refused at once either: somebody is not told. Pages move to the next step by then.
+/// A message that waits longer counts like a refused one: a person has not received it. Pages move to the next step by then.
 const MESSAGE_LATE: Duration = Duration::from_mins(2);
 /// Names listed in one sentence.
 const NAMES_MAX: usize = 3;

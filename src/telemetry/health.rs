@@ -71,7 +71,7 @@ pub struct PartHealth {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthReport {
-    /// State is loaded and the doors are open: `/-/ready`.
+    /// State is loaded and requests are taken: `/-/ready`.
     pub ready: bool,
     /// The worst of the parts.
     pub status: Status,

@@ -49,7 +49,7 @@ pub fn init(level: Level, format: LogFormat) -> bool {
     tracing::subscriber::set_global_default(subscriber(level, format, std::io::stderr)).is_ok()
 }
 
-/// Libraries are heard from warnings on: their debug lines may hold what ours never would.
+/// Libraries log from warnings on: their debug lines may hold secrets, ours never do.
 fn targets(level: Level) -> Targets {
     let libraries = LevelFilter::from_level(level.min(Level::WARN));
     Targets::new().with_default(libraries).with_target("watchfire", level)

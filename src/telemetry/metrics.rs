@@ -52,6 +52,18 @@ pub struct RuleMetrics {
 }
 
 impl RuleMetrics {
+    fn register(r: &mut Register<'_>) -> Self {
+        Self {
+            evaluations: r.put("rules_evaluations", "Rules evaluated", Counter::default()),
+            failures: r.put("rules_evaluation_failures", "Rules whose evaluation failed", Counter::default()),
+            duration_seconds: r.put(
+                "rules_evaluation_duration_seconds",
+                "Time of one part of the evaluations: arrivals together, or a millisecond of a slot",
+                latency(),
+            ),
+        }
+    }
+
     /// One part of the evaluate loop's work, a millisecond of a slot or the arrivals of a moment.
     pub fn evaluated(&self, rules: u64, failures: u64, took: Duration) {
         self.evaluations.inc_by(rules);
@@ -69,6 +81,14 @@ pub struct AlertMetrics {
 }
 
 impl AlertMetrics {
+    fn register(r: &mut Register<'_>) -> Self {
+        Self {
+            received: r.put("alerts_received", "Alerts received, by door", Family::default()),
+            invalid: r.put("alerts_invalid", "Alerts refused, by door", Family::default()),
+            refreshes: r.put("alerts_refreshes", "Posts absorbed at the door", Counter::default()),
+        }
+    }
+
     /// `door`: `model::Door::as_str`.
     pub fn received(&self, door: &'static str, alerts: u64) {
         self.received.get_or_create(&DoorLabel { door: door.to_owned() }).inc_by(alerts);
@@ -88,6 +108,19 @@ pub struct NotificationMetrics {
 }
 
 impl NotificationMetrics {
+    fn register(r: &mut Register<'_>) -> Self {
+        Self {
+            sent: r.put("notifications_sent", "Messages delivered", Family::default()),
+            failed: r.put("notifications_failed", "Messages given up", Family::default()),
+            retried: r.put("notifications_retried", "Tries that failed for now", Family::default()),
+            latency: r.put(
+                "notifications_latency_seconds",
+                "Time of one try",
+                Family::new_with_constructor(latency as fn() -> Histogram),
+            ),
+        }
+    }
+
     /// A kind of integration there may be: its counts are 0 before the first message instead of missing.
     pub fn expect(&self, integration: &str) {
         let label = IntegrationLabel { integration: integration.to_owned() };
@@ -127,6 +160,17 @@ pub struct ClockMetrics {
 }
 
 impl ClockMetrics {
+    fn register(r: &mut Register<'_>) -> Self {
+        Self {
+            jumps: r.put("clock_jumps", "How often the wall clock was set by more than 2 s", Counter::default()),
+            last_jump_seconds: r.put(
+                "clock_last_jump_seconds",
+                "By how much it was set last, negative: back",
+                Gauge::default(),
+            ),
+        }
+    }
+
     pub fn jumped(&self, by_ms: i64) {
         self.jumps.inc();
         self.last_jump_seconds.set(by_ms as f64 / 1000.0);
@@ -143,6 +187,31 @@ pub struct IncidentMetrics {
 }
 
 impl IncidentMetrics {
+    fn register(r: &mut Register<'_>) -> Self {
+        Self {
+            events: r.put(
+                "incidents_events",
+                "What happened to incidents: lines of their timelines",
+                Family::default(),
+            ),
+            breaches: r.put(
+                "engine_breaches",
+                "Broken invariants: decisions that went on without something that should have been there",
+                Counter::default(),
+            ),
+            time_to_acknowledge_seconds: r.put(
+                "incidents_time_to_acknowledge_seconds",
+                "From the opening to an acknowledgement",
+                Histogram::new(ANSWER_BUCKETS),
+            ),
+            time_to_resolve_seconds: r.put(
+                "incidents_time_to_resolve_seconds",
+                "From the opening to the end",
+                Histogram::new(ANSWER_BUCKETS),
+            ),
+        }
+    }
+
     /// A committed line of a timeline; `event`: `model::TimelineKind::as_str`.
     pub fn event(&self, event: &'static str) {
         self.events.get_or_create(&EventLabel { event: event.to_owned() }).inc();
@@ -170,12 +239,32 @@ pub struct StoreMetrics {
     pub removed: Counter,
 }
 
+impl StoreMetrics {
+    fn register(r: &mut Register<'_>) -> Self {
+        Self {
+            commit_duration_seconds: r.put("store_commit_duration_seconds", "Time to commit", latency()),
+            batch_rows: r.put("store_batch_rows", "Rows per commit", sizes()),
+            errors: r.put("store_errors", "Commits that had to be tried again", Counter::default()),
+            removed: r.put("store_removed_rows", "Rows removed because of their age", Counter::default()),
+        }
+    }
+}
+
 #[derive(Debug)]
 pub struct InboxMetrics {
     /// Inputs taken together in one round of the writer.
     pub batch_inputs: Histogram,
     /// Time to decide one batch, commit excluded.
     pub decide_duration_seconds: Histogram,
+}
+
+impl InboxMetrics {
+    fn register(r: &mut Register<'_>) -> Self {
+        Self {
+            batch_inputs: r.put("inbox_batch_inputs", "Inputs taken together", sizes()),
+            decide_duration_seconds: r.put("inbox_decide_duration_seconds", "Time to decide a batch", latency()),
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -185,6 +274,21 @@ pub struct ConfigMetrics {
 }
 
 impl ConfigMetrics {
+    fn register(r: &mut Register<'_>) -> Self {
+        Self {
+            last_reload_successful: r.put(
+                "config_last_reload_successful",
+                "Whether the last reload was taken",
+                Gauge::default(),
+            ),
+            last_reload_success_timestamp_seconds: r.put(
+                "config_last_reload_success_timestamp_seconds",
+                "When the configuration in force was loaded",
+                Gauge::default(),
+            ),
+        }
+    }
+
     /// `now` in unix seconds.
     pub fn reloaded(&self, success: bool, now: f64) {
         self.last_reload_successful.set(i64::from(success));
@@ -222,82 +326,14 @@ impl Metrics {
         let mut registry = Registry::default();
         let mut r = Register(&mut registry);
         let metrics = Self {
-            rules: RuleMetrics {
-                evaluations: r.put("rules_evaluations", "Rules evaluated", Counter::default()),
-                failures: r.put("rules_evaluation_failures", "Rules whose evaluation failed", Counter::default()),
-                duration_seconds: r.put(
-                    "rules_evaluation_duration_seconds",
-                    "Time of one part of the evaluations: arrivals together, or a millisecond of a slot",
-                    latency(),
-                ),
-            },
-            alerts: AlertMetrics {
-                received: r.put("alerts_received", "Alerts received, by door", Family::default()),
-                invalid: r.put("alerts_invalid", "Alerts refused, by door", Family::default()),
-                refreshes: r.put("alerts_refreshes", "Posts absorbed at the door", Counter::default()),
-            },
-            notifications: NotificationMetrics {
-                sent: r.put("notifications_sent", "Messages delivered", Family::default()),
-                failed: r.put("notifications_failed", "Messages given up", Family::default()),
-                retried: r.put("notifications_retried", "Tries that failed for now", Family::default()),
-                latency: r.put(
-                    "notifications_latency_seconds",
-                    "Time of one try",
-                    Family::new_with_constructor(latency as fn() -> Histogram),
-                ),
-            },
-            clock: ClockMetrics {
-                jumps: r.put("clock_jumps", "How often the wall clock was set by more than 2 s", Counter::default()),
-                last_jump_seconds: r.put(
-                    "clock_last_jump_seconds",
-                    "By how much it was set last, negative: back",
-                    Gauge::default(),
-                ),
-            },
-            incidents: IncidentMetrics {
-                events: r.put(
-                    "incidents_events",
-                    "What happened to incidents: lines of their timelines",
-                    Family::default(),
-                ),
-                breaches: r.put(
-                    "engine_breaches",
-                    "Broken invariants: decisions that went on without something that should have been there",
-                    Counter::default(),
-                ),
-                time_to_acknowledge_seconds: r.put(
-                    "incidents_time_to_acknowledge_seconds",
-                    "From the opening to an acknowledgement",
-                    Histogram::new(ANSWER_BUCKETS),
-                ),
-                time_to_resolve_seconds: r.put(
-                    "incidents_time_to_resolve_seconds",
-                    "From the opening to the end",
-                    Histogram::new(ANSWER_BUCKETS),
-                ),
-            },
-            store: StoreMetrics {
-                commit_duration_seconds: r.put("store_commit_duration_seconds", "Time to commit", latency()),
-                batch_rows: r.put("store_batch_rows", "Rows per commit", sizes()),
-                errors: r.put("store_errors", "Commits that had to be tried again", Counter::default()),
-                removed: r.put("store_removed_rows", "Rows removed because of their age", Counter::default()),
-            },
-            inbox: InboxMetrics {
-                batch_inputs: r.put("inbox_batch_inputs", "Inputs taken together", sizes()),
-                decide_duration_seconds: r.put("inbox_decide_duration_seconds", "Time to decide a batch", latency()),
-            },
-            config: ConfigMetrics {
-                last_reload_successful: r.put(
-                    "config_last_reload_successful",
-                    "Whether the last reload was taken",
-                    Gauge::default(),
-                ),
-                last_reload_success_timestamp_seconds: r.put(
-                    "config_last_reload_success_timestamp_seconds",
-                    "When the configuration in force was loaded",
-                    Gauge::default(),
-                ),
-            },
+            rules: RuleMetrics::register(&mut r),
+            alerts: AlertMetrics::register(&mut r),
+            notifications: NotificationMetrics::register(&mut r),
+            clock: ClockMetrics::register(&mut r),
+            incidents: IncidentMetrics::register(&mut r),
+            store: StoreMetrics::register(&mut r),
+            inbox: InboxMetrics::register(&mut r),
+            config: ConfigMetrics::register(&mut r),
             registry: Mutex::new(Registry::default()),
         };
         for kind in TimelineKind::ALL {

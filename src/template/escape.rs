@@ -10,7 +10,7 @@ use super::value::{SafeKind, Value};
 const REFUSED: &str = "ZgotmplZ";
 
 #[derive(Clone, Debug, Default, PartialEq)]
-enum Place {
+enum HtmlContext {
     #[default]
     Text,
     /// Inside `<name …`, between attributes.
@@ -27,7 +27,7 @@ enum Place {
 /// The state of the markup written so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Html {
-    place: Place,
+    place: HtmlContext,
     element: String,
     attribute: String,
     /// The attribute's value so far, to know a URL's start from its middle.
@@ -41,27 +41,31 @@ impl Html {
         while let Some(c) = rest.chars().next() {
             let mut used = c.len_utf8();
             match self.place {
-                Place::Text => used = self.in_text(rest, used),
-                Place::Comment => match rest.find("-->") {
-                    Some(i) => (self.place, used) = (Place::Text, i + 3),
+                HtmlContext::Text => used = self.in_text(rest, used),
+                HtmlContext::Comment => match rest.find("-->") {
+                    Some(i) => {
+                        self.place = HtmlContext::Text;
+                        used = i + 3;
+                    }
                     None => used = rest.len(),
                 },
-                Place::Raw => {
+                HtmlContext::Raw => {
                     let close = format!("</{}", self.element);
                     match rest.to_ascii_lowercase().find(&close) {
                         Some(i) => {
-                            (self.place, used) = (Place::Tag, i + close.len());
+                            self.place = HtmlContext::Tag;
+                            used = i + close.len();
                             self.element.insert(0, '/');
                         }
                         None => used = rest.len(),
                     }
                 }
-                Place::Tag => self.in_tag(c),
-                Place::BeforeValue => self.before_value(c),
-                Place::Value(quote) => {
+                HtmlContext::Tag => self.in_tag(c),
+                HtmlContext::BeforeValue => self.before_value(c),
+                HtmlContext::Value(quote) => {
                     let ends = quote.map_or(c.is_whitespace() || c == '>', |q| c == q);
                     if ends {
-                        self.place = if quote.is_none() && c == '>' { self.after_tag() } else { Place::Tag };
+                        self.place = if quote.is_none() && c == '>' { self.after_tag() } else { HtmlContext::Tag };
                         self.attribute.clear();
                     } else {
                         self.value.push(c);
@@ -74,7 +78,7 @@ impl Html {
 
     fn in_text(&mut self, rest: &str, used: usize) -> usize {
         if rest.starts_with("<!--") {
-            self.place = Place::Comment;
+            self.place = HtmlContext::Comment;
             return 4;
         }
         let Some(tag) = rest.strip_prefix('<') else { return used };
@@ -84,7 +88,7 @@ impl Html {
         }
         self.element = name.to_ascii_lowercase();
         self.attribute.clear();
-        self.place = Place::Tag;
+        self.place = HtmlContext::Tag;
         1 + name.len()
     }
 
@@ -92,7 +96,7 @@ impl Html {
         match c {
             '>' => self.place = self.after_tag(),
             '=' => {
-                self.place = Place::BeforeValue;
+                self.place = HtmlContext::BeforeValue;
                 self.value.clear();
             }
             c if c.is_whitespace() || c == '/' => {
@@ -112,18 +116,18 @@ impl Html {
 
     fn before_value(&mut self, c: char) {
         match c {
-            '"' | '\'' => self.place = Place::Value(Some(c)),
+            '"' | '\'' => self.place = HtmlContext::Value(Some(c)),
             '>' => self.place = self.after_tag(),
             c if c.is_whitespace() => {}
             c => {
-                self.place = Place::Value(None);
+                self.place = HtmlContext::Value(None);
                 self.value.push(c);
             }
         }
     }
 
-    fn after_tag(&self) -> Place {
-        if matches!(self.element.as_str(), "script" | "style") { Place::Raw } else { Place::Text }
+    fn after_tag(&self) -> HtmlContext {
+        if matches!(self.element.as_str(), "script" | "style") { HtmlContext::Raw } else { HtmlContext::Text }
     }
 
     /// The value's text for this place.
@@ -131,27 +135,27 @@ impl Html {
         let text = if matches!(value, Value::Nil) { String::new() } else { value.print() };
         let safe = |kind| matches!(value, Value::Safe(k, _) if *k == kind);
         match self.place.clone() {
-            Place::Text if safe(SafeKind::Html) => {
+            HtmlContext::Text if safe(SafeKind::Html) => {
                 self.feed(&text);
                 text
             }
-            Place::Text => escape_text(&text),
-            Place::Comment => String::new(),
-            Place::Raw if self.element == "style" => REFUSED.to_owned(),
-            Place::Raw => match value {
+            HtmlContext::Text => escape_text(&text),
+            HtmlContext::Comment => String::new(),
+            HtmlContext::Raw if self.element == "style" => REFUSED.to_owned(),
+            HtmlContext::Raw => match value {
                 Value::Int(_) | Value::Float(_) | Value::Bool(_) => format!(" {text} "),
                 _ => format!("\"{}\"", js_escape(&text)),
             },
-            Place::Tag => {
+            HtmlContext::Tag => {
                 let plain = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
                 let handler = text.to_ascii_lowercase().starts_with("on");
                 if plain && !handler { text } else { REFUSED.to_owned() }
             }
-            Place::BeforeValue => {
-                self.place = Place::Value(None);
+            HtmlContext::BeforeValue => {
+                self.place = HtmlContext::Value(None);
                 self.attribute_value(&text, safe(SafeKind::Url), true)
             }
-            Place::Value(quote) => self.attribute_value(&text, safe(SafeKind::Url), quote.is_none()),
+            HtmlContext::Value(quote) => self.attribute_value(&text, safe(SafeKind::Url), quote.is_none()),
         }
     }
 

@@ -4,8 +4,8 @@
 //! Start at [`Env`].
 
 use super::escape::Html;
-use super::node::{Atom, Branch, Callee, Command, Node, Pipe, Span, Word};
-use super::set::{Body, Definitions, FuncMap, TemplateError, position};
+use super::node::{Atom, Branch, Callee, Command, Node, Pipe, SourceText, Word};
+use super::set::{Body, Definitions, FailureKind, FuncMap, TemplateError, position};
 use super::value::{Value, View};
 use crate::model::{Labels, Timestamp};
 use std::ops::ControlFlow;
@@ -77,13 +77,18 @@ impl Call<'_> {
 struct Failure {
     at: usize,
     node: Arc<str>,
+    kind: FailureKind,
     reason: String,
 }
 
 type Run<T> = Result<T, Failure>;
 
-fn fail<T>(span: &Span, reason: impl Into<String>) -> Run<T> {
-    Err(Failure { at: span.at, node: span.text.clone(), reason: reason.into() })
+fn fail<T>(span: &SourceText, reason: impl Into<String>) -> Run<T> {
+    fail_as(span, FailureKind::Other, reason)
+}
+
+fn fail_as<T>(span: &SourceText, kind: FailureKind, reason: impl Into<String>) -> Run<T> {
+    Err(Failure { at: span.at, node: span.text.clone(), kind, reason: reason.into() })
 }
 
 /// What a node asks of the loop around it.
@@ -131,12 +136,13 @@ impl<'a> Exec<'a> {
                 let (name, source) = self.body.unwrap_or_else(|| (main.name.clone(), main.source.clone()));
                 let (line, column) = position(&source, failure.at);
                 let node = failure.node.chars().take(64).collect();
-                Err(TemplateError::Execute { name: name.to_string(), line, column, node, reason: failure.reason })
+                let Failure { kind, reason, .. } = failure;
+                Err(TemplateError::Execute { name: name.to_string(), line, column, node, kind, reason })
             }
         }
     }
 
-    fn burn(&mut self, span: &Span) -> Run<()> {
+    fn burn(&mut self, span: &SourceText) -> Run<()> {
         if self.fuel == 0 {
             return fail(span, format!("stopped after {FUEL_STEPS} steps"));
         }
@@ -144,9 +150,9 @@ impl<'a> Exec<'a> {
         Ok(())
     }
 
-    fn write(&mut self, text: &str, span: Option<&Span>) -> Run<()> {
+    fn write(&mut self, text: &str, span: Option<&SourceText>) -> Run<()> {
         if self.out.len() + text.len() > OUTPUT_MAX_BYTES {
-            let nowhere = Span { at: 0, text: Arc::from("text") };
+            let nowhere = SourceText { at: 0, text: Arc::from("text") };
             return fail(span.unwrap_or(&nowhere), format!("output is longer than {OUTPUT_MAX_BYTES} bytes"));
         }
         self.out.push_str(text);
@@ -186,7 +192,7 @@ impl<'a> Exec<'a> {
         Ok(Flow::Continue(()))
     }
 
-    fn print(&mut self, value: &Value, span: &Span) -> Run<()> {
+    fn print(&mut self, value: &Value, span: &SourceText) -> Run<()> {
         if let Value::Func(_) = value {
             return fail(span, "can't print func");
         }
@@ -247,9 +253,9 @@ impl<'a> Exec<'a> {
         Ok(flow)
     }
 
-    fn template(&mut self, name: &Arc<str>, pipe: Option<&Pipe>, span: &Span, dot: &Value) -> Run<()> {
+    fn template(&mut self, name: &Arc<str>, pipe: Option<&Pipe>, span: &SourceText, dot: &Value) -> Run<()> {
         let Some(body) = self.defs.get(name).cloned() else {
-            return fail(span, format!("template {name:?} not defined"));
+            return fail_as(span, FailureKind::NotDefined, format!("template {name:?} not defined"));
         };
         let dot = match pipe {
             Some(pipe) => self.pipe(pipe, dot)?,
@@ -326,7 +332,7 @@ impl<'a> Exec<'a> {
         words: &[Word],
         piped: Option<Value>,
         dot: &Value,
-        span: &Span,
+        span: &SourceText,
     ) -> Run<Value> {
         let func = match callee {
             Callee::Table(func) => func,
@@ -341,10 +347,8 @@ impl<'a> Exec<'a> {
                     }
                     last = Some(value);
                 }
-                return match piped.or(last) {
-                    Some(value) => Ok(value),
-                    None => fail(span, format!("wrong number of args for {name}: want at least 1 got 0")),
-                };
+                let reason = format!("wrong number of args for {name}: want at least 1 got 0");
+                return piped.or(last).map_or_else(|| fail_as(span, FailureKind::Arguments, reason), Ok);
             }
         };
         let mut args = Vec::with_capacity(words.len() + 1);
@@ -354,8 +358,13 @@ impl<'a> Exec<'a> {
         args.extend(piped);
         func(&self.call, &args).or_else(|reason| {
             // A wrong number or type of arguments is Go's own complaint, not the function's.
-            let own = reason.starts_with("wrong ") || reason.starts_with("invalid value;");
-            fail(span, if own { reason } else { format!("error calling {name}: {reason}") })
+            if reason.starts_with("wrong number of args") {
+                fail_as(span, FailureKind::Arguments, reason)
+            } else if reason.starts_with("wrong ") || reason.starts_with("invalid value;") {
+                fail(span, reason)
+            } else {
+                fail_as(span, FailureKind::Call, format!("error calling {name}: {reason}"))
+            }
         })
     }
 
@@ -379,14 +388,14 @@ impl<'a> Exec<'a> {
     }
 
     /// Follows fields; the last one may be a method that takes `args`.
-    fn fields(receiver: Value, fields: &[Arc<str>], args: &[Value], span: &Span) -> Run<Value> {
+    fn fields(receiver: Value, fields: &[Arc<str>], args: &[Value], span: &SourceText) -> Run<Value> {
         let mut value = receiver;
         for (i, name) in fields.iter().enumerate() {
             let last = i + 1 == fields.len();
             let args = if last { args } else { &[] };
             value = match field(&value, name, args, i > 0) {
                 Ok(value) => value,
-                Err(reason) => return fail(span, reason),
+                Err((kind, reason)) => return fail_as(span, kind, reason),
             };
         }
         Ok(value)
@@ -394,28 +403,30 @@ impl<'a> Exec<'a> {
 }
 
 /// Where Go says that a field of this word cannot be read: of `(f "x").y`, at what was evaluated last.
-fn told_at(word: &Word) -> &Span {
+fn told_at(word: &Word) -> &SourceText {
     let Atom::Pipe(pipe) = &word.operand else { return &word.span };
     let last = pipe.commands.last().and_then(|command| command.words.last());
     last.map_or(&word.span, |last| if last.fields.is_empty() { told_at(last) } else { &last.span })
 }
 
-fn field(receiver: &Value, name: &str, args: &[Value], chained: bool) -> Result<Value, String> {
+fn field(receiver: &Value, name: &str, args: &[Value], chained: bool) -> Result<Value, (FailureKind, String)> {
     let found = match receiver {
-        Value::Nil if chained => return Err(format!("nil pointer evaluating interface {{}}.{name}")),
+        Value::Nil if chained => {
+            return Err((FailureKind::Other, format!("nil pointer evaluating interface {{}}.{name}")));
+        }
         Value::Nil => Some(Value::Nil),
         Value::Map(map) => Some(map.entries.get(name).cloned().unwrap_or_else(|| map.missing.clone())),
         Value::Object(object) => {
             if let Some(result) = object.method(name, args) {
-                return result.map_err(|reason| format!("error calling {name}: {reason}"));
+                return result.map_err(|reason| (FailureKind::Call, format!("error calling {name}: {reason}")));
             }
             object.field(name)
         }
         _ => None,
     };
     match found {
-        None => Err(format!("can't evaluate field {name} in type {}", receiver.type_name())),
-        Some(_) if !args.is_empty() => Err(format!("{name} is not a method but has arguments")),
+        None => Err((FailureKind::NoField, format!("can't evaluate field {name} in type {}", receiver.type_name()))),
+        Some(_) if !args.is_empty() => Err((FailureKind::Other, format!("{name} is not a method but has arguments"))),
         Some(value) => Ok(value),
     }
 }

@@ -69,7 +69,8 @@ pub(super) fn pieces(source: &str) -> Result<Vec<Piece<'_>>, LexError> {
         }
         let mut lexer = Lexer { source, at: body };
         let tokens = lexer.action(open)?;
-        (at, trim_next) = (lexer.at, source[..lexer.at].ends_with("-}}") && lexer.trimmed());
+        at = lexer.at;
+        trim_next = source[..at].ends_with("-}}") && lexer.trimmed();
         out.push(Piece::Action { at: open, tokens });
     }
     Ok(out)

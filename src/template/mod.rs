@@ -21,5 +21,5 @@ mod value;
 
 pub use exec::{Call, Env, NoEnv, QuerySample};
 pub use fmt::{float_e, float_g};
-pub use set::{Func, FuncMap, Mode, Template, TemplateError, TemplateSet};
+pub use set::{FailureKind, Func, FuncMap, Mode, Template, TemplateError, TemplateSet};
 pub use value::{Map, Object, Value, View};

@@ -20,7 +20,7 @@ pub(super) enum Node {
     Template {
         name: Arc<str>,
         pipe: Option<Pipe>,
-        span: Span,
+        span: SourceText,
     },
     Break,
     Continue,
@@ -36,7 +36,7 @@ pub(super) struct Branch {
 
 /// Where a node stands in the template's text, and the text itself for error messages.
 #[derive(Clone, Debug)]
-pub(super) struct Span {
+pub(super) struct SourceText {
     pub(super) at: usize,
     pub(super) text: Arc<str>,
 }
@@ -47,14 +47,14 @@ pub(super) struct Pipe {
     pub(super) vars: Vec<Arc<str>>,
     pub(super) assigns: bool,
     pub(super) commands: Vec<Command>,
-    pub(super) span: Span,
+    pub(super) span: SourceText,
 }
 
 /// An operand and its arguments.
 #[derive(Clone, Debug)]
 pub(super) struct Command {
     pub(super) words: Vec<Word>,
-    pub(super) span: Span,
+    pub(super) span: SourceText,
 }
 
 #[derive(Clone, Debug)]
@@ -62,7 +62,7 @@ pub(super) struct Word {
     pub(super) operand: Atom,
     /// Fields that follow without a space: `.a.b`, `$x.a`, `(pipe).a`.
     pub(super) fields: Vec<Arc<str>>,
-    pub(super) span: Span,
+    pub(super) span: SourceText,
 }
 
 #[derive(Clone, Debug)]

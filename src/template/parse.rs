@@ -4,7 +4,7 @@
 //! Start at [`parse`].
 
 use super::lex::{self, Kind, Piece, Token};
-use super::node::{Atom, Branch, Callee, Command, Node, Pipe, Span, Word};
+use super::node::{Atom, Branch, Callee, Command, Node, Pipe, SourceText, Word};
 use super::set::FuncMap;
 use super::value::Value;
 use std::sync::Arc;
@@ -145,7 +145,8 @@ impl Parser<'_> {
         let vars = std::mem::replace(&mut self.vars, vec!["$".to_owned()]);
         let ranges = std::mem::take(&mut self.ranges);
         let (body, end) = self.list(false)?;
-        (self.vars, self.ranges) = (vars, ranges);
+        self.vars = vars;
+        self.ranges = ranges;
         match end {
             End::Closed => {
                 self.defs.push((name, body));
@@ -211,11 +212,11 @@ impl Parser<'_> {
         }
     }
 
-    fn span(&self, from: usize, to: usize) -> Span {
-        Span { at: from, text: Arc::from(self.source.get(from..to).unwrap_or_default()) }
+    fn span(&self, from: usize, to: usize) -> SourceText {
+        SourceText { at: from, text: Arc::from(self.source.get(from..to).unwrap_or_default()) }
     }
 
-    fn span_of(&self, tokens: &[Token], at: usize) -> Span {
+    fn span_of(&self, tokens: &[Token], at: usize) -> SourceText {
         match (tokens.first(), tokens.last()) {
             (Some(first), Some(last)) => self.span(first.at, last.end),
             _ => self.span(at, at),

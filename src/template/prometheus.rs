@@ -9,7 +9,7 @@ use super::humanize;
 use super::scalar::to_float;
 use super::set::{Func, FuncMap, Template, TemplateError};
 use super::text::{percent_encode, replace_all, title, to_lower, to_upper};
-use super::time::{Span, Time};
+use super::time::{GoDuration, Time};
 use super::value::{Object, SafeKind, Value, View};
 use crate::model::{Labels, duration, pattern};
 use std::sync::Arc;
@@ -45,7 +45,7 @@ const TABLE: &[(&str, Func)] = &[
     ("humanizePercentage", |_, a| Ok(humanize::humanize_percentage(number(a)?).into())),
     ("humanizeTimestamp", humanize_timestamp),
     ("toTime", |_, a| Ok(Value::object(Time::from_secs(number(a)?)?))),
-    ("toDuration", |_, a| Ok(Value::object(Span::from_secs(number(a)?)?))),
+    ("toDuration", |_, a| Ok(Value::object(GoDuration::from_secs(number(a)?)?))),
     ("now", |c, _| Ok(Value::Float(c.env.now().as_secs_f64()))),
     ("title", |_, a| Ok(title(text_arg(a, 0, 1)?, false).into())),
     ("toUpper", |_, a| Ok(to_upper(text_arg(a, 0, 1)?).into())),

@@ -50,7 +50,21 @@ pub enum TemplateError {
     Parse { name: String, line: usize, column: usize, reason: String },
     /// It went wrong while it ran; the caller falls back to plain text.
     #[error("template: {name}:{line}:{column}: executing {name:?} at <{node}>: {reason}")]
-    Execute { name: String, line: usize, column: usize, node: String, reason: String },
+    Execute { name: String, line: usize, column: usize, node: String, kind: FailureKind, reason: String },
+}
+
+/// Why a run failed, for whoever tries a template before it is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailureKind {
+    /// It calls a template that is not defined.
+    NotDefined,
+    /// It asks for a field that its data never has.
+    NoField,
+    /// It gives a function a number of arguments that the function never takes.
+    Arguments,
+    /// A function or method refused what it was given: other data may suit it.
+    Call,
+    Other,
 }
 
 pub(super) type Definitions = HashMap<Arc<str>, Arc<Body>>;

@@ -1,7 +1,7 @@
 //! Go's moments and durations inside templates: layouts, zones, and the methods that templates call.
 //! In: timestamps and seconds. Out: objects with `Format`, `Add`, `Unix`, `String`, ….
 //! Never: asks what time it is.
-//! Start at [`Time`] and [`Span`].
+//! Start at [`Time`] and [`GoDuration`].
 
 use super::value::{Object, Value, View};
 use crate::model::Timestamp;
@@ -16,7 +16,7 @@ pub struct Time(pub jiff::Zoned);
 
 /// A length of time in nanoseconds (`time.Duration`).
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Span(pub i64);
+pub struct GoDuration(pub i64);
 
 impl Time {
     pub fn from_timestamp(t: Timestamp) -> Self {
@@ -277,7 +277,7 @@ fn span_arg(args: &[Value]) -> Result<i64, String> {
     match args {
         [Value::Object(o)] => o
             .as_any()
-            .downcast_ref::<Span>()
+            .downcast_ref::<GoDuration>()
             .map(|s| s.0)
             .ok_or_else(|| format!("expected time.Duration; got {}", o.type_name())),
         [Value::Int(n)] => Ok(*n),
@@ -332,9 +332,8 @@ impl Object for Time {
             "Truncate" => {
                 span_arg(args).and_then(|n| shifted(self.nanos() - self.nanos().rem_euclid(i128::from(n.max(1)))))
             }
-            "Sub" => {
-                time_arg(args).map(|o| Value::object(Span(i64::try_from(self.nanos() - o.nanos()).unwrap_or(i64::MAX))))
-            }
+            "Sub" => time_arg(args)
+                .map(|o| Value::object(GoDuration(i64::try_from(self.nanos() - o.nanos()).unwrap_or(i64::MAX)))),
             "Before" => time_arg(args).map(|o| Value::Bool(self.nanos() < o.nanos())),
             "After" => time_arg(args).map(|o| Value::Bool(self.nanos() > o.nanos())),
             "Equal" => time_arg(args).map(|o| Value::Bool(self.nanos() == o.nanos())),
@@ -359,7 +358,7 @@ impl Object for Time {
     }
 }
 
-impl Span {
+impl GoDuration {
     pub fn from_secs(secs: f64) -> Result<Self, String> {
         let nanos = secs * 1e9;
         if nanos.abs() < 9.223372036854775e18 {
@@ -404,7 +403,7 @@ impl Span {
     }
 }
 
-impl Object for Span {
+impl Object for GoDuration {
     fn type_name(&self) -> &'static str {
         "time.Duration"
     }

@@ -9,6 +9,7 @@ use super::incident_rows::{
 };
 use super::incidents::Row;
 use super::text;
+use crate::api::auth::Principal;
 use crate::api::context::{Context, Shared};
 use crate::api::error::ApiError;
 use crate::api::incidents::run;
@@ -19,6 +20,7 @@ use crate::model::EscalationTarget;
 use crate::model::{AlertRecord, Fingerprint, IncidentId, IncidentStatus, Member, NotificationKey, duration};
 use crate::store::IncidentQuery;
 use askama::Template;
+use axum::Extension;
 use axum::Form;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
@@ -303,11 +305,12 @@ impl Pressed {
 pub async fn act(
     State(context): Shared,
     Path(id): Path<String>,
+    Extension(principal): Extension<Principal>,
     headers: HeaderMap,
     Form(fields): Form<Vec<(String, String)>>,
 ) -> Response {
     let pressed = Pressed::from(fields);
-    match carry_out(&context, &id, &pressed).await {
+    match carry_out(&context, &principal, &id, &pressed).await {
         Ok(about) => {
             let there = Redirect::to(&format!("{}/incidents/{about}", context.route_prefix()));
             ([(SET_COOKIE, name_cookie(&pressed.by))], there).into_response()
@@ -322,17 +325,22 @@ pub async fn act(
     }
 }
 
-async fn carry_out(context: &Context, id: &str, pressed: &Pressed) -> Result<IncidentId, ApiError> {
+async fn carry_out(
+    context: &Context,
+    principal: &Principal,
+    id: &str,
+    pressed: &Pressed,
+) -> Result<IncidentId, ApiError> {
     let incident = IncidentId::parse(id).ok_or_else(|| ApiError::NotFound(format!("{id:?} is no incident id")))?;
     if !pressed.resend.is_empty() {
         pressed.named()?;
-        send_again(context, &NotificationKey(pressed.resend.as_str().into()), Some(&pressed.by)).await?;
+        send_again(context, principal, &NotificationKey(pressed.resend.as_str().into()), Some(&pressed.by)).await?;
         return Ok(incident);
     }
     let note = Some(pressed.note.trim().to_owned()).filter(|n| !n.is_empty());
     let mut about = incident;
     for kind in pressed.kinds(incident)? {
-        about = run(context, kind, Some(&pressed.by), note.clone()).await?.unwrap_or(incident);
+        about = run(context, principal, kind, Some(&pressed.by), note.clone()).await?.unwrap_or(incident);
     }
     Ok(about)
 }

@@ -6,6 +6,7 @@
 use super::frame::{Frame, page};
 use super::text;
 use crate::alerts::matchers;
+use crate::api::auth::Principal;
 use crate::api::context::{Context, Shared};
 use crate::api::error::ApiError;
 use crate::api::incidents::send;
@@ -13,6 +14,7 @@ use crate::engine::CommandKind;
 use crate::model::matcher::all_match;
 use crate::model::{Matcher, Silence, Timestamp, duration};
 use askama::Template;
+use axum::Extension;
 use axum::Form;
 use axum::extract::{Query, State};
 use axum::response::{IntoResponse, Redirect, Response};
@@ -161,7 +163,11 @@ impl Sent {
     }
 }
 
-pub async fn act(State(context): Shared, Form(sent): Form<Sent>) -> Response {
+pub async fn act(
+    State(context): Shared,
+    Extension(principal): Extension<Principal>,
+    Form(sent): Form<Sent>,
+) -> Response {
     if sent.verb == "preview" {
         return match sent.preview(&context) {
             Ok(text) => build(&context, sent, None, Some(text)),
@@ -169,7 +175,7 @@ pub async fn act(State(context): Shared, Form(sent): Form<Sent>) -> Response {
         };
     }
     let done = match sent.kind(context.clock.now()) {
-        Ok(kind) => send(&context, kind, Some(&sent.by), None).await,
+        Ok(kind) => send(&context, &principal, kind, Some(&sent.by), None).await,
         Err(error) => Err(error),
     };
     match done {

@@ -25,7 +25,7 @@ pub enum WalError {
     /// Answer 503; a later append may work again (the disk is full, or the queue is).
     #[error("the write-ahead log cannot take more now: {0}")]
     Busy(String),
-    /// Answer 503 until a restart: after a failed sync nobody knows what is on disk.
+    /// Answer 503 until a restart: after a failed sync it is unknown what is on disk.
     #[error("the write-ahead log has failed: {0}")]
     Failed(String),
     /// Refuse to start.

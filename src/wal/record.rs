@@ -11,7 +11,7 @@ pub(super) const SEGMENT_MAGIC: &[u8; 8] = b"WFWAL\0\0\x01";
 pub(super) const MARK: [u8; 4] = [0xf1, b'W', b'F', 0x1a];
 /// Mark 4, length 4, checksum 4, version 1, time 8.
 pub(super) const HEADER_BYTES: usize = 21;
-/// No record is longer: the door takes no body above 32 MiB.
+/// No record is longer: no request body above 32 MiB is taken.
 pub(super) const BODY_BYTES_MAX: usize = 33 << 20;
 
 /// One accepted body.

@@ -28,7 +28,8 @@ impl<R: Read> Window<R> {
         let mut window = Self { from, bytes: buffer, base: 0, at: 0, ended: false, stretch, opened: false };
         window.fill(SEGMENT_MAGIC.len())?;
         if window.bytes.starts_with(SEGMENT_MAGIC) {
-            (window.at, window.opened) = (SEGMENT_MAGIC.len(), true);
+            window.at = SEGMENT_MAGIC.len();
+            window.opened = true;
         }
         Ok(window)
     }

@@ -1,5 +1,5 @@
 //! Takes bodies and writes them, many with one call.
-//! In: bodies from the door. Out: "written", after `write(2)` and before the sender hears 2xx.
+//! In: bodies of requests. Out: "written", after `write(2)` and before the sender gets its 2xx.
 //! Never: retries a failed sync, or leaves half a record before the next one.
 //! Start at [`Wal::open`] and [`Wal::append`].
 
@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
-/// Bodies that wait for the writer at most; the door bounds their bytes.
+/// Bodies that wait for the writer at most; `ingest` bounds their bytes.
 const QUEUE_MAX: usize = 1024;
 /// Bytes that one write gathers at most.
 const GROUP_BYTES_MAX: usize = 4 << 20;
@@ -57,7 +57,6 @@ enum Job {
 struct Health {
     /// Set once a sync failed: nothing is accepted any more.
     failed: AtomicBool,
-    bytes: AtomicU64,
     segments: AtomicU64,
     /// Why the last write failed; empty when it did not.
     refused: Mutex<Option<String>>,
@@ -117,11 +116,6 @@ impl Wal {
             refused: self.health.refused.lock().clone(),
             syncing_for: self.health.syncing_since.lock().map(|since| since.elapsed()).unwrap_or_default(),
         }
-    }
-
-    /// Bytes written since the start.
-    pub fn written_bytes(&self) -> u64 {
-        self.health.bytes.load(Ordering::Relaxed)
     }
 
     pub fn segments(&self) -> u64 {
@@ -213,8 +207,11 @@ impl Log {
         if self.file.is_some() {
             self.closed.push_back(Closed { path: self.path.clone(), newest_ms: self.newest_ms });
         }
-        (self.file, self.path, self.len) = (Some(Arc::new(file)), path, SEGMENT_MAGIC.len() as u64);
-        (self.next, self.opened_ms) = (self.next + 1, now_ms);
+        self.file = Some(Arc::new(file));
+        self.path = path;
+        self.len = SEGMENT_MAGIC.len() as u64;
+        self.next += 1;
+        self.opened_ms = now_ms;
         let cutoff = now_ms.saturating_sub(self.config.window.as_millis() as i64);
         while self.closed.front().is_some_and(|c| c.newest_ms < cutoff) {
             if let Some(old) = self.closed.pop_front()
@@ -227,7 +224,7 @@ impl Log {
         Ok(())
     }
 
-    /// Until the door closes: waits for bodies, writes all that wait, answers.
+    /// Until `ingest` drops its handle: waits for bodies, writes all that wait, answers.
     fn run(mut self, queue: &Receiver<Job>) {
         let file = Arc::new(Mutex::new(self.file.clone()));
         let syncer = self.spawn_syncer(&file);
@@ -268,7 +265,7 @@ impl Log {
             }
             // Only now, so that the syncer that takes this note finds the file that was written.
             self.dirty.store(true, Ordering::Release);
-            // Before the answers: with a body goes what its sender holds of the door's bytes.
+            // Before the answers: dropping a body frees its sender's share of the bytes in flight.
             self.gathered.clear();
             for done in waiting.drain(..) {
                 // A sender that has hung up needs no answer.
@@ -310,11 +307,10 @@ impl Log {
         }
         let written: usize = parts.iter().map(|part| part.len()).sum();
         self.len += written as u64;
-        self.health.bytes.fetch_add(written as u64, Ordering::Relaxed);
         Ok(())
     }
 
-    /// Also after our own sync: what would be written behind a failed one is nothing that anybody may count on.
+    /// Also after our own sync: what would be written behind a failed one cannot be relied on.
     fn check_trusted(&self) -> Result<(), WalError> {
         let failed = self.health.failed.load(Ordering::Acquire);
         if failed { Err(WalError::Failed("a sync failed".to_owned())) } else { Ok(()) }

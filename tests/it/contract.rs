@@ -577,6 +577,41 @@ web:
     assert_eq!(server.get("/-/ready").await.status, 200);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_is_done_by_whom_it_names_or_by_who_signed_in() {
+    let config = "
+receivers: [{ name: ops, log_configs: [{}] }]
+route: { receiver: ops, group_wait: 0s, escalation_policy: quiet }
+escalation_policies: [{ name: quiet, steps: [{ after: 1h, notify: [{ receiver: ops }] }] }]
+web:
+  auth:
+    bearer_tokens: [a-token-of-some-length]
+    basic_auth_users: [{ username: grafana, password: correct-horse }]
+";
+    let server = Watchfire::start(config).await;
+    let token = |request: reqwest::RequestBuilder| request.bearer_auth("a-token-of-some-length");
+    let user = |request: reqwest::RequestBuilder| request.basic_auth("grafana", Some("correct-horse"));
+    let alerts = json!([{ "labels": { "alertname": "Down" } }]);
+    let posted = server.send(token(server.request(Method::POST, "/api/v2/alerts")).json(&alerts)).await;
+    assert_eq!(posted.status, 200, "{}", posted.text);
+    let command = |verb: &str| server.request(Method::POST, &format!("/api/v1/incidents/INC-1/{verb}"));
+    for (request, actor, note) in [
+        (user(command("note")).json(&json!({ "note": "a" })), "grafana", "a"),
+        (user(command("note")).json(&json!({ "note": "b", "by": "ana" })), "ana", "b (signed in as grafana)"),
+        (token(command("note")).json(&json!({ "note": "c" })), "token", "c"),
+        (token(command("note")).json(&json!({ "note": "d", "by": "ana" })), "ana", "d"),
+    ] {
+        let answer = server.send(request).await;
+        let incident = &answer.expect(200)["data"]["incident"];
+        let last = incident["timeline"].as_array().unwrap().last().unwrap().clone();
+        assert_eq!(last["actor"], actor, "{last}");
+        assert!(last.to_string().contains(note), "{note}: {last}");
+    }
+    let ack = server.send(user(command("ack")).json(&json!({ "by": "ana" }))).await.expect(200);
+    assert_eq!(ack["data"]["incident"]["acknowledged_by"], "ana", "who is paged again");
+    assert!(ack.to_string().contains("signed in as grafana"), "{ack}");
+}
+
 #[test]
 fn listening_to_the_world_needs_authentication() {
     let dir = folder("receivers: [{ name: ops, log_configs: [{}] }]\nroute: { receiver: ops }\n");

@@ -24,6 +24,7 @@ mod probes;
 mod promql;
 mod remote_write;
 mod rules;
+mod sim;
 #[cfg(feature = "stack")]
 mod stack;
 mod store;

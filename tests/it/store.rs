@@ -182,6 +182,7 @@ fn nflog(group: &str, index: u32) -> NflogEntry {
         key: NflogKey { group_key: Arc::from(group), receiver: Arc::from("ops"), integration },
         firing: vec![Fingerprint(1), Fingerprint(u64::MAX)],
         resolved: vec![],
+        owed: vec![Fingerprint(7)],
         at: at(1),
         expires_at: at(2),
     }

@@ -4,6 +4,7 @@
 //! Start at [`post`].
 
 use crate::alerts::matchers;
+use crate::api::auth::Principal;
 use crate::api::context::Shared;
 use crate::api::dto::{LabelsDto, TimeDto};
 use crate::api::error::{ApiError, V2Error};
@@ -12,6 +13,7 @@ use crate::api::params::Params;
 use crate::engine::{CommandKind, Reply};
 use crate::model::silence::SilenceState;
 use crate::model::{MatchOp, Matcher, Silence, Timestamp};
+use axum::Extension;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -112,7 +114,11 @@ fn time(name: &str, text: &str) -> Result<Timestamp, ApiError> {
 }
 
 /// `POST /api/v2/silences` → `{"silenceID": …}`.
-pub async fn post(State(context): Shared, body: Bytes) -> Result<Response, V2Error> {
+pub async fn post(
+    State(context): Shared,
+    Extension(principal): Extension<Principal>,
+    body: Bytes,
+) -> Result<Response, V2Error> {
     let posted: Posted =
         serde_json::from_slice(&body).map_err(|e| ApiError::Invalid(format!("parsing silence body failed: {e}")))?;
     let matcher = |m: &PostedMatcher| {
@@ -136,7 +142,7 @@ pub async fn post(State(context): Shared, body: Bytes) -> Result<Response, V2Err
         ends_at,
         comment: posted.comment,
     };
-    match send(&context, kind, Some(&posted.created_by), None).await? {
+    match send(&context, &principal, kind, Some(&posted.created_by), None).await? {
         Some(Reply::Silence(id)) => Ok(Json(json!({ "silenceID": &*id })).into_response()),
         other => Err(ApiError::Internal(format!("a silence was answered with {other:?}")).into()),
     }
@@ -181,8 +187,12 @@ pub async fn one(State(context): Shared, Path(id): Path<String>) -> Result<Respo
     Ok(Json(Gettable::new(&silence, now)).into_response())
 }
 
-pub async fn expire(State(context): Shared, Path(id): Path<String>) -> Result<Response, V2Error> {
+pub async fn expire(
+    State(context): Shared,
+    Path(id): Path<String>,
+    Extension(principal): Extension<Principal>,
+) -> Result<Response, V2Error> {
     valid_id(&id)?;
-    send(&context, CommandKind::ExpireSilence(id.as_str().into()), None, None).await?;
+    send(&context, &principal, CommandKind::ExpireSilence(id.as_str().into()), None, None).await?;
     Ok(().into_response())
 }

@@ -146,7 +146,7 @@ impl Destination {
         queue.pop(only_urgent).map(|item| (gate, item))
     }
 
-    /// Tells the engine of pages that wait for a destination which is away: nobody has heard, and the next step shall not wait.
+    /// Reports pages that wait for a destination which is away to the engine: nobody received them, and the next step shall not wait.
     async fn report_blocked(&mut self) {
         if !self.breaker.is_open() {
             self.blocked_since = None;
@@ -154,12 +154,12 @@ impl Destination {
         }
         let is_new = self.blocked_since.is_none();
         let since = *self.blocked_since.get_or_insert(self.shared.clock.now());
-        let untold = self.inlet.queue.lock().untold_pages(is_new);
-        if untold.is_empty() {
+        let unannounced = self.inlet.queue.lock().unannounced_pages(is_new);
+        if unannounced.is_empty() {
             return;
         }
         let (reason, until) = (self.away(since), self.wall(self.breaker.gate(self.now(), true)));
-        for item in untold {
+        for item in unannounced {
             let (key, at) = (item.notification.key.clone(), self.shared.clock.now());
             let outcome = ReceiptOutcome::Blocked { reason: reason.clone(), until };
             self.shared.post(Receipt { key, attempts: item.attempts, at, outcome }, None).await;
@@ -177,7 +177,7 @@ impl Destination {
         }
     }
 
-    /// What readers are told of it.
+    /// What the status shows of it.
     fn hold(&self) -> Hold {
         let until = |is_urgent| match self.breaker.gate(self.now(), is_urgent) {
             gate @ Gate::Wait { .. } => Some(self.wall(gate)),

@@ -40,15 +40,15 @@ pub(super) struct Item {
     /// How old it was when it was queued, and when that was: from then on its age counts by the monotonic clock.
     pub age_when_queued: Duration,
     pub queued_at: Duration,
-    /// When the engine was last told that it is being retried.
+    /// When the engine last received a receipt that says it is being retried.
     pub reported_at: Option<Duration>,
-    /// The engine was told that it waits for a destination that is away.
+    /// The engine has a receipt that says it waits for a destination that is away.
     pub blocked: bool,
 }
 
 /// Where in the queue a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum QueuePlace {
     /// In a lane.
     Ready,
     /// Behind another of its incident or group.
@@ -58,7 +58,7 @@ pub(super) enum Place {
     OnWire,
 }
 
-/// Messages about an incident: somebody is to be told something now. Announcements can wait.
+/// Messages about an incident are for a person who must act now. Announcements can wait.
 pub(super) fn is_urgent(notification: &Notification) -> bool {
     notification.incident().is_some()
 }

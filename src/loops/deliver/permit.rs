@@ -48,7 +48,7 @@ struct Doubt {
     since: Instant,
 }
 
-/// Held while a message may have been sent and is not yet recorded; whoever records it drops it after the commit.
+/// Held while a message may have been sent and is not yet recorded; the code that records the receipt drops it after the commit.
 pub struct DeliveryPermit {
     permits: DeliveryPermits,
     number: u64,
@@ -97,7 +97,7 @@ impl DeliveryPermits {
 }
 
 impl State {
-    /// Until when whoever asked then must wait, as things are now.
+    /// How long a message that asked for a permit at `asked` must still wait; `None`: it may be sent.
     fn wait(&mut self, is_page: bool, asked: Instant, now: Instant) -> Option<Instant> {
         let longest = asked + PERMIT_MAX;
         let for_any = self.in_doubt.values().map(|doubt| (doubt.since + PERMIT_MAX).min(longest));
@@ -105,7 +105,8 @@ impl State {
         let for_pages = pages.map(|doubt| doubt.since + PAGE_FIRST_MAX);
         if self.coming_until.is_some_and(|until| until <= now) {
             // Whatever has not begun by now waits for something else.
-            (self.coming, self.coming_until) = (0, None);
+            self.coming = 0;
+            self.coming_until = None;
         }
         let coming = self.coming_until.filter(|_| self.coming > 0 && !is_page);
         for_any.chain(for_pages).chain(coming).max().filter(|until| *until > now)

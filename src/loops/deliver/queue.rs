@@ -3,7 +3,7 @@
 //! Never: reads a clock; times are spans since the destination's start.
 //! Start at [`Queue::pop`].
 
-use super::order::{Item, LANES, OrderKey, Place, STALE_MIN, is_urgent, lane, lanes_of};
+use super::order::{Item, LANES, OrderKey, QueuePlace, STALE_MIN, is_urgent, lane, lanes_of};
 use crate::model::{Notification, NotificationKey, NotificationKind};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,7 +13,7 @@ type Waiting = BTreeMap<(Duration, u64), NotificationKey>;
 
 #[derive(Default)]
 pub(super) struct Queue {
-    items: HashMap<NotificationKey, (Item, Place)>,
+    items: HashMap<NotificationKey, (Item, QueuePlace)>,
     /// Keys; one that is no longer `Ready` in `items` was cancelled and is skipped.
     lanes: [VecDeque<NotificationKey>; LANES],
     /// A key in here has one message under way (ready, waiting or on the wire); the others stand in line.
@@ -23,7 +23,7 @@ pub(super) struct Queue {
     seq: u64,
     /// Keys in `lanes` and `lines` whose message was cancelled.
     stale: usize,
-    /// Pages that came since [`Self::untold_pages`] was last asked.
+    /// Pages that came since [`Self::unannounced_pages`] was last asked.
     new_pages: Vec<NotificationKey>,
 }
 
@@ -51,11 +51,11 @@ impl Queue {
         }
         let place = if let Some(line) = self.lines.get_mut(&OrderKey::of(&item.notification)) {
             line.push_back(key.clone());
-            Place::Parked
+            QueuePlace::Parked
         } else {
             self.lines.insert(OrderKey::of(&item.notification), VecDeque::new());
             self.lanes[lane(&item.notification)].push_back(key.clone());
-            Place::Ready
+            QueuePlace::Ready
         };
         self.items.insert(key, (item, place));
         true
@@ -65,8 +65,8 @@ impl Queue {
     pub fn pop(&mut self, only_urgent: bool) -> Option<Item> {
         for lane in &mut self.lanes[lanes_of(only_urgent)] {
             while let Some(key) = lane.pop_front() {
-                if let Some((item, place @ Place::Ready)) = self.items.get_mut(&key) {
-                    *place = Place::OnWire;
+                if let Some((item, place @ QueuePlace::Ready)) = self.items.get_mut(&key) {
+                    *place = QueuePlace::OnWire;
                     return Some(item.clone());
                 }
             }
@@ -78,7 +78,7 @@ impl Queue {
         self.lanes[lanes_of(only_urgent)]
             .iter()
             .flatten()
-            .any(|key| self.items.get(key).is_some_and(|(_, place)| *place == Place::Ready))
+            .any(|key| self.items.get(key).is_some_and(|(_, place)| *place == QueuePlace::Ready))
     }
 
     /// Puts a message that failed for now between tries; its line goes on waiting. False when it was cancelled meanwhile.
@@ -90,7 +90,7 @@ impl Queue {
         }
         self.seq += 1;
         self.waiting[waiting_of(&item.notification)].insert((due, self.seq), key.clone());
-        self.items.insert(key, (item, Place::Waiting(due, self.seq)));
+        self.items.insert(key, (item, QueuePlace::Waiting(due, self.seq)));
         true
     }
 
@@ -103,13 +103,13 @@ impl Queue {
     /// Drops a message. One on the wire stays there, but is not tried again.
     pub fn cancel(&mut self, key: &NotificationKey) {
         let Some((item, place)) = self.items.remove(key) else { return };
-        if let Place::Waiting(due, seq) = place {
+        if let QueuePlace::Waiting(due, seq) = place {
             self.waiting[waiting_of(&item.notification)].remove(&(due, seq));
         }
-        if matches!(place, Place::Ready | Place::Waiting(..)) {
+        if matches!(place, QueuePlace::Ready | QueuePlace::Waiting(..)) {
             self.advance(&OrderKey::of(&item.notification));
         }
-        if matches!(place, Place::Ready | Place::Parked) {
+        if matches!(place, QueuePlace::Ready | QueuePlace::Parked) {
             self.stale += 1;
             self.sweep();
         }
@@ -141,7 +141,7 @@ impl Queue {
     fn wake_first_of(&mut self, which: usize) {
         let Some((_, key)) = self.waiting[which].pop_first() else { return };
         if let Some((item, place)) = self.items.get_mut(&key) {
-            *place = Place::Ready;
+            *place = QueuePlace::Ready;
             self.lanes[lane(&item.notification)].push_back(key);
         }
     }
@@ -158,22 +158,22 @@ impl Queue {
     }
 
     /// Pages that wait for their turn and of which the engine does not know that the destination is away: of all, or of those that came
-    /// since the last call. They count as told from now on.
-    pub fn untold_pages(&mut self, of_all: bool) -> Vec<Item> {
+    /// since the last call. They count as reported from now on.
+    pub fn unannounced_pages(&mut self, of_all: bool) -> Vec<Item> {
         let new: Vec<NotificationKey> = std::mem::take(&mut self.new_pages);
         let keys = if of_all { self.items.keys().cloned().collect() } else { new };
-        let mut untold = Vec::new();
+        let mut unannounced = Vec::new();
         for key in keys {
-            if let Some((item, Place::Ready | Place::Parked)) = self.items.get_mut(&key)
+            if let Some((item, QueuePlace::Ready | QueuePlace::Parked)) = self.items.get_mut(&key)
                 && is_page(&item.notification)
                 && !item.blocked
             {
                 item.blocked = true;
-                untold.push(item.clone());
+                unannounced.push(item.clone());
             }
         }
-        untold.sort_by(|a, b| a.notification.key.cmp(&b.notification.key));
-        untold
+        unannounced.sort_by(|a, b| a.notification.key.cmp(&b.notification.key));
+        unannounced
     }
 
     /// The destination is not away: whatever came meanwhile needs no word.
@@ -182,15 +182,15 @@ impl Queue {
     }
 
     /// Where a message is, if it is here.
-    pub fn place(&self, key: &NotificationKey) -> Option<(&Item, Place)> {
+    pub fn place(&self, key: &NotificationKey) -> Option<(&Item, QueuePlace)> {
         self.items.get(key).map(|(item, place)| (item, *place))
     }
 
     fn advance(&mut self, order: &OrderKey) {
         let Some(line) = self.lines.get_mut(order) else { return };
         while let Some(key) = line.pop_front() {
-            if let Some((item, place @ Place::Parked)) = self.items.get_mut(&key) {
-                *place = Place::Ready;
+            if let Some((item, place @ QueuePlace::Parked)) = self.items.get_mut(&key) {
+                *place = QueuePlace::Ready;
                 self.lanes[lane(&item.notification)].push_back(key);
                 return;
             }

@@ -1,6 +1,6 @@
 //! Receiver kinds that Alertmanager delivers to and we do not: read and judged as Alertmanager 0.33 judges them.
 //! In: `opsgenie_configs` and its like, and what `global` says for them. Out: an integration that refuses each message by name.
-//! Never: lets such a kind look like one that tells somebody: loading warns at every start and reload, each message to it fails for good.
+//! Never: lets such a kind look like one that delivers: loading warns at every start and reload, each message to it fails for good.
 //! Start at [`read`].
 
 use super::Foreign;

@@ -133,6 +133,30 @@ impl Notifier for Slack {
     }
 }
 
+const THREAD_GONE: &str = "thread_not_found";
+
+/// What the Web API did not do.
+enum Refusal {
+    /// The message that a thread hangs from was deleted: begin anew.
+    ThreadGone,
+    Error(NotifyError),
+}
+
+impl From<NotifyError> for Refusal {
+    fn from(error: NotifyError) -> Self {
+        Self::Error(error)
+    }
+}
+
+impl From<Refusal> for NotifyError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::ThreadGone => Self::permanent(format!("slack answered {THREAD_GONE}")),
+            Refusal::Error(error) => error,
+        }
+    }
+}
+
 /// The Web API, as the bot.
 struct Bot<'a> {
     destination: &'a HttpDestination,
@@ -141,7 +165,7 @@ struct Bot<'a> {
 }
 
 impl Bot<'_> {
-    /// The first message is posted; later ones add a line to its thread (which tells people) and bring the first up to date
+    /// The first message is posted; later ones add a line to its thread (which notifies its readers) and bring the first up to date
     /// (which does not). A first message that is gone is posted anew.
     async fn deliver(
         &self,
@@ -160,7 +184,7 @@ impl Bot<'_> {
             line.push_str(reason);
         }
         let mut reply = json!({"channel": channel, "thread_ts": ts, "text": text::cut(&line, TEXT_CHARS_MAX)});
-        // An escalation must be seen in the channel too: nobody answered in the thread.
+        // An escalation is broadcast to the channel: readers of the thread did not answer.
         let escalates = message.firing && message.incident.as_ref().is_some_and(|i| i.step > 1 || i.round > 1);
         reply["reply_broadcast"] = Value::Bool(escalates);
         if let (Some(metadata), Some(reply)) = (payload.get("metadata"), reply.as_object_mut()) {
@@ -168,7 +192,7 @@ impl Bot<'_> {
         }
         let reply = reply.as_object().cloned().unwrap_or_default();
         match self.call("chat.postMessage", &reply).await {
-            Err(NotifyError::Permanent { reason }) if reason.contains("thread_not_found") => {
+            Err(Refusal::ThreadGone) => {
                 let answer = self.call("chat.postMessage", &payload).await?;
                 return Ok(Delivery { external_ref: reference_of(&answer) });
             }
@@ -176,14 +200,14 @@ impl Bot<'_> {
         };
         payload.insert("channel".to_owned(), json!(channel));
         payload.insert("ts".to_owned(), json!(ts));
-        // People have been told by the reply; an outdated first message is no reason to tell them again.
-        if let Err(error) = self.call("chat.update", &payload).await {
+        // The reply has been delivered; an outdated first message is no reason to send it again.
+        if let Err(error) = self.call("chat.update", &payload).await.map_err(NotifyError::from) {
             tracing::warn!(receiver = %message.receiver, %error, "slack message could not be updated in place");
         }
         Ok(Delivery { external_ref: Some(reference.into()) })
     }
 
-    async fn call(&self, method: &str, payload: &Map<String, Value>) -> Result<Value, NotifyError> {
+    async fn call(&self, method: &str, payload: &Map<String, Value>) -> Result<Value, Refusal> {
         let token = self.token.read().await?;
         let mut bearer = HeaderValue::from_str(&format!("Bearer {}", token.expose()))
             .map_err(|_| NotifyError::permanent("slack: the token holds a control character"))?;
@@ -201,18 +225,22 @@ fn bytes(payload: &Map<String, Value>) -> Vec<u8> {
 }
 
 /// `{"ok":false,"error":"…"}` comes with status 200.
-fn api_result(answer: &Answer) -> Result<Value, NotifyError> {
+fn api_result(answer: &Answer) -> Result<Value, Refusal> {
     let value: Value = serde_json::from_str(&answer.body).unwrap_or_default();
     if value["ok"] != Value::Bool(false) {
         return Ok(value);
     }
     let error = value["error"].as_str().unwrap_or("no reason given");
+    if error == THREAD_GONE {
+        return Err(Refusal::ThreadGone);
+    }
     let reason = format!("slack answered {}", text::cut(&escape(&text::one_line(error)), 200));
     Err(if TEMPORARY_ERRORS.contains(&error) {
         NotifyError::Temporary { reason, retry_after: answer.retry_after }
     } else {
         NotifyError::Permanent { reason }
-    })
+    }
+    .into())
 }
 
 fn reference_of(answer: &Value) -> Option<Arc<str>> {

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 pub const KIND: Kind = Kind { name: "webhook", key: "webhook_configs", read, read_global: |_| () };
 
-/// How many alerts a webhook may be told at once.
+/// How many alerts one webhook message may hold.
 const MAX_ALERTS_MAX: u64 = 1_000_000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -16,7 +16,7 @@ mod regression;
 mod vectors;
 
 pub(super) use extended::{between, interpolated};
-pub(super) use rate::stretched;
+pub(super) use rate::{Stretch, stretched};
 
 use super::ast::Type;
 use super::eval::{Eval, Result, Val};

@@ -54,20 +54,21 @@ fn extrapolated(c: &RangeCall<'_>, w: &Window, is_counter: bool, is_rate: bool) 
             increase += first.v;
         }
     }
-    let value = ends.stretched(increase, first.v, (w.start, w.end), (is_counter, is_rate));
+    let value = ends.stretched(increase, first.v, &Stretch { start: w.start, end: w.end, is_counter, is_rate });
     Some(SampleValue::Float(value))
 }
 
 /// What `rate`, `increase` and `delta` yield for floats without start timestamps whose difference, resets added back, is known.
-/// `ends`: the outer samples and how many there are; `range`: its start and end; `kind`: is it a counter, is it a rate.
+/// `first`, `last`: the outer samples of `count`.
 pub(in super::super) fn stretched(
     increase: f64,
-    (first, last, count): (&FloatPoint, &FloatPoint, usize),
-    range: (i64, i64),
-    kind: (bool, bool),
+    first: &FloatPoint,
+    last: &FloatPoint,
+    count: usize,
+    to: &Stretch,
 ) -> f64 {
     let ends = Ends { first_ms: first.t, last_ms: last.t, count, is_start_known: false, counts_first: false };
-    ends.stretched(increase, first.v, range, kind)
+    ends.stretched(increase, first.v, to)
 }
 
 /// A counter fell, or its start timestamp tells that it began anew.
@@ -86,8 +87,16 @@ fn extrapolated_histogram(c: &RangeCall<'_>, w: &Window, is_counter: bool, is_ra
     }
     let start_value =
         (is_counter && increase.count > 0.0 && first.h.count >= 0.0).then(|| first.h.count / increase.count);
-    let factor = ends.factor((w.start, w.end), start_value) / if is_rate { w.seconds() } else { 1.0 };
+    let factor = ends.factor(w.start, w.end, start_value) / if is_rate { w.seconds() } else { 1.0 };
     Some(SampleValue::Histogram(Arc::new(native::scaled(&increase, factor))))
+}
+
+/// The range that an increase is stretched over (milliseconds), and what it then stands for.
+pub(in super::super) struct Stretch {
+    pub start: i64,
+    pub end: i64,
+    pub is_counter: bool,
+    pub is_rate: bool,
 }
 
 struct Ends {
@@ -116,22 +125,16 @@ impl Ends {
         (ends.count > 1).then_some(ends)
     }
 
-    /// The increase stretched over the range. `kind`: is it a counter, is it a rate.
-    fn stretched(
-        &self,
-        increase: f64,
-        first: f64,
-        (start, end): (i64, i64),
-        (is_counter, is_rate): (bool, bool),
-    ) -> f64 {
-        let start_value = (is_counter && increase > 0.0 && first >= 0.0).then(|| first / increase);
-        let seconds = (end - start) as f64 / 1000.0;
-        increase * (self.factor((start, end), start_value) / if is_rate { seconds } else { 1.0 })
+    /// The increase stretched over the range; `first` is the first value.
+    fn stretched(&self, increase: f64, first: f64, to: &Stretch) -> f64 {
+        let start_value = (to.is_counter && increase > 0.0 && first >= 0.0).then(|| first / increase);
+        let seconds = (to.end - to.start) as f64 / 1000.0;
+        increase * (self.factor(to.start, to.end, start_value) / if to.is_rate { seconds } else { 1.0 })
     }
 
     /// By how much the difference between the outer samples grows when it is stretched over the range.
     /// `start_value`: the first value in units of the increase, for counters, which cannot have been below zero.
-    fn factor(&self, (start, end): (i64, i64), start_value: Option<f64>) -> f64 {
+    fn factor(&self, start: i64, end: i64, start_value: Option<f64>) -> f64 {
         let sampled = (self.last_ms - self.first_ms) as f64 / 1000.0;
         let average = sampled / (self.count - 1) as f64;
         // A gap longer than this at an end means that the series begins or ends there.

@@ -1,5 +1,5 @@
 //! Durations within brackets and after `offset`: a literal, or an expression of the query's step and range.
-//! In: tokens. Out: [`Span`].
+//! In: tokens. Out: [`ParsedDuration`].
 //! Never: computes what depends on the query.
 //! Start at [`Parser::positive_duration`].
 
@@ -10,7 +10,7 @@ use super::parser::{Parser, is_sign};
 use super::token::{Keyword, Kind, Token};
 
 /// A length of time.
-pub(super) enum Span {
+pub(super) enum ParsedDuration {
     /// Known, since only literals and signs were written.
     Seconds(f64),
     Expr(DurationExpr),
@@ -24,19 +24,19 @@ const EXPECTED: &str = "number, duration, step(), or range()";
 /// What Go's `time.Duration` holds, in seconds.
 const SECONDS_MAX: f64 = 9_223_372_036.854_776;
 
-fn span(expr: DurationExpr) -> Result<Span> {
+fn span(expr: DurationExpr) -> Result<ParsedDuration> {
     match expr {
         DurationExpr::Number(v, _, place) if !(-SECONDS_MAX..=SECONDS_MAX).contains(&v) => {
             refuse(place, "duration out of range")
         }
-        DurationExpr::Number(v, ..) => Ok(Span::Seconds(v)),
-        expr => Ok(Span::Expr(expr)),
+        DurationExpr::Number(v, ..) => Ok(ParsedDuration::Seconds(v)),
+        expr => Ok(ParsedDuration::Expr(expr)),
     }
 }
 
 impl Parser<'_> {
     /// Within brackets: more than nothing, as far as that can be known now.
-    pub fn positive_duration(&mut self) -> Result<Span> {
+    pub fn positive_duration(&mut self) -> Result<ParsedDuration> {
         let expr = self.duration(0, BRACKETS)?;
         if let DurationExpr::Number(v, ..) = expr
             && v.partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater)
@@ -47,7 +47,7 @@ impl Parser<'_> {
     }
 
     /// After `offset`: no operators but signs, unless in parentheses.
-    pub fn offset_duration(&mut self) -> Result<Span> {
+    pub fn offset_duration(&mut self) -> Result<ParsedDuration> {
         let expr = self.duration_operand(OFFSET, true)?;
         span(expr)
     }

@@ -5,7 +5,7 @@
 
 use super::super::ast::{At, BinaryOp, Boundary, DurationExpr, Expr, Place, RangeSelector, Selector, Subquery};
 use super::super::print::{Quoted, print_number};
-use super::duration::Span;
+use super::duration::ParsedDuration;
 use super::error::{Result, error_at, refuse};
 use super::literal::string_value;
 use super::parser::{Parser, is_sign};
@@ -166,8 +166,8 @@ impl Parser<'_> {
             return refuse(place, "offset may not be set multiple times");
         }
         match span {
-            Span::Seconds(s) => *m.offset_ms = (s * 1000.0).round() as i64,
-            Span::Expr(expr) => *m.offset_expr = Some(expr),
+            ParsedDuration::Seconds(s) => *m.offset_ms = (s * 1000.0).round() as i64,
+            ParsedDuration::Expr(expr) => *m.offset_expr = Some(expr),
         }
         *m.place = m.place.to(end);
         Ok(())
@@ -250,14 +250,14 @@ fn check_modifiable(expr: &mut Expr, place: Place) -> Result<()> {
 }
 
 /// The plain length, and the expression when there is none.
-fn length(span: Span) -> (Duration, Option<DurationExpr>) {
+fn length(span: ParsedDuration) -> (Duration, Option<DurationExpr>) {
     match span {
-        Span::Seconds(s) => (Duration::from_millis((s * 1000.0).round() as u64), None),
-        Span::Expr(expr) => (Duration::ZERO, Some(expr)),
+        ParsedDuration::Seconds(s) => (Duration::from_millis((s * 1000.0).round() as u64), None),
+        ParsedDuration::Expr(expr) => (Duration::ZERO, Some(expr)),
     }
 }
 
-fn ranged(expr: Expr, range: Span, bracket: Place, end: Place) -> Result<Expr> {
+fn ranged(expr: Expr, range: ParsedDuration, bracket: Place, end: Place) -> Result<Expr> {
     let place = expr.place().to(end);
     let Expr::Selector(selector) = expr else { return refuse(bracket, "ranges only allowed for vector selectors") };
     if selector.offset_ms != 0 || selector.offset_expr.is_some() {

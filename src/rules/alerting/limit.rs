@@ -4,9 +4,9 @@
 //! Start at [`AlertingRule::keep_within`].
 
 use super::super::context::{EvalContext, Trigger};
+use super::super::evaluation::Evaluation;
 use super::super::file::RuleSpec;
 use super::super::outputs::Outputs;
-use super::super::set::Evaluation;
 use super::{Active, AlertingRule, is_cold};
 use crate::model::labels::ALERT_NAME;
 use crate::model::{Labels, RuleAlertState, SampleValue};

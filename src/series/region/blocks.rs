@@ -94,7 +94,8 @@ impl Data {
                     None => self.hot[i].first = taken,
                 }
                 self.hot[i].tail = taken;
-                (before, at) = (taken, block.next);
+                before = taken;
+                at = block.next;
             }
         }
     }
@@ -143,7 +144,8 @@ impl Data {
             evicted += count as u32;
             self.release(first);
             if let Some(hot) = self.hot.get_mut(i) {
-                (hot.first, hot.blocks) = (next, hot.blocks - 1);
+                hot.first = next;
+                hot.blocks -= 1;
             }
         }
         evicted
@@ -271,7 +273,8 @@ impl Data {
             if block.first_t() > t {
                 break;
             }
-            (before, place) = (place, number);
+            before = place;
+            place = number;
         }
         let Some(block) = self.view(i, place) else { return 0 };
         let after = block.next();
@@ -296,7 +299,8 @@ impl Data {
                 }
                 None => first = new,
             }
-            (last, taken) = (new, taken + 1);
+            last = new;
+            taken += 1;
         }
         if let Some(block) = self.block_mut(last) {
             block.close(&pen);
@@ -309,7 +313,8 @@ impl Data {
                 hot.first = first;
             }
             if place == tail {
-                (hot.tail, hot.pen) = (last, pen);
+                hot.tail = last;
+                hot.pen = pen;
             }
             hot.blocks = hot.blocks.saturating_add(taken) - 1;
         }

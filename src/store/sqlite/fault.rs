@@ -11,6 +11,7 @@ const NOMEM: i32 = 7;
 const INTERRUPT: i32 = 9;
 const FULL: i32 = 13;
 const CANTOPEN: i32 = 14;
+const NOTADB: i32 = 26;
 /// Out of memory inside an IO call; every other IO error, a failed fsync above all, leaves the file in doubt.
 const IOERR_NOMEM: i32 = 3082;
 
@@ -30,6 +31,7 @@ fn classify(code: i32, text: String) -> StoreError {
     match code & 0xff {
         BUSY | LOCKED | NOMEM | INTERRUPT | FULL | CANTOPEN => StoreError::Unavailable(text),
         _ if code == IOERR_NOMEM => StoreError::Unavailable(text),
+        NOTADB => StoreError::NotADatabase(text),
         _ => StoreError::Fatal(text),
     }
 }

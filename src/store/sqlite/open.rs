@@ -106,7 +106,7 @@ fn named(file: &Path, error: StoreError) -> StoreError {
     let at = file.display();
     match error {
         StoreError::Unavailable(text) => StoreError::Fatal(format!("{at} cannot be opened: {text}")),
-        StoreError::Fatal(text) if text.contains("(code: 26)") => StoreError::Fatal(format!(
+        StoreError::NotADatabase(_) => StoreError::Fatal(format!(
             "{at} is not a database, or is damaged; move it away to start anew, or put a backup in its place"
         )),
         StoreError::Fatal(text) => StoreError::Fatal(format!("{at}: {text}")),

@@ -188,16 +188,22 @@ fn all<T>(rows: &[SqliteRow], read: fn(&SqliteRow) -> Result<T, StoreError>) -> 
     rows.iter().map(read).collect()
 }
 
+/// What of the store is loaded: these incidents (JSON), and what of the rest ended no earlier.
+struct Only<'a> {
+    incidents: &'a str,
+    ended_floor: i64,
+}
+
 /// All rows of a `LOAD_…` statement, page by page.
 async fn pages<T>(
     conn: &mut SqliteConnection,
     statement: &'static str,
-    (incidents, ended_floor): (&str, i64),
+    only: &Only<'_>,
     read: fn(&SqliteRow) -> Result<T, StoreError>,
 ) -> Result<Vec<T>, StoreError> {
     let (mut out, mut last) = (Vec::new(), i64::MIN);
     loop {
-        let query = sqlx::query(statement).bind(last).bind(LOAD_PAGE).bind(incidents).bind(ended_floor);
+        let query = sqlx::query(statement).bind(last).bind(LOAD_PAGE).bind(only.incidents).bind(only.ended_floor);
         let rows = query.fetch_all(&mut *conn).await.map_err(fault)?;
         for row in &rows {
             out.push(read(row)?);
@@ -219,7 +225,7 @@ pub(super) async fn load(readers: &SqlitePool) -> Result<Snapshot, StoreError> {
     let ended_floor = get::<Option<i64>>(&newest, 1)?.map_or(i64::MIN, back);
     let ids = sqlx::query(LOADED_INCIDENTS).bind(resolved_floor).fetch_all(&mut *conn).await.map_err(fault)?;
     let ids = encode(&ids.iter().map(|row| get(row, 0)).collect::<Result<Vec<i64>, _>>()?)?;
-    let only = (ids.as_str(), ended_floor);
+    let only = &Only { incidents: &ids, ended_floor };
     let numbers = sqlx::query(LAST_NUMBERS).fetch_one(&mut *conn).await.map_err(fault)?;
     let alerts = pages(conn, LOAD_ALERTS, only, alert).await?;
     let mut outbox = pages(conn, LOAD_OUTBOX, only, outbox_row).await?;

@@ -30,7 +30,7 @@ const FORGET_INCIDENTS: [&str; 4] = [
     "DELETE FROM notification WHERE incident IN (SELECT value FROM json_each(?1))",
     "DELETE FROM incident WHERE id IN (SELECT value FROM json_each(?1))",
 ];
-/// Whoever would have dropped them was not running for long.
+/// The process that would have dropped them did not run for long.
 const FORGET_ALERTS: &str = "DELETE FROM alert WHERE id IN (SELECT id FROM alert WHERE ended_at < ?1 \
      AND NOT EXISTS (SELECT 1 FROM member WHERE member.alert = alert.id) LIMIT ?2) RETURNING fingerprint";
 const FORGET_ANNOUNCEMENTS: &str = "DELETE FROM notification WHERE id IN (SELECT id FROM notification \

@@ -6,8 +6,8 @@
 use super::fault::fault;
 use super::numbers::{Numbers, Writer};
 use crate::model::{
-    AlertRecord, Fingerprint, IncidentId, Member, NflogEntry, NflogKey, NotificationKey, RuleAlertRecord, Silence,
-    TimelineEntry, Timestamp,
+    AlertRecord, Fingerprint, Incident, IncidentId, Member, NflogEntry, NflogKey, NotificationKey, RuleAlertRecord,
+    Silence, TimelineEntry, Timestamp,
 };
 use crate::store::StoreError;
 use crate::store::batch::{AlertOp, Batch, Moved, NotificationOp};
@@ -85,7 +85,7 @@ static RULE_ALERT: Upsert = Upsert::new(
 
 // Keys that go come as one JSON array: one statement whatever their number.
 const DROP_ALERTS: &str = "UPDATE alert SET dropped = 1 WHERE id IN (SELECT value FROM json_each(?1))";
-/// A dropped alert that no incident holds has nobody left to ask for it.
+/// A dropped alert that is a member of no incident is never read again.
 const FORGET_ALERTS: &str = "DELETE FROM alert WHERE id IN (SELECT value FROM json_each(?1)) \
      AND NOT EXISTS (SELECT 1 FROM member WHERE member.alert = alert.id) RETURNING fingerprint";
 const DROP_SILENCES: &str = "DELETE FROM silence WHERE id IN (SELECT value FROM json_each(?1))";
@@ -116,8 +116,24 @@ pub(super) async fn commit(writer: &mut Writer, batch: Batch) -> Result<(), Stor
 /// Gives back the fingerprints whose rows went. A number that was given for a commit that then failed stays with its fingerprint.
 async fn write(conn: &mut SqliteConnection, numbers: &mut Numbers, batch: Batch) -> Result<Vec<SqliteRow>, StoreError> {
     let Batch { alerts, incidents, members, timeline, silences, notifications, nflog, rule_alerts, moment } = batch;
+    write_incidents(conn, values(incidents)).await?;
+    let alerts: Vec<(Fingerprint, AlertOp)> = alerts.into_iter().collect();
+    put_alerts(conn, numbers, &alerts).await?;
+    write_members(conn, numbers, values(members)).await?;
+    write_timeline(conn, values(timeline)).await?;
+    let forgotten = drop_alerts(conn, numbers, &alerts).await?;
+    write_silences(conn, split(silences)).await?;
+    write_outbox(conn, notifications.into_iter().collect()).await?;
+    write_nflog(conn, split(nflog)).await?;
+    write_rule_alerts(conn, split(rule_alerts)).await?;
+    if let Some(at) = moment {
+        sqlx::query(SET_MOMENT).bind(at.as_millis()).execute(&mut *conn).await.map_err(fault)?;
+    }
+    Ok(forgotten)
+}
 
-    put(conn, &INCIDENT, &values(incidents), |incident, row| {
+async fn write_incidents(conn: &mut SqliteConnection, incidents: Vec<Arc<Incident>>) -> Result<(), StoreError> {
+    put(conn, &INCIDENT, &incidents, |incident, row| {
         let (columns, body) = IncidentBody::of(incident);
         row.add(columns.id.0 as i64)?;
         row.add(columns.status.as_str())?;
@@ -126,10 +142,16 @@ async fn write(conn: &mut SqliteConnection, numbers: &mut Numbers, batch: Batch)
         row.add(millis(columns.resolved_at))?;
         row.add(encode(&body)?)
     })
-    .await?;
-    let alerts: Vec<(Fingerprint, AlertOp)> = alerts.into_iter().collect();
-    put_alerts(conn, numbers, &alerts).await?;
-    put(conn, &MEMBER, &values(members), |member: &Arc<Member>, row| {
+    .await
+}
+
+/// Comes after the alerts, whose numbers it uses.
+async fn write_members(
+    conn: &mut SqliteConnection,
+    numbers: &mut Numbers,
+    members: Vec<Arc<Member>>,
+) -> Result<(), StoreError> {
+    put(conn, &MEMBER, &members, |member, row| {
         let Member { incident, fingerprint, attached_at, evidence, detached, left_at } = &**member;
         let (reason, runner_up, evidence) = evidence_columns(evidence)?;
         row.add(incident.0 as i64)?;
@@ -142,8 +164,11 @@ async fn write(conn: &mut SqliteConnection, numbers: &mut Numbers, batch: Batch)
         row.add(millis(*left_at))?;
         row.add(evidence)
     })
-    .await?;
-    put(conn, &TIMELINE, &values(timeline), |entry: &Arc<TimelineEntry>, row| {
+    .await
+}
+
+async fn write_timeline(conn: &mut SqliteConnection, timeline: Vec<Arc<TimelineEntry>>) -> Result<(), StoreError> {
+    put(conn, &TIMELINE, &timeline, |entry, row| {
         let TimelineEntry { incident, seq, at, actor, note, event } = &**entry;
         let (text, reason, data) = event_columns(event, note)?;
         row.add(*seq as i64)?;
@@ -155,21 +180,20 @@ async fn write(conn: &mut SqliteConnection, numbers: &mut Numbers, batch: Batch)
         row.add(reason)?;
         row.add(data)
     })
-    .await?;
-    let forgotten = drop_alerts(conn, numbers, &alerts).await?;
+    .await
+}
 
-    let (puts, drops) = split(silences);
-    put(conn, &SILENCE, &puts, |silence: &Arc<Silence>, row| {
+async fn write_silences(conn: &mut SqliteConnection, silences: Split<Arc<str>, Silence>) -> Result<(), StoreError> {
+    put(conn, &SILENCE, &silences.puts, |silence, row| {
         row.add(&*silence.id)?;
         row.add(encode(&SilenceBody::of(silence))?)
     })
     .await?;
-    remove(conn, DROP_SILENCES, &drops).await?;
+    remove(conn, DROP_SILENCES, &silences.drops).await
+}
 
-    write_outbox(conn, notifications.into_iter().collect()).await?;
-
-    let (puts, drops) = split(nflog);
-    put(conn, &NFLOG, &puts, |entry: &Arc<NflogEntry>, row| {
+async fn write_nflog(conn: &mut SqliteConnection, entries: Split<NflogKey, NflogEntry>) -> Result<(), StoreError> {
+    put(conn, &NFLOG, &entries.puts, |entry, row| {
         let NflogKey { group_key, receiver, integration } = &entry.key;
         row.add(&**group_key)?;
         row.add(&**receiver)?;
@@ -178,22 +202,22 @@ async fn write(conn: &mut SqliteConnection, numbers: &mut Numbers, batch: Batch)
     })
     .await?;
     let drops: Vec<_> =
-        drops.into_iter().map(|k: NflogKey| (k.group_key, k.receiver, k.integration.to_string())).collect();
-    remove(conn, DROP_NFLOG, &drops).await?;
+        entries.drops.into_iter().map(|k| (k.group_key, k.receiver, k.integration.to_string())).collect();
+    remove(conn, DROP_NFLOG, &drops).await
+}
 
-    let (puts, drops) = split(rule_alerts);
-    put(conn, &RULE_ALERT, &puts, |record: &Arc<RuleAlertRecord>, row| {
+async fn write_rule_alerts(
+    conn: &mut SqliteConnection,
+    records: Split<(Arc<str>, Fingerprint), RuleAlertRecord>,
+) -> Result<(), StoreError> {
+    put(conn, &RULE_ALERT, &records.puts, |record, row| {
         row.add(&*record.rule)?;
         row.add(record.fingerprint.0 as i64)?;
         row.add(encode(&RuleAlertBody::of(record))?)
     })
     .await?;
-    let drops: Vec<_> = drops.into_iter().map(|(rule, f): (Arc<str>, Fingerprint)| (rule, f.0 as i64)).collect();
-    remove(conn, DROP_RULE_ALERTS, &drops).await?;
-    if let Some(at) = moment {
-        sqlx::query(SET_MOMENT).bind(at.as_millis()).execute(&mut *conn).await.map_err(fault)?;
-    }
-    Ok(forgotten)
+    let drops: Vec<_> = records.drops.into_iter().map(|(rule, f)| (rule, f.0 as i64)).collect();
+    remove(conn, DROP_RULE_ALERTS, &drops).await
 }
 
 async fn put_alerts(
@@ -270,15 +294,21 @@ fn values<K, V>(table: impl IntoIterator<Item = (K, V)>) -> Vec<V> {
     table.into_iter().map(|(_, value)| value).collect()
 }
 
-fn split<K, V>(table: impl IntoIterator<Item = (K, Option<V>)>) -> (Vec<V>, Vec<K>) {
-    let (mut puts, mut drops) = (Vec::new(), Vec::new());
+/// The rows of one table that stay, and the keys of those that go.
+struct Split<K, V> {
+    puts: Vec<Arc<V>>,
+    drops: Vec<K>,
+}
+
+fn split<K, V>(table: impl IntoIterator<Item = (K, Option<Arc<V>>)>) -> Split<K, V> {
+    let mut split = Split { puts: Vec::new(), drops: Vec::new() };
     for (key, value) in table {
         match value {
-            Some(value) => puts.push(value),
-            None => drops.push(key),
+            Some(value) => split.puts.push(value),
+            None => split.drops.push(key),
         }
     }
-    (puts, drops)
+    split
 }
 
 /// The values of one statement, in order.

@@ -8,9 +8,12 @@ use super::server::Server;
 use super::settings::{CHANGES, settings};
 use super::sinks::dests;
 use crate::world::target;
+use std::sync::Arc;
 use std::time::Duration;
 use watchfire::engine::{Command, CommandKind};
-use watchfire::model::{Alert, Door, Fingerprint, IncidentId, IncidentStatus, Labels, Matcher, Timestamp};
+use watchfire::model::{
+    Alert, Door, Fingerprint, IncidentId, Labels, Matcher, Notification, NotificationState, Timestamp,
+};
 
 /// One thing happens.
 pub fn act(play: &mut Play, server: &Server) {
@@ -29,7 +32,15 @@ pub fn act(play: &mut Play, server: &Server) {
 /// How long a post through the API holds when nobody repeats it.
 const LEASE: Duration = Duration::from_mins(20);
 
-fn alert(door: Door, labels: &Labels, starts_at: Timestamp, ends_at: Option<Timestamp>) -> Alert {
+/// Two Prometheus servers of one pair, which differ by nothing but their address, and an Alertmanager.
+const SENDERS: [(Door, &str); 3] = [
+    (Door::AlertmanagerWebhook, "am:9093@10.0.0.1"),
+    (Door::AlertmanagerApi, "prometheus-0:9090@10.0.0.2"),
+    (Door::AlertmanagerApi, "prometheus-1:9090@10.0.0.3"),
+];
+
+fn alert(sender: (Door, &str), labels: &Labels, starts_at: Timestamp, ends_at: Option<Timestamp>) -> Alert {
+    let (door, claimant) = sender;
     Alert {
         labels: labels.clone(),
         annotations: Labels::empty(),
@@ -38,6 +49,7 @@ fn alert(door: Door, labels: &Labels, starts_at: Timestamp, ends_at: Option<Time
         ends_at,
         ends_by_timeout: ends_at.is_some_and(|end| end > starts_at + Duration::from_mins(1)),
         door,
+        claimant: claimant.into(),
     }
 }
 
@@ -72,12 +84,9 @@ fn fire(play: &mut Play, server: &Server) {
         if play.firing.insert(*i) {
             play.apart.remove(&Fingerprint::of(&play.pool[*i]));
         }
-        let through_api = play.dice.chance(30);
-        alerts.push(if through_api {
-            alert(Door::AlertmanagerApi, &play.pool[*i], now, Some(now + LEASE))
-        } else {
-            alert(Door::AlertmanagerWebhook, &play.pool[*i], now, None)
-        });
+        let sender = SENDERS[if play.dice.chance(30) { 1 + play.dice.below(2) as usize } else { 0 }];
+        let ends_at = (sender.0 == Door::AlertmanagerApi).then(|| now + LEASE);
+        alerts.push(alert(sender, &play.pool[*i], now, ends_at));
     }
     post(play, server, format!("fire {indexes:?}"), alerts);
 }
@@ -92,10 +101,10 @@ fn end(play: &mut Play, server: &Server) {
     post(play, server, format!("end {index}"), ends(&play.pool[index], server.now()));
 }
 
-/// Both doors say that it is over.
+/// Every sender says that it is over.
 fn ends(labels: &Labels, now: Timestamp) -> Vec<Alert> {
     let since = now - Duration::from_secs(1);
-    [Door::AlertmanagerWebhook, Door::AlertmanagerApi].map(|door| alert(door, labels, since, Some(now))).into()
+    SENDERS.map(|sender| alert(sender, labels, since, Some(now))).into()
 }
 
 fn command(play: &mut Play, server: &Server) {
@@ -113,10 +122,13 @@ fn command(play: &mut Play, server: &Server) {
     };
     let (id, other) = known;
     let some = fingerprints.first().copied().unwrap_or(Fingerprint(0));
-    let kind = match play.dice.below(15) {
+    let kind = match play.dice.below(18) {
         0..5 => CommandKind::Acknowledge(id),
         5 => CommandKind::Unacknowledge(id),
-        6 => CommandKind::Resolve(id),
+        6 => {
+            let hold = *play.dice.pick(&[None, Some(Duration::ZERO), Some(Duration::from_mins(5))]);
+            CommandKind::Resolve { incident: id, hold }
+        }
         7..9 => CommandKind::Snooze { incident: id, duration: Duration::from_secs(1 + play.dice.below(5_000)) },
         9 => CommandKind::Escalate(id),
         10 => CommandKind::Merge { into: id, from: vec![other] },
@@ -126,13 +138,44 @@ fn command(play: &mut Play, server: &Server) {
             CommandKind::Detach { incident: id, alert: some }
         }
         13 => CommandKind::Note(id),
+        14 | 15 => CommandKind::Reopen(id),
+        16 => match settled(play) {
+            Some(original) => {
+                play.resends += 1;
+                let key = original.key.resend(play.resends);
+                return ask(play, server, CommandKind::Resend { original, key }, None);
+            }
+            None => CommandKind::Note(id),
+        },
         _ => CommandKind::Reassign { incident: id, to: target("first") },
     };
     ask(play, server, kind, Some(id));
 }
 
+/// A message that somebody has sent again.
+fn settled(play: &mut Play) -> Option<Arc<Notification>> {
+    let state = play.world.state();
+    let is_settled = |row: &&Arc<Notification>| {
+        matches!(state.mirror.states.get(&row.key), Some(NotificationState::Sent | NotificationState::Failed))
+    };
+    let rows: Vec<_> = state.mirror.rows.iter().filter(is_settled).collect();
+    let row = rows.get(play.dice.below(rows.len().max(1) as u64) as usize)?;
+    let state = state.mirror.states[&row.key];
+    Some(Arc::new(Notification { state, ..Notification::clone(row) }))
+}
+
+/// In one line, for the trace.
+fn words(kind: &CommandKind) -> String {
+    match kind {
+        CommandKind::Resend { key, .. } => format!("Resend({key})"),
+        CommandKind::PutSilence { new_id, matchers, .. } => format!("PutSilence({new_id} {matchers:?})"),
+        _ => format!("{kind:?}"),
+    }
+}
+
 fn ask(play: &Play, server: &Server, kind: CommandKind, about: Option<IncidentId>) {
-    let (world, what) = (play.world.clone(), format!("{kind:?}"));
+    let (world, what) = (play.world.clone(), words(&kind));
+    let commits = world.state().mirror.commits;
     // Whatever becomes of the request, the incident may not be quiet any more from here on.
     if let Some(id) = about {
         world.state().quiet.remove(&id);
@@ -145,15 +188,15 @@ fn ask(play: &Play, server: &Server, kind: CommandKind, about: Option<IncidentId
         let now = world.truth_ms();
         let mut state = world.state();
         let incident = state.mirror.incidents.get(&id).cloned();
-        let quiet =
-            incident.as_ref().is_some_and(|i| i.status != IncidentStatus::Triggered || i.snoozed_until.is_some());
+        let quiet = incident.as_ref().is_some_and(|i| !i.is_triggered());
+        let answered = state.mirror.answered_in.get(&id).is_some_and(|commit| *commit > commits);
         // WF-19: the answer came after the commit. Something later may have changed it in the same commit.
         let holds = match kind {
-            CommandKind::Acknowledge(_) | CommandKind::Resolve(_) | CommandKind::Snooze { .. } => quiet,
+            CommandKind::Acknowledge(_) | CommandKind::Resolve { .. } | CommandKind::Snooze { .. } => answered,
             _ => true,
         };
         // An acknowledgement times out and a snooze ends by themselves; only what lasts is looked at.
-        if matches!(kind, CommandKind::Resolve(_)) && quiet {
+        if matches!(kind, CommandKind::Resolve { .. }) && quiet {
             state.quiet.insert(id, now);
         }
         drop(state);
@@ -198,9 +241,12 @@ fn reload(play: &mut Play, server: &Server) {
     play.settings = settings(play.mask);
     play.world.note(|| format!("reload {:#b}", play.mask));
     play.world.disturbed();
-    let (world, reloaded) = (play.world.clone(), server.reload(&play.settings));
+    let (world, settings, reloaded) = (play.world.clone(), play.settings.clone(), server.reload(&play.settings));
     tokio::spawn(async move {
         let taken = reloaded.await;
+        if taken {
+            world.cannot_be_told(&settings);
+        }
         world.disturbed();
         world.note(|| format!("reloaded: {taken}"));
     });

@@ -3,11 +3,11 @@
 //! Never: reads the store.
 //! Start at [`Mirror::apply`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use watchfire::model::{
-    Fingerprint, Incident, IncidentId, IncidentStatus, Notification, NotificationKey, NotificationKind,
-    NotificationState, Timestamp, Write,
+    Fingerprint, Incident, IncidentId, Notification, NotificationKey, NotificationKind, NotificationState, Timestamp,
+    Write,
 };
 
 /// A page as it was committed.
@@ -27,13 +27,28 @@ pub struct Mirror {
     pub changed_at_ms: BTreeMap<IncidentId, u64>,
     pub silences: BTreeMap<Arc<str>, (Timestamp, Timestamp)>,
     pub states: BTreeMap<NotificationKey, NotificationState>,
+    /// The last rows, for people who have one sent again.
+    pub rows: VecDeque<Arc<Notification>>,
     pub pages: Vec<Page>,
+    pub commits: u64,
+    /// The last commit in which an incident was answered or over, whatever came later in it.
+    pub answered_in: BTreeMap<IncidentId, u64>,
+}
+
+/// Rows that may be sent again.
+const ROWS_MAX: usize = 40;
+
+/// A page goes to every integration of its contact; together they are one.
+fn slot(key: &NotificationKey) -> &str {
+    key.0.rsplit_once('/').map_or(&*key.0, |(slot, _)| slot)
 }
 
 impl Mirror {
     /// Takes one commit. `at_ms`: when it was asked for. Returns the promises that its rows break.
     pub fn apply(&mut self, writes: &[Write], at_ms: u64) -> Vec<String> {
+        self.commits += 1;
         let mut broken = Vec::new();
+        let mut slots: BTreeSet<&str> = BTreeSet::new();
         let mut new: BTreeMap<&NotificationKey, &Arc<Notification>> = BTreeMap::new();
         for write in writes {
             match write {
@@ -47,6 +62,10 @@ impl Mirror {
                         broken.push(format!("WF-12: the key {} is used for a second message", row.key));
                     }
                     new.insert(&row.key, row);
+                    self.rows.push_back(row.clone());
+                    if self.rows.len() > ROWS_MAX {
+                        self.rows.pop_front();
+                    }
                 }
                 Write::NotificationState { key, state, .. } => drop(self.states.insert(key.clone(), *state)),
                 _ => {}
@@ -54,17 +73,17 @@ impl Mirror {
         }
         for row in new.values().filter(|row| self.states[&row.key] == NotificationState::Pending) {
             let NotificationKind::Page { incident: id, .. } = row.kind else { continue };
-            if row.integration == 0 {
+            // What people send again is their own affair.
+            if row.key.is_resend() {
+                continue;
+            }
+            if slots.insert(slot(&row.key)) {
                 self.pages.push(Page { incident: id, receiver: row.receiver.clone(), at_ms });
             }
             match self.incidents.get(&id) {
-                Some(incident) if is_asking(incident) => {}
+                Some(incident) if incident.is_triggered() => {}
                 Some(incident) => {
-                    let snoozed = incident.snoozed_until.is_some();
-                    broken.push(format!(
-                        "WF-15: {} is written for {id}: {:?}, snoozed: {snoozed}",
-                        row.key, incident.status
-                    ));
+                    broken.push(format!("WF-15: {} is written for {id}: {:?}", row.key, incident.state));
                 }
                 None => broken.push(format!("WF-13: {} is written for an incident that is not", row.key)),
             }
@@ -73,7 +92,10 @@ impl Mirror {
     }
 
     fn incident(&mut self, incident: &Arc<Incident>, at_ms: u64) {
-        let state = |i: &Incident| (i.status, i.snoozed_until, i.escalation.run);
+        let state = |i: &Incident| (i.status(), i.snoozed_until(), i.escalation.last_run);
+        if !incident.is_triggered() {
+            self.answered_in.insert(incident.id, self.commits);
+        }
         let known = self.incidents.insert(incident.id, incident.clone());
         if known.is_none_or(|known| state(&known) != state(incident)) {
             self.changed_at_ms.insert(incident.id, at_ms);
@@ -84,9 +106,4 @@ impl Mirror {
         let pending = self.states.iter().filter(|(_, state)| **state == NotificationState::Pending);
         pending.map(|(key, _)| key.clone()).collect()
     }
-}
-
-/// Somebody is to be paged for it.
-pub fn is_asking(incident: &Incident) -> bool {
-    incident.status == IncidentStatus::Triggered && incident.snoozed_until.is_none()
 }

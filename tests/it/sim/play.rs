@@ -42,6 +42,7 @@ pub struct Play {
     pub pages_looked_at: usize,
     pub limit_breaches: BTreeSet<(Arc<str>, u64)>,
     pub silences: u64,
+    pub resends: u32,
     /// What `WATCHFIRE_WITHOUT` takes out of the world, to see what a failure is about: `jumps`, `reloads`, `weather`, `people`,
     /// `silences`, `kills`.
     without: String,
@@ -88,6 +89,7 @@ impl Play {
             pages_looked_at: 0,
             limit_breaches: BTreeSet::new(),
             silences: 0,
+            resends: 0,
             without: std::env::var("WATCHFIRE_WITHOUT").unwrap_or_default(),
         }
     }
@@ -99,6 +101,7 @@ impl Play {
     /// One life, until it crashes or everything has been played. True when it was the last.
     async fn live(&mut self) -> bool {
         self.world.begin_life();
+        self.world.cannot_be_told(&self.settings);
         let (server, mut writer) = Server::start(self.kept.open(&self.world), &self.settings, &self.world).await;
         self.world.note(|| "started".to_owned());
         // Who asked in the life before has hung up.
@@ -109,10 +112,11 @@ impl Play {
             () = world.crash.notified() => false,
             ended = &mut writer => {
                 world.note(|| format!("the writer ended: {}", if ended.is_err() { "it broke down" } else { "the store" }));
-                if let Err(broke) = ended {
+                // What broke once breaks at every start: the seed is over.
+                ended.is_err_and(|broke| {
                     world.breach(format!("the writer panicked: {broke}"));
-                }
-                false
+                    true
+                })
             }
             last = self.day(&server) => last,
         }

@@ -3,18 +3,20 @@
 //! Never: changes anything.
 //! Start at [`look`].
 
-use super::mirror::is_asking;
 use super::play::Play;
-use super::server::{Server, restored};
-use super::settings::{PAGES_PER_MINUTE, policy_of, receivers_of};
+use super::server::Server;
+use super::settings::{PAGES_PER_MINUTE, policies_of, receivers_of};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use watchfire::engine::{Engine, invariants};
-use watchfire::model::{Fingerprint, Incident, IncidentId, IncidentStatus, NotificationState};
+use watchfire::alerts::RegistryConfig;
+use watchfire::engine::{Engine, Restart, invariants};
+use watchfire::model::{Fingerprint, Incident, IncidentId, NotificationState, RunState};
 use watchfire::store::Store;
 
 /// A page leaves within this when nothing stands in its way; deliveries are not counted, rows are.
 const SOON_MS: u64 = 30_000;
+/// A clock that is set is noticed within this.
+const NOTICED_MS: u64 = 2_000;
 /// The longest wait of a policy between two of its steps (`repeat_after` of `quiet`), and some.
 const LONGEST_WAIT_MS: u64 = 22 * 60_000;
 
@@ -57,9 +59,6 @@ fn policies_page(play: &Play, engine: &Engine) {
         if now < SOON_MS + (*since).max(calm) {
             continue;
         }
-        let Some(policy) = play.pool_by_fingerprint.get(alert).and_then(|l| policy_of(&play.settings, l)) else {
-            continue;
-        };
         let Some(id) = engine.incident_of(*alert) else {
             if !play.apart.contains(alert) {
                 play.world.breach(format!("WF-16: {alert} fires unmuted and belongs nowhere"));
@@ -68,14 +67,20 @@ fn policies_page(play: &Play, engine: &Engine) {
         };
         let Some(incident) = engine.incident(id) else { continue };
         let state = play.world.state();
-        if !is_asking(incident) || incident.escalation.assigned_to.is_some() {
+        if !incident.is_triggered() || incident.escalation.assigned_to.is_some() {
             continue;
         }
-        let receivers = receivers_of(&play.settings, &policy);
-        let held = incident.escalation.held.iter().any(|receiver| receivers.contains(receiver));
-        let paged = state.mirror.pages.iter().any(|page| page.incident == id && receivers.contains(&page.receiver));
+        let mut silent = Vec::new();
+        for policy in policies_of(&play.settings, &play.pool_by_fingerprint[alert]) {
+            let receivers = receivers_of(&play.settings, &policy);
+            let held = incident.escalation.held.iter().any(|receiver| receivers.contains(receiver));
+            let paged = state.mirror.pages.iter().any(|page| page.incident == id && receivers.contains(&page.receiver));
+            if !held && !paged {
+                silent.push(policy);
+            }
+        }
         drop(state);
-        if !held && !paged {
+        for policy in silent {
             play.world.breach(format!("WF-16: {alert} asks for {policy} in {id}, which paged nobody of it"));
         }
     }
@@ -87,12 +92,20 @@ fn incidents_go_on(play: &Play, engine: &Engine) {
     for incident in engine.open_incidents() {
         let state = play.world.state();
         let escalation = &incident.escalation;
-        let known = escalation.policy.as_deref().is_some_and(|name| play.settings.policy(name).is_some());
-        if !known || !is_asking(&incident) || escalation.exhausted || !escalation.held.is_empty() {
+        if !incident.is_triggered() || !escalation.held.is_empty() {
             continue;
         }
         let members = engine.members(incident.id);
-        let audible = members.iter().filter_map(|m| play.audible_since.get(&m.fingerprint)).min();
+        // Since when somebody asks for a policy that has not come to its end.
+        let goes_on = |alert: &Fingerprint| {
+            let policies = play.pool_by_fingerprint.get(alert).map(|labels| policies_of(&play.settings, labels));
+            let ended = |policy: &Arc<str>| escalation.run_of(policy).is_some_and(|r| r.state == RunState::Exhausted);
+            policies.is_some_and(|policies| policies.iter().any(|policy| !ended(policy)))
+        };
+        let asking =
+            members.iter().map(|m| m.fingerprint).filter(|alert| engine.incident_of(*alert) == Some(incident.id));
+        let asking = asking.filter(goes_on);
+        let audible = asking.filter_map(|alert| play.audible_since.get(&alert)).min();
         let Some(audible) = audible else { continue };
         let last_page = state.mirror.pages.iter().rev().find(|p| p.incident == incident.id).map_or(0, |p| p.at_ms);
         let changed = state.mirror.changed_at_ms.get(&incident.id).copied().unwrap_or(0);
@@ -135,16 +148,17 @@ fn limit_holds(play: &mut Play) {
 
 /// WF-20: a twin that starts at this moment from the store shows the same incidents, and pages nobody because of it.
 pub async fn twin(play: &Play, server: &Server) {
-    if play.world.state().committing {
+    // A clock that was set a moment ago is not noticed yet; a process that starts then takes it as it is.
+    let calm_since_ms = play.world.state().calm_since_ms;
+    if play.world.state().committing || play.world.truth_ms() < calm_since_ms + NOTICED_MS {
         return;
     }
     let snapshot = play.kept.open(&play.world).load().await.expect("the store loads");
     let engine = server.engine.read();
-    let (twin, outcome) = Engine::restore(engine.settings().clone(), restored(snapshot), server.now());
-    let shown =
-        |i: &Arc<Incident>| (i.id, i.status, i.snoozed_until, i.escalation.clone(), i.firing_count, i.alert_count);
-    let is_open = |i: &&Arc<Incident>| i.status != IncidentStatus::Resolved;
-    for incident in engine.incidents().filter(is_open) {
+    let restart = Restart::new(engine.settings().clone(), RegistryConfig::default(), snapshot, server.now());
+    let (twin, outcome) = (restart.engine, restart.first);
+    let shown = |i: &Arc<Incident>| (i.id, i.state.clone(), i.escalation.clone(), i.firing_count, i.alert_count);
+    for incident in engine.incidents().filter(|i| i.is_open()) {
         let is = twin.incident(incident.id).map(&shown);
         if is != Some(shown(incident)) {
             play.world.breach(format!(
@@ -183,10 +197,7 @@ pub fn finish(play: &Play, server: &Server) {
     }
     for (dest, fires, paged) in ears {
         // A destination that is not configured any more cannot be told.
-        let spec = play.settings.receiver(&dest.0).and_then(|r| {
-            let mut same = r.integrations.iter().filter(|i| i.kind == dest.1);
-            same.nth(dest.2)
-        });
+        let spec = play.settings.receiver(&dest.0).and_then(|r| r.integrations.iter().find(|i| i.id == dest.1));
         let Some(spec) = spec else { continue };
         if spec.send_resolved && !fires.is_empty() {
             play.world.breach(format!("WF-22: {dest:?} heard {fires:?} fire and not end"));

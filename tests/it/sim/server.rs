@@ -10,16 +10,15 @@ use parking_lot::RwLock;
 use std::sync::Arc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use watchfire::alerts::Book;
-use watchfire::alerts::book::{BookConfig, Observed};
+use watchfire::alerts::{AlertRegistry, Observed, RegistryConfig};
 use watchfire::clock::Clock;
-use watchfire::engine::{Command, CommandError, Engine, Input, Outcome, Reply, Restored, Settings};
+use watchfire::engine::{Command, CommandError, Engine, Input, Outcome, Reply, Restart, Settings, Snapshot};
 use watchfire::inbox::{Inbox, InboxReceiver, inbox};
 use watchfire::loops::decide::{Decide, ROUND_ALERTS_MAX};
 use watchfire::loops::deliver::{Deliver, into_inbox};
-use watchfire::loops::hands::DoorHooks;
+use watchfire::loops::ports::DoorHooks;
 use watchfire::model::{Alert, Timestamp};
-use watchfire::store::{Snapshot, Store, StoreError};
+use watchfire::store::{Store, StoreError};
 use watchfire::telemetry::{Health, Metrics};
 
 /// Ended alerts that leave the registry in one sweep.
@@ -27,7 +26,7 @@ const GC_MAX: usize = 1_000;
 
 pub struct Server {
     pub engine: Arc<RwLock<Engine>>,
-    pub book: Arc<Book>,
+    pub registry: Arc<AlertRegistry>,
     pub inbox: Inbox,
     deliver: Arc<Deliver>,
     clock: Arc<dyn Clock>,
@@ -40,7 +39,7 @@ pub type Writer = JoinHandle<Result<(), StoreError>>;
 /// What a start makes of the rows.
 struct Restarted {
     engine: Engine,
-    book: Arc<Book>,
+    registry: Arc<AlertRegistry>,
     first: Outcome,
     deliver: Arc<Deliver>,
     inbox: Inbox,
@@ -50,33 +49,18 @@ struct Restarted {
 /// The one place where a snapshot becomes a server again, as `app::build` does it.
 fn restart(snapshot: Snapshot, settings: &Arc<Settings>, clock: &Arc<dyn Clock>, world: &Arc<World>) -> Restarted {
     let now = clock.now();
-    let book = Arc::new(Book::new(BookConfig::default()));
-    book.restore(snapshot.alerts.iter().cloned(), now);
-    let sent = snapshot.sent.clone();
-    let (engine, first) = Engine::restore(settings.clone(), restored(snapshot), now);
+    let Restart { engine, registry, first, resend, sent, .. } =
+        Restart::new(settings.clone(), RegistryConfig::default(), snapshot, now);
     let (inbox, receiver) = inbox();
     let deliver = Arc::new(Deliver::new(notifiers(settings, world), clock.clone(), into_inbox(inbox.clone()), None));
     deliver.remember(&sent);
-    deliver.dispatch(engine.pending().cloned().collect::<Vec<_>>());
-    Restarted { engine, book, first, deliver, inbox, receiver }
+    deliver.dispatch(resend);
+    Restarted { engine, registry: Arc::new(registry), first, deliver, inbox, receiver }
 }
 
-pub fn restored(snapshot: Snapshot) -> Restored {
-    Restored {
-        alerts: snapshot.alerts,
-        incidents: snapshot.incidents,
-        members: snapshot.members,
-        silences: snapshot.silences,
-        nflog: snapshot.nflog,
-        outbox: snapshot.outbox,
-        recent_pages: Vec::new(),
-        last_incident: snapshot.last_incident,
-        last_timeline_seq: snapshot.last_timeline_seq,
-    }
-}
-
-fn hooks(book: &Arc<Book>) -> DoorHooks {
-    let (expire, next, committed) = (book.clone(), book.clone(), book.clone());
+fn hooks(registry: &Arc<AlertRegistry>) -> DoorHooks {
+    let (expire, next) = (registry.clone(), registry.clone());
+    let (committed, leases) = (registry.clone(), registry.clone());
     DoorHooks {
         expire: Box::new(move |now| expire.expire(now, ROUND_ALERTS_MAX)),
         next_expiry: Box::new(move || next.next_expiry()),
@@ -85,6 +69,7 @@ fn hooks(book: &Arc<Book>) -> DoorHooks {
                 committed.committed(*fingerprint, *version);
             }
         }),
+        clock_jumped: Box::new(move |by_ms, now| leases.clock_jumped(by_ms, now)),
     }
 }
 
@@ -92,11 +77,12 @@ impl Server {
     pub async fn start(store: FaultyStore, settings: &Arc<Settings>, world: &Arc<World>) -> (Self, Writer) {
         let clock: Arc<dyn Clock> = Arc::new(WallClock(world.clone()));
         let snapshot = store.load().await.expect("the store loads");
-        let Restarted { engine, book, first, deliver, inbox, receiver } = restart(snapshot, settings, &clock, world);
+        let Restarted { engine, registry, first, deliver, inbox, receiver } =
+            restart(snapshot, settings, &clock, world);
         let engine = Arc::new(RwLock::new(engine));
         let decide = Decide {
             engine: engine.clone(),
-            door: hooks(&book),
+            door: hooks(&registry),
             store: Arc::new(store),
             clock: clock.clone(),
             dispatch: deliver.clone(),
@@ -104,7 +90,7 @@ impl Server {
             health: Arc::new(Health::new(clock.now())),
         };
         let decide = tokio::spawn(decide.run(receiver, first, CancellationToken::new()));
-        (Self { engine, book, inbox, deliver, clock, world: world.clone() }, decide)
+        (Self { engine, registry, inbox, deliver, clock, world: world.clone() }, decide)
     }
 
     pub fn now(&self) -> Timestamp {
@@ -116,7 +102,7 @@ impl Server {
         let (now, inbox) = (self.now(), self.inbox.clone());
         let news: Vec<_> = alerts
             .into_iter()
-            .filter_map(|alert| match self.book.observe(alert, now) {
+            .filter_map(|alert| match self.registry.observe(alert, now) {
                 Ok(Observed::Transition(transition)) => Some(transition),
                 _ => None,
             })
@@ -141,6 +127,6 @@ impl Server {
 
     /// What loop `retain` does to the registry.
     pub fn sweep(&self) {
-        self.book.gc(self.now(), GC_MAX);
+        self.registry.gc(self.now(), GC_MAX);
     }
 }

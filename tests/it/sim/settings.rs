@@ -7,14 +7,13 @@ use crate::world;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use watchfire::engine::Settings;
-use watchfire::model::Labels;
-use watchfire::model::incident::EscalationTarget;
+use watchfire::model::{EscalationTarget, Labels};
 
 /// Each bit of a mask is one of these.
-pub const CHANGES: u64 = 5;
+pub const CHANGES: u64 = 6;
 pub const PAGES_PER_MINUTE: usize = 4;
 
-const BASE: [&str; 13] = [
+const BASE: [&str; 14] = [
     "route group_wait=10s group_interval=2m repeat_interval=2h policy=quiet receiver=ops",
     "child severity=critical policy=oncall",
     "receiver chat slack",
@@ -28,10 +27,13 @@ const BASE: [&str; 13] = [
     "policy quiet repeat=1 repeat_after=20m | 0s chat",
     "inhibit alertname=Down severity=warning equal=cluster",
     "limit 4",
+    "hold 45m",
 ];
 
 /// Bit 0: an integration is inserted above others. 1: a receiver has another name. 2: the steps have other times.
-/// 3: another time to look at groups. 4: the route of critical alerts also asks for another receiver.
+/// 3: another time to look at groups. 4: the route of critical alerts also asks for another receiver. 5: the policy `web` is gone.
+///
+/// An alert of the service `web` asks for a policy of its own and for what its severity asks for: incidents run several.
 pub fn settings(mask: u64) -> Arc<Settings> {
     let on = |bit: u64| mask >> bit & 1 == 1;
     let mut lines: Vec<String> = BASE.iter().map(|line| (*line).to_owned()).collect();
@@ -49,13 +51,20 @@ pub fn settings(mask: u64) -> Arc<Settings> {
     if on(4) {
         lines[1].push_str(" receiver=first");
     }
+    let web = if on(5) {
+        "quiet"
+    } else {
+        lines.push("policy web repeat=1 repeat_after=15m page_again_at=medium | 0s first | 6m user:bob".to_owned());
+        "web"
+    };
+    lines.insert(1, format!("child service=web policy={web} continue"));
     let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     Arc::new(world::settings(&lines))
 }
 
-/// The policy that the routes of these labels name.
-pub fn policy_of(settings: &Settings, labels: &Labels) -> Option<Arc<str>> {
-    settings.route.match_all(labels).iter().find_map(|node| node.escalation_policy.clone())
+/// The policies that the routes of these labels name.
+pub fn policies_of(settings: &Settings, labels: &Labels) -> BTreeSet<Arc<str>> {
+    settings.route.match_all(labels).iter().filter_map(|node| node.escalation_policy.clone()).collect()
 }
 
 /// Every receiver that some step of a policy may tell, at any time.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use watchfire::engine::Settings;
 use watchfire::model::Notification;
-use watchfire::notify::{Attempt, Delivery, Notifier, Notifiers, NotifyError, NotifyFuture};
+use watchfire::notify::{Attempt, Delivery, KINDS, Notifier, Notifiers, NotifyError, NotifyFuture};
 
 struct Channel {
     world: Arc<World>,
@@ -19,8 +19,8 @@ struct Channel {
 /// One channel for each integration of these settings.
 pub fn notifiers(settings: &Settings, world: &Arc<World>) -> Notifiers {
     Notifiers::new(settings.receivers.iter().map(|receiver| {
-        let channels = dests(&receiver.name, settings).into_iter().enumerate().map(|(i, dest)| {
-            let named = receiver.integrations[i].updates_in_place;
+        let channels = receiver.integrations.iter().map(|integration| {
+            let (dest, named) = ((receiver.name.clone(), integration.id.clone()), integration.updates_in_place);
             Arc::new(Channel { world: world.clone(), dest, named }) as Arc<dyn Notifier>
         });
         (receiver.name.clone(), channels.collect())
@@ -30,8 +30,7 @@ pub fn notifiers(settings: &Settings, world: &Arc<World>) -> Notifiers {
 /// The destinations of a receiver, in the order of its integrations.
 pub fn dests(receiver: &Arc<str>, settings: &Settings) -> Vec<Dest> {
     let integrations = settings.receiver(receiver).map(|r| r.integrations.as_slice()).unwrap_or_default();
-    let number = |i: usize| integrations[..i].iter().filter(|other| other.kind == integrations[i].kind).count();
-    integrations.iter().enumerate().map(|(i, one)| (receiver.clone(), one.kind, number(i))).collect()
+    integrations.iter().map(|one| (receiver.clone(), one.id.clone())).collect()
 }
 
 /// What will become of one attempt.
@@ -109,7 +108,7 @@ impl Notifier for Channel {
     }
 
     fn kind(&self) -> &'static str {
-        self.dest.1
+        KINDS.iter().map(|kind| kind.name).find(|name| *name == &**self.dest.1.kind()).unwrap()
     }
 
     fn in_flight_max(&self) -> usize {

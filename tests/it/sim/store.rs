@@ -9,9 +9,12 @@ use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
-use watchfire::model::{AlertRecord, Incident, IncidentId, Member, Notification, TimelineEntry, Write};
+use watchfire::model::{
+    AlertRecord, Incident, IncidentId, Member, Notification, NotificationKey, TimelineEntry, Write,
+};
 use watchfire::store::{
-    IncidentQuery, MemoryStore, Retention, SharedStore, Snapshot, SqliteStore, Store, StoreError, StoreFuture,
+    IncidentQuery, MemoryStore, NotificationPage, NotificationQuery, Retention, SharedStore, Snapshot, SqliteStore,
+    Store, StoreError, StoreFuture,
 };
 
 /// Where the rows are, over all lives of a seed.
@@ -95,7 +98,9 @@ impl FaultyStore {
         // The repeat of a commit that took effect although it was answered with an error changes nothing more.
         let again = std::mem::take(&mut self.world.state().repeating);
         let broken = if again { Vec::new() } else { self.world.state().mirror.apply(&writes, asked_ms) };
+        self.world.state().forget_absent();
         self.world.breaches(broken);
+        self.world.tell(&writes);
         match &self.runtime {
             None => self.inner.commit(writes).await,
             Some(runtime) => {
@@ -106,7 +111,7 @@ impl FaultyStore {
     }
 
     async fn faulty(&self, writes: Vec<Write>) -> Result<(), StoreError> {
-        let (fault, asked_ms) = (self.fault(), self.world.truth_ms());
+        let (fault, asked_ms) = (self.fault(), self.world.asked_ms());
         let unavailable = || Err(StoreError::Unavailable("busy".to_owned()));
         let said = match fault {
             Fault::None => self.put(writes, asked_ms).await,
@@ -148,7 +153,7 @@ impl Store for FaultyStore {
 
     fn commit(&self, writes: Vec<Write>) -> StoreFuture<'_, ()> {
         Box::pin(async move {
-            self.world.state().committing = true;
+            self.world.commit_begins();
             let said = self.faulty(writes).await;
             // After an error the same rows are tried again: the engine is ahead of the store until then.
             self.world.state().committing = said.is_err();
@@ -178,6 +183,14 @@ impl Store for FaultyStore {
 
     fn notifications(&self, id: IncidentId) -> StoreFuture<'_, Vec<Notification>> {
         self.inner.notifications(id)
+    }
+
+    fn notification_page(&self, query: NotificationQuery) -> StoreFuture<'_, NotificationPage> {
+        self.inner.notification_page(query)
+    }
+
+    fn notification(&self, key: NotificationKey) -> StoreFuture<'_, Option<Notification>> {
+        self.inner.notification(key)
     }
 
     fn retain(&self, keep: Retention) -> StoreFuture<'_, u64> {

@@ -10,8 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 use tokio::time::Instant;
 use watchfire::clock::Clock;
+use watchfire::engine::Settings;
+use watchfire::incidents::words;
 use watchfire::model::{
-    Fingerprint, IncidentId, Notification, NotificationKey, NotificationKind, NotificationState, Timestamp,
+    Destination, Fingerprint, IncidentId, Notification, NotificationKey, NotificationKind, NotificationState,
+    Timestamp, Write,
 };
 use watchfire::notify::Attempt;
 
@@ -21,7 +24,7 @@ const BEGIN_MS: i64 = 1_767_614_400_000;
 const ON_THE_WIRE_MS: u64 = 1_000;
 
 /// A destination as people know it: receiver, kind, number within the kind.
-pub type Dest = (Arc<str>, &'static str, usize);
+pub type Dest = Destination;
 
 /// How a destination behaves for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,6 +78,8 @@ pub struct State {
     pub mirror: Mirror,
     pub weather: BTreeMap<Dest, Weather>,
     pub ears: BTreeMap<Dest, Ear>,
+    /// What the settings of the running server name.
+    pub configured: BTreeSet<Dest>,
     pub trace: Vec<String>,
     pub broken: Vec<String>,
     sent: BTreeMap<NotificationKey, Sent>,
@@ -87,9 +92,22 @@ pub struct State {
     pub calm_since_ms: u64,
     /// The store is in the middle of a commit.
     pub committing: bool,
+    /// When it was asked for first.
+    asked_ms: u64,
     /// The last commit took effect and was answered with an error.
     pub repeating: bool,
     pub arrivals: u64,
+}
+
+impl State {
+    /// Ends of what a destination heard, while it is not configured, are not owed to it any more.
+    pub fn forget_absent(&mut self) {
+        let Self { ears, configured, mirror, .. } = self;
+        for (_, ear) in ears.iter_mut().filter(|(dest, _)| !configured.contains(dest)) {
+            ear.fires.retain(|alert| mirror.alerts.get(alert).is_some_and(|firing| *firing));
+            ear.paged.retain(|id, _| mirror.incidents.get(id).is_some_and(|incident| incident.is_open()));
+        }
+    }
 }
 
 pub struct World {
@@ -113,6 +131,7 @@ impl World {
             mirror: Mirror::default(),
             weather: BTreeMap::new(),
             ears: BTreeMap::new(),
+            configured: BTreeSet::new(),
             trace: Vec::new(),
             broken: Vec::new(),
             sent: BTreeMap::new(),
@@ -121,6 +140,7 @@ impl World {
             quiet: BTreeMap::new(),
             calm_since_ms: 0,
             committing: false,
+            asked_ms: 0,
             repeating: false,
             arrivals: 0,
         };
@@ -167,10 +187,52 @@ impl World {
         self.state().calm_since_ms = now;
     }
 
+    /// The store is asked for a commit; after an error the same one is asked for again.
+    pub fn commit_begins(&self) {
+        let now = self.truth_ms();
+        let mut state = self.state();
+        if !std::mem::replace(&mut state.committing, true) {
+            state.asked_ms = now;
+        }
+    }
+
+    pub fn asked_ms(&self) -> u64 {
+        self.state().asked_ms
+    }
+
     pub fn note(&self, text: impl FnOnce() -> String) {
         let (life, now) = (self.state().life, self.truth_ms());
         let line = format!("{life} {}.{:03} {}", now / 1000, now % 1000, text());
         self.state().trace.push(line);
+    }
+
+    /// With `WATCHFIRE_TRACES` the trace has what the engine wrote, too.
+    pub fn tell(&self, writes: &[Write]) {
+        if std::env::var_os("WATCHFIRE_TRACES").is_none() {
+            return;
+        }
+        for write in writes {
+            match write {
+                Write::Timeline(line) => {
+                    self.note(|| format!("  {}: {} ({})", line.incident, words::text(line), words::reason(line)));
+                }
+                Write::Incident(i) => {
+                    let runs: Vec<_> =
+                        i.escalation.runs.iter().map(|r| (&r.policy, r.run, r.round, r.step, &r.state)).collect();
+                    self.note(|| format!("  {} {}/{} {:?} {runs:?}", i.id, i.firing_count, i.alert_count, i.status()));
+                }
+                Write::Member(member) => {
+                    let (left, detached) = (member.left_at, member.detached);
+                    self.note(|| {
+                        format!("  {} has {}, left {left:?}, {detached}", member.incident, member.fingerprint)
+                    });
+                }
+                Write::Alert(a) => {
+                    self.note(|| format!("  {} since {}, ended {:?}", a.fingerprint, a.starts_at, a.ended_at));
+                }
+                _ => {}
+            }
+        }
     }
 
     /// A promise is broken: said once, however often it is looked at.
@@ -186,6 +248,14 @@ impl World {
         for text in all {
             self.breach(text);
         }
+    }
+
+    /// A destination that is not configured cannot be told what ends now; its server says so in its log.
+    pub fn cannot_be_told(&self, settings: &Settings) {
+        let mut state = self.state();
+        let all = settings.receivers.iter().flat_map(|r| r.integrations.iter().map(|i| (r.name.clone(), i.id.clone())));
+        state.configured = all.collect();
+        state.forget_absent();
     }
 
     /// Everything stops at the next chance, wherever it is.
@@ -227,8 +297,8 @@ impl World {
                     broken.push(format!("WF-25: {} comes without the name {name} of its thread, but {given:?}", n.key));
                 }
             }
-            if let NotificationKind::Page { incident, .. } = n.kind {
-                let quiet = state.quiet.get(&incident).copied();
+            if let (NotificationKind::Page { incident, .. }, false) = (&n.kind, n.key.is_resend()) {
+                let quiet = state.quiet.get(incident).copied();
                 if let Some(at) = quiet.filter(|at| now > at + ON_THE_WIRE_MS) {
                     broken.push(format!("WF-15: {} arrives {} ms after an answer made it quiet", n.key, now - at));
                 }
@@ -258,6 +328,10 @@ impl World {
 
     /// The destination answered that it has it: from now on it knows.
     pub fn taken(&self, dest: &Dest, n: &Notification) {
+        // What people send again tells nobody anything that was not told before.
+        if n.key.is_resend() {
+            return;
+        }
         let mut state = self.state();
         let ear = state.ears.entry(dest.clone()).or_default();
         match &n.kind {
@@ -280,12 +354,16 @@ impl World {
     }
 }
 
-/// The wall clock of the simulated server.
+/// The clocks of the simulated server.
 pub struct WallClock(pub Arc<World>);
 
 impl Clock for WallClock {
     fn now(&self) -> Timestamp {
         let truth = self.0.truth_ms() as i64;
         Timestamp::from_millis(self.0.time.lock().unwrap().wall_ahead_ms + truth)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.truth_ms())
     }
 }
