@@ -180,7 +180,7 @@ fn show(answer: &Value, client: &ClientArgs) {
     });
 }
 
-/// "HighLatency of checkout".
+/// `HighLatency of checkout`.
 fn covered(pair: &Value) -> String {
     match text(&pair["service"]) {
         service if service.is_empty() => text(&pair["alertname"]),
