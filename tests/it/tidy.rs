@@ -220,10 +220,12 @@ fn count_words(text: &str, counts: &mut BTreeMap<String, usize>) {
 fn unmentioned(sources: &[Source]) -> Vec<String> {
     let mut counts = BTreeMap::new();
     let mut others = Vec::new();
-    ["src", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets", "fuzz/examples", "examples"]
-        .iter()
-        .for_each(|dir| rust_files(&root().join(dir), &mut others));
-    others.iter().for_each(|file| count_words(&fs::read_to_string(file).unwrap(), &mut counts));
+    for dir in ["src", "tests", "benches", "fuzz/src", "fuzz/fuzz_targets", "fuzz/examples", "examples"] {
+        rust_files(&root().join(dir), &mut others);
+    }
+    for file in others {
+        count_words(&fs::read_to_string(file).unwrap(), &mut counts);
+    }
     for page in fs::read_dir(root().join("src/ui/templates")).into_iter().flatten() {
         count_words(&fs::read_to_string(page.unwrap().path()).unwrap(), &mut counts);
     }
