@@ -181,6 +181,7 @@ fn show(answer: &Value, client: &ClientArgs) {
 }
 
 /// A name and a service that an acknowledgement covers.
+/// `HighLatency of checkout`.
 fn covered(pair: &Value) -> String {
     match text(&pair["service"]) {
         service if service.is_empty() => text(&pair["alertname"]),
