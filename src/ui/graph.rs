@@ -90,10 +90,12 @@ fn put_window(rows: &mut Rows, value: &Value, now: Timestamp) {
         if let Some((least, most)) = values.fold(None, |seen: Option<(f64, f64)>, value| {
             seen.map_or(Some((value, value)), |(least, most)| Some((least.min(value), most.max(value))))
         }) {
-            (row.least, row.most) = (float(least), float(most));
+            row.least = float(least);
+            row.most = float(most);
         }
         if let (Some(first), Some(last)) = (one.points.first(), one.points.last()) {
-            (row.from, row.until) = (text::near(first.t, now), text::near(last.t, now));
+            row.from = text::near(first.t, now);
+            row.until = text::near(last.t, now);
         }
     }
 }

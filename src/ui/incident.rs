@@ -14,7 +14,7 @@ use crate::api::context::{Context, Shared};
 use crate::api::error::ApiError;
 use crate::api::incidents::run;
 use crate::api::notifications::send_again;
-use crate::engine::CommandKind;
+use crate::engine::{CommandKind, Settings};
 use crate::incidents::words;
 use crate::model::EscalationTarget;
 use crate::model::{AlertRecord, Fingerprint, IncidentId, IncidentStatus, Member, NotificationKey, duration};
@@ -104,6 +104,14 @@ struct Ask {
     follow: bool,
 }
 
+/// Whom an incident can be given to, as the form's options say it.
+fn targets_of(settings: &Settings) -> Vec<String> {
+    let users = settings.users.iter().map(|u| format!("user {}", u.name));
+    let schedules = settings.schedules.iter().map(|s| format!("schedule {}", s.name));
+    let receivers = settings.receivers.iter().map(|r| format!("receiver {}", r.name));
+    users.chain(schedules).chain(receivers).collect()
+}
+
 async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Result<Response, ApiError> {
     let id = IncidentId::parse(id).ok_or_else(|| ApiError::NotFound(format!("{id:?} is no incident id")))?;
     let now = context.clock.now();
@@ -126,14 +134,7 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
         |policy: &str| engine.next_of(id, policy).filter(|_| is_triggered).map(|line| text::humane(&line, now));
     let runs: Vec<RunRow> =
         incident.escalation.runs.iter().map(|run| run_row(run, next_of(&run.policy), &by_fingerprint)).collect();
-    let settings = engine.settings();
-    let targets = settings
-        .users
-        .iter()
-        .map(|u| format!("user {}", u.name))
-        .chain(settings.schedules.iter().map(|s| format!("schedule {}", s.name)))
-        .chain(settings.receivers.iter().map(|r| format!("receiver {}", r.name)))
-        .collect();
+    let targets = targets_of(engine.settings());
     drop(engine);
     let rules = context.rules.load();
     let lost_since =
@@ -142,13 +143,8 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
     let mut alerts: Vec<(&AlertRecord, &Member)> =
         here.iter().filter_map(|m| Some((*by_fingerprint.get(&m.fingerprint)?, *m))).collect();
     alerts.sort_by_key(|(record, member)| (member.left_at.is_some(), !record.is_firing(), member.attached_at));
-    let Ask { error, mut form, follow } = ask;
-    if form.by.is_empty() {
-        form.by = who(headers);
-    }
-    if form.duration.is_empty() {
-        "1h".clone_into(&mut form.duration);
-    }
+    let Ask { error, form, follow } = ask;
+    let form = form.filled_in(headers);
     let is_open = incident.is_open();
     let covered = incident.covers();
     let covers: Vec<String> = covered.into_iter().flatten().take(COVERS_MAX).map(words::covered).collect();
@@ -240,6 +236,17 @@ impl From<Vec<(String, String)>> for Pressed {
 }
 
 impl Pressed {
+    /// What was not typed yet.
+    fn filled_in(mut self, headers: &HeaderMap) -> Self {
+        if self.by.is_empty() {
+            self.by = who(headers);
+        }
+        if self.duration.is_empty() {
+            "1h".clone_into(&mut self.duration);
+        }
+        self
+    }
+
     /// What the button asks for; detaching several alerts is several commands.
     fn kinds(&self, incident: IncidentId) -> Result<Vec<CommandKind>, ApiError> {
         self.named()?;
