@@ -104,8 +104,8 @@ struct Ask {
     follow: bool,
 }
 
-/// Whom an incident can be given to, as the form names them.
-fn targets(settings: &Settings) -> Vec<String> {
+/// Whom an incident can be given to, as the form's options say it.
+fn targets_of(settings: &Settings) -> Vec<String> {
     let users = settings.users.iter().map(|u| format!("user {}", u.name));
     let schedules = settings.schedules.iter().map(|s| format!("schedule {}", s.name));
     let receivers = settings.receivers.iter().map(|r| format!("receiver {}", r.name));
@@ -134,7 +134,7 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
         |policy: &str| engine.next_of(id, policy).filter(|_| is_triggered).map(|line| text::humane(&line, now));
     let runs: Vec<RunRow> =
         incident.escalation.runs.iter().map(|run| run_row(run, next_of(&run.policy), &by_fingerprint)).collect();
-    let targets = targets(engine.settings());
+    let targets = targets_of(engine.settings());
     drop(engine);
     let rules = context.rules.load();
     let lost_since =
@@ -143,8 +143,8 @@ async fn build(context: &Context, id: &str, headers: &HeaderMap, ask: Ask) -> Re
     let mut alerts: Vec<(&AlertRecord, &Member)> =
         here.iter().filter_map(|m| Some((*by_fingerprint.get(&m.fingerprint)?, *m))).collect();
     alerts.sort_by_key(|(record, member)| (member.left_at.is_some(), !record.is_firing(), member.attached_at));
-    let Ask { error, mut form, follow } = ask;
-    form.fill_in(headers);
+    let Ask { error, form, follow } = ask;
+    let form = form.filled_in(headers);
     let is_open = incident.is_open();
     let covered = incident.covers();
     let covers: Vec<String> = covered.into_iter().flatten().take(COVERS_MAX).map(words::covered).collect();
@@ -236,14 +236,15 @@ impl From<Vec<(String, String)>> for Pressed {
 }
 
 impl Pressed {
-    /// What the form shows before anything was typed.
-    fn fill_in(&mut self, headers: &HeaderMap) {
+    /// What was not typed yet.
+    fn filled_in(mut self, headers: &HeaderMap) -> Self {
         if self.by.is_empty() {
             self.by = who(headers);
         }
         if self.duration.is_empty() {
             "1h".clone_into(&mut self.duration);
         }
+        self
     }
 
     /// What the button asks for; detaching several alerts is several commands.
