@@ -153,7 +153,7 @@ pub async fn twin(play: &Play, server: &Server) {
     if play.world.state().committing || play.world.truth_ms() < calm_since_ms + NOTICED_MS {
         return;
     }
-    let snapshot = play.kept.open(&play.world).load().await.expect("the store loads");
+    let snapshot = server.store.load().await.expect("the store loads");
     let engine = server.engine.read();
     let restart = Restart::new(engine.settings().clone(), RegistryConfig::default(), snapshot, server.now());
     let (twin, outcome) = (restart.engine, restart.first);

@@ -28,6 +28,7 @@ pub struct Server {
     pub engine: Arc<RwLock<Engine>>,
     pub registry: Arc<AlertRegistry>,
     pub inbox: Inbox,
+    pub store: FaultyStore,
     deliver: Arc<Deliver>,
     clock: Arc<dyn Clock>,
     world: Arc<World>,
@@ -83,14 +84,14 @@ impl Server {
         let decide = Decide {
             engine: engine.clone(),
             door: hooks(&registry),
-            store: Arc::new(store),
+            store: Arc::new(store.clone()),
             clock: clock.clone(),
             dispatch: deliver.clone(),
             metrics: Arc::new(Metrics::new("1")),
             health: Arc::new(Health::new(clock.now())),
         };
         let decide = tokio::spawn(decide.run(receiver, first, CancellationToken::new()));
-        (Self { engine, registry, inbox, deliver, clock, world: world.clone() }, decide)
+        (Self { engine, registry, inbox, store, deliver, clock, world: world.clone() }, decide)
     }
 
     pub fn now(&self) -> Timestamp {

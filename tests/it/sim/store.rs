@@ -54,8 +54,19 @@ fn aside<T: Send + 'static>(runtime: &Runtime, work: impl Future<Output = T> + S
     answer.recv().unwrap()
 }
 
+/// Times that an open is tried while the threads of the store before let go of the folder.
+const OPENS_MAX: u32 = 1_000_000;
+
 fn opened(runtime: &Runtime, folder: &Path) -> SqliteStore {
-    let open = || runtime.handle().block_on(SqliteStore::open(folder)).unwrap();
+    let open = || {
+        for _ in 0..OPENS_MAX {
+            match runtime.handle().block_on(SqliteStore::open(folder)) {
+                Err(StoreError::Fatal(text)) if text.contains("in use") => std::thread::yield_now(),
+                opened => return opened.unwrap(),
+            }
+        }
+        panic!("the store before never lets go of the folder");
+    };
     std::thread::scope(|scope| scope.spawn(open).join().unwrap())
 }
 
