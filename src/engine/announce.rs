@@ -9,7 +9,7 @@ use super::former_groups::FormerGroups;
 use super::limits;
 use super::message::{Digest, announcement_key, incident_link, short_hash};
 use crate::alerts::group::MessageKey;
-use crate::alerts::nflog::{NotifyDecision, decide};
+use crate::alerts::nflog::{NotifyDecision, NotifyReason, SkipReason, decide};
 use crate::alerts::{Flush, GroupId, Groups as GroupTable, RouteNode};
 use crate::model::{
     AlertRecord, Fingerprint, IncidentId, IntegrationId, IntegrationSpec, Labels, MESSAGE_INCIDENTS_MAX, NflogEntry,
@@ -283,6 +283,14 @@ impl Engine {
                 node.repeat_interval,
                 integration.send_resolved,
             );
+            let decision = match decision {
+                NotifyDecision::Skip(SkipReason::NeverNotified | SkipReason::KnownResolved)
+                    if integration.send_resolved && self.may_have_told(&key, &own.resolved) =>
+                {
+                    NotifyDecision::Notify(NotifyReason::AllResolved)
+                }
+                decision => decision,
+            };
             match decision {
                 NotifyDecision::Skip(_) => {
                     quiet_until = quiet_until.min(entry.map(|e| e.at + node.repeat_interval));
@@ -345,6 +353,15 @@ impl Engine {
             NotificationKind::Announcement { firing, resolved, .. } => {
                 *firing == content.firing && *resolved == content.resolved
             }
+            _ => false,
+        })
+    }
+
+    /// Whether a message that no receipt has settled may have told of these alerts as firing: then their ends are owed.
+    fn may_have_told(&self, key: &NflogKey, ended: &[Fingerprint]) -> bool {
+        let pending = self.groups.on_the_way.get(key).and_then(|key| self.outbox.get(key));
+        pending.filter(|pending| pending.may_be_delivered).is_some_and(|pending| match &pending.notification.kind {
+            NotificationKind::Announcement { firing, .. } => ended.iter().any(|alert| firing.contains(alert)),
             _ => false,
         })
     }

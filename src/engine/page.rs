@@ -98,7 +98,14 @@ impl Engine {
             _ => Vec::new(),
         };
         if let Err(silent) = self.speaks_for(id, &policy.name) {
-            return self.rest(id, number, silent);
+            if begins || !steps.is_empty() {
+                return self.rest(id, number, silent);
+            }
+            // Nothing is due but to hurry, and nobody asks for that: it goes on, or rests, at its time.
+            if let Some(entry) = self.incidents.get_mut(&id) {
+                entry.undelivered_since.remove(&number);
+            }
+            return;
         }
         let reason = StepReason::NotDelivered { within_ms: self.settings.delivery_timeout.as_millis() as u64 };
         if begins {

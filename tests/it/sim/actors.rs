@@ -81,9 +81,7 @@ fn fire(play: &mut Play, server: &Server) {
     let now = server.now();
     let mut alerts = Vec::new();
     for i in &indexes {
-        if play.firing.insert(*i) {
-            play.apart.remove(&Fingerprint::of(&play.pool[*i]));
-        }
+        play.firing.insert(*i);
         let sender = SENDERS[if play.dice.chance(30) { 1 + play.dice.below(2) as usize } else { 0 }];
         let ends_at = (sender.0 == Door::AlertmanagerApi).then(|| now + LEASE);
         alerts.push(alert(sender, &play.pool[*i], now, ends_at));

@@ -22,6 +22,8 @@ pub struct Page {
 #[derive(Default)]
 pub struct Mirror {
     pub alerts: BTreeMap<Fingerprint, bool>,
+    /// Alerts that have ended since the last look.
+    pub ended: BTreeSet<Fingerprint>,
     pub incidents: BTreeMap<IncidentId, Arc<Incident>>,
     /// When each incident's state last changed, on the clock that never jumps.
     pub changed_at_ms: BTreeMap<IncidentId, u64>,
@@ -52,7 +54,12 @@ impl Mirror {
         let mut new: BTreeMap<&NotificationKey, &Arc<Notification>> = BTreeMap::new();
         for write in writes {
             match write {
-                Write::Alert(alert) => drop(self.alerts.insert(alert.fingerprint, alert.is_firing())),
+                Write::Alert(alert) => {
+                    self.alerts.insert(alert.fingerprint, alert.is_firing());
+                    if !alert.is_firing() {
+                        self.ended.insert(alert.fingerprint);
+                    }
+                }
                 Write::AlertDropped(alert) => drop(self.alerts.remove(alert)),
                 Write::Incident(incident) => self.incident(incident, at_ms),
                 Write::Silence(s) => drop(self.silences.insert(s.id.clone(), (s.starts_at, s.ends_at))),

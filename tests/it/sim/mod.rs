@@ -21,7 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 /// What the usual check plays; `WATCHFIRE_SEEDS` asks for more, `WATCHFIRE_SEED` for one.
-const SEEDS: u64 = 24;
+const SEEDS: u64 = 16;
 /// Seeds beside each other.
 const THREADS: usize = 2;
 /// Lines of a trace that a failure shows; all of them go to the folder `WATCHFIRE_TRACES`.

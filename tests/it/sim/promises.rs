@@ -38,6 +38,9 @@ pub fn look(play: &mut Play, server: &Server) {
 /// Since when each alert has fired unmuted, as its senders and the mutes say.
 fn watch_alerts(play: &mut Play, server: &Server) {
     let (now, wall) = (play.world.truth_ms(), server.now());
+    // What was taken out of its incident stays out until it has ended.
+    let ended = std::mem::take(&mut play.world.state().mirror.ended);
+    play.apart.retain(|alert| !ended.contains(alert));
     let engine = server.engine.read();
     for (alert, labels) in &play.pool_by_fingerprint {
         let fires = engine.alert(*alert).is_some_and(|record| record.is_firing());

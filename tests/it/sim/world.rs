@@ -221,6 +221,19 @@ impl World {
                         i.escalation.runs.iter().map(|r| (&r.policy, r.run, r.round, r.step, &r.state)).collect();
                     self.note(|| format!("  {} {}/{} {:?} {runs:?}", i.id, i.firing_count, i.alert_count, i.status()));
                 }
+                Write::Nflog(entry) => {
+                    let (key, at, expires_at) = (&entry.key, entry.at, entry.expires_at);
+                    self.note(|| {
+                        format!(
+                            "  log {key:?} {:?}/{:?}, owed {:?}, at {at}, until {expires_at}",
+                            entry.firing, entry.resolved, entry.owed
+                        )
+                    });
+                }
+                Write::NflogDropped(key) => self.note(|| format!("  log {key:?} dropped")),
+                Write::NotificationState { key, state, error, .. } => {
+                    self.note(|| format!("  {key} is {state:?} {error:?}"));
+                }
                 Write::Member(member) => {
                     let (left, detached) = (member.left_at, member.detached);
                     self.note(|| {
