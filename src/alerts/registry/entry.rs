@@ -242,11 +242,7 @@ impl Entry {
     pub(super) fn settle(&mut self, changed: bool, now: Timestamp) -> Effect {
         let record = Arc::make_mut(&mut self.record);
         let was_firing = record.is_firing();
-        let mut next = summary(&record.leases, now);
-        if was_firing && next.ended_at.is_none() {
-            // It has fired without a gap, also when the source that it began with has begun anew.
-            next.starts_at = next.starts_at.min(record.starts_at);
-        }
+        let next = summary(&record.leases, now);
         let content = &self.contents[next.content_of];
         let changed = changed
             || record.starts_at != next.starts_at
