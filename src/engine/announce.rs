@@ -275,22 +275,7 @@ impl Engine {
                 // Alertmanager's pipeline ends when everything is muted: nobody is told, nothing is logged.
                 continue;
             }
-            let decision = decide(
-                entry.as_deref(),
-                &own.firing,
-                &own.resolved,
-                now,
-                node.repeat_interval,
-                integration.send_resolved,
-            );
-            let decision = match decision {
-                NotifyDecision::Skip(SkipReason::NeverNotified | SkipReason::KnownResolved)
-                    if integration.send_resolved && self.may_have_told(&key, &own.resolved) =>
-                {
-                    NotifyDecision::Notify(NotifyReason::AllResolved)
-                }
-                decision => decision,
-            };
+            let decision = self.decide_for(integration, &key, entry.as_deref(), own, node);
             match decision {
                 NotifyDecision::Skip(_) => {
                     quiet_until = quiet_until.min(entry.map(|e| e.at + node.repeat_interval));
@@ -322,6 +307,26 @@ impl Engine {
         }
         self.quiet(flush.group, quiet_until);
         !waiting
+    }
+
+    /// What one integration needs to hear, by the log and by what may have reached it already.
+    fn decide_for(
+        &self,
+        integration: &IntegrationSpec,
+        key: &NflogKey,
+        entry: Option<&NflogEntry>,
+        own: &Content<'_>,
+        node: &RouteNode,
+    ) -> NotifyDecision {
+        let wants_ends = integration.send_resolved;
+        match decide(entry, &own.firing, &own.resolved, self.now, node.repeat_interval, wants_ends) {
+            NotifyDecision::Skip(SkipReason::NeverNotified | SkipReason::KnownResolved)
+                if wants_ends && self.may_have_told(key, &own.resolved) =>
+            {
+                NotifyDecision::Notify(NotifyReason::AllResolved)
+            }
+            decision => decision,
+        }
     }
 
     /// Names the incidents that the alerts of an announcement are in, the latest first.

@@ -287,7 +287,10 @@ impl Engine {
         let Some(run) = entry.run(number) else { return };
         let (critical, stage) = (entry.incident.severity == Severity::Critical, stage_of(run));
         let limit = self.settings.max_pages_per_minute;
-        if self.page_limit.take(&contact.receiver, limit, critical, self.now) {
+        // A page that replaces one of this very moment takes over its place in the window, as a restart would count them.
+        let replaces =
+            entry.paged_at_once.at == self.now && entry.paged_at_once.receivers.contains_key(&contact.receiver);
+        if replaces || self.page_limit.take(&contact.receiver, limit, critical, self.now) {
             self.page(id, number, contact, reason);
             return;
         }

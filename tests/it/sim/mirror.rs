@@ -84,7 +84,10 @@ impl Mirror {
             if row.key.is_resend() {
                 continue;
             }
-            if slots.insert(slot(&row.key)) {
+            // A page that replaces one of the same moment is the same page, as the server counts them.
+            let replaces = |page: &Page| page.incident == id && page.receiver == row.receiver;
+            let is_new = !self.pages.iter().rev().take_while(|page| page.at_ms == at_ms).any(replaces);
+            if slots.insert(slot(&row.key)) && is_new {
                 self.pages.push(Page { incident: id, receiver: row.receiver.clone(), at_ms });
             }
             match self.incidents.get(&id) {

@@ -94,7 +94,10 @@ impl Notifier for Channel {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                     temporary(retry_after)
                 }
-                Fate::Refused => Err(NotifyError::permanent("gone for good")),
+                Fate::Refused => {
+                    self.world.refused_for_good(&self.dest, n);
+                    Err(NotifyError::permanent("gone for good"))
+                }
                 Fate::Hangs => std::future::pending().await,
                 Fate::Crash => {
                     self.world.arrived(&self.dest, n, attempt);

@@ -339,6 +339,13 @@ impl World {
         }
     }
 
+    /// The destination refused the message and whatever it says: of these alerts nothing is owed to it (docs/promises.md, WF-22).
+    pub fn refused_for_good(&self, dest: &Dest, n: &Notification) {
+        if let (Some(ear), NotificationKind::Announcement { .. }) = (self.state().ears.get_mut(dest), &n.kind) {
+            ear.fires.retain(|fire| !n.message.alerts.iter().any(|alert| alert.fingerprint == *fire));
+        }
+    }
+
     /// The destination answered that it has it: from now on it knows.
     pub fn taken(&self, dest: &Dest, n: &Notification) {
         // What people send again tells nobody anything that was not told before.
