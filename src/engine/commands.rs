@@ -176,10 +176,7 @@ impl Engine {
         let (place, state) = (position(run), run.state.clone());
         self.record_by(id, TimelineEvent::EscalationRequested, by);
         match state {
-            RunState::AskingAcknowledger { .. } => {
-                self.hurry(id, number, &policy, StepReason::AskedFor { by: by.who.clone() });
-            }
-            RunState::Active { .. } | RunState::Resting if !is_snoozed => {
+            RunState::Active { .. } | RunState::AskingAcknowledger { .. } | RunState::Resting if !is_snoozed => {
                 let mut coming = next(&policy, place);
                 if let Next::Step { at, position } = &mut coming
                     && position.round > place.round

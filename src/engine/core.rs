@@ -183,15 +183,21 @@ impl Engine {
     fn merge(&mut self, transition: Transition) -> Option<Fingerprint> {
         let Transition { record, version, .. } = transition;
         let fingerprint = record.fingerprint;
-        self.changes.alerts.push(Write::Alert(record.clone()));
         self.changes.committed.push((fingerprint, version));
         let firing = record.is_firing();
         let known = self.alerts.get_mut(&fingerprint);
+        let is_overtaken = |entry: &AlertEntry| version < entry.version && record.updated_at <= entry.record.updated_at;
+        if known.as_deref().is_some_and(is_overtaken) {
+            // Two requests saw the alert in one order and came here in the other: the later word stands.
+            return None;
+        }
+        self.changes.alerts.push(Write::Alert(record.clone()));
         let was_firing = known.as_ref().is_some_and(|entry| entry.record.is_firing());
         if let Some(entry) = known {
             entry.record = record.clone();
+            entry.version = version;
         } else {
-            self.alerts.insert(fingerprint, AlertEntry::new(record.clone()));
+            self.alerts.insert(fingerprint, AlertEntry { version, ..AlertEntry::new(record.clone()) });
         }
         match (was_firing, firing) {
             (false, true) => {
@@ -276,6 +282,9 @@ impl Engine {
                 // Nothing else points at the row; with an incident it goes when the incident does.
                 self.changes.alerts.push(Write::AlertDropped(alert));
             }
+        } else {
+            // The clock was set back since: its time comes later.
+            self.ended.push_back((self.now, alert));
         }
     }
 

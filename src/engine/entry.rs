@@ -18,6 +18,8 @@ use std::sync::Arc;
 #[derive(Debug)]
 pub(super) struct AlertEntry {
     pub record: Arc<AlertRecord>,
+    /// The registry's version of `record`; 0 for one of before a restart.
+    pub version: u64,
     /// The incident it belongs to, or belonged to last.
     pub incident: Option<IncidentId>,
     /// The escalation policies that its routes name, each once.
@@ -30,7 +32,7 @@ pub(super) struct AlertEntry {
 
 impl AlertEntry {
     pub(super) fn new(record: Arc<AlertRecord>) -> Self {
-        Self { record, incident: None, policies: SmallVec::new(), groups: Vec::new(), apart: false }
+        Self { record, version: 0, incident: None, policies: SmallVec::new(), groups: Vec::new(), apart: false }
     }
 }
 

@@ -150,7 +150,7 @@ impl Engine {
         match incident {
             Some(id) if self.incidents.get(&id).is_some_and(IncidentEntry::is_open) => {
                 self.changes.rearm.insert(id);
-                self.ensure_runs(id, &record);
+                self.ask_unmuted(id, &record);
             }
             Some(_) => {}
             None => self.correlate(alert, None),

@@ -39,6 +39,11 @@ impl Engine {
             let alerts: Vec<Fingerprint> =
                 self.incidents.get(&id).map(|entry| entry.members.keys().copied().collect()).unwrap_or_default();
             self.move_alerts(id, into, &alerts, &Evidence::MergedFrom { incident: id, by: by.who.clone() });
+            // Who merges knows what comes along: the answer to the incident covers it from now on.
+            let covers = self.covers_of(into);
+            if let Some(incident) = self.edit(into) {
+                crate::incidents::lifecycle::cover(incident, covers);
+            }
             self.record_by(id, TimelineEvent::MergedInto { into }, by);
             self.record_by(into, TimelineEvent::Merged { from: id }, by);
             let merged = ResolvedBy::Merge { by: by.who.clone(), into };
@@ -59,6 +64,7 @@ impl Engine {
                 self.ensure_runs(id, &record);
             }
         }
+        self.wait_for_the_muted(id);
     }
 
     pub(super) fn split(&mut self, id: IncidentId, alerts: &[Fingerprint], by: &By) -> Answer {
@@ -79,6 +85,12 @@ impl Engine {
             incident.cluster.clone_from(&old.cluster);
             incident.environment.clone_from(&old.environment);
             crate::incidents::lifecycle::split(incident, &old);
+            incident.escalation.assigned_to.clone_from(&old.escalation.assigned_to);
+            if !old.is_triggered() {
+                // The answer runs out here as it does there, and the policies start again.
+                incident.escalation.runs.clone_from(&old.escalation.runs);
+                incident.escalation.last_run = old.escalation.last_run;
+            }
         }
         let fingerprints: Vec<Fingerprint> = alerts.into_iter().collect();
         self.record_by(new, TimelineEvent::OpenedBySplit { from: id }, by);

@@ -124,6 +124,17 @@ impl Engine {
         })
     }
 
+    /// Time mutes one of several routes of an alert, and so a policy that it would ask for: what mutes it.
+    pub(super) fn mute_of_a_route(&self, alert: Fingerprint) -> Option<MuteReason> {
+        let entry = self.alerts.get(&alert)?;
+        if self.settings.time_intervals.is_empty() || self.asks(alert).len() == entry.policies.len() {
+            return None;
+        }
+        let nodes = self.settings.route.match_all(&entry.record.labels);
+        let paging = nodes.into_iter().filter(|node| node.escalation_policy.is_some());
+        paging.flat_map(|node| self.mutes.route(node, self.now)).next()
+    }
+
     /// The policies that an alert asks for now: of its routes that time does not mute. Nothing is said of its own mutes.
     pub(super) fn asks(&self, alert: Fingerprint) -> SmallVec<[Arc<str>; 1]> {
         let Some(entry) = self.alerts.get(&alert) else { return SmallVec::new() };

@@ -8,7 +8,7 @@ use super::outbox::Pending;
 use crate::model::timeline::{MessageAbout, StepReason};
 use crate::model::{
     EscalationRun, IncidentId, IncidentStatus, Notification, NotificationKey, NotificationKind, NotificationState,
-    Receipt, ReceiptOutcome, TimelineEvent, Write,
+    Receipt, ReceiptOutcome, RunState, TimelineEvent, Write,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -99,8 +99,14 @@ impl Engine {
         if !run.reached
             && entry.incident.is_triggered()
             && !self.is_awaited(id, number)
-            && let Some((_, policy)) = self.run_and_policy(id, number)
+            && let Some((run, policy)) = self.run_and_policy(id, number)
         {
+            if matches!(run.state, RunState::Active { .. } | RunState::AskingAcknowledger { .. })
+                && let Err(silent) = self.speaks_for(id, &policy.name)
+            {
+                // Nobody asks for it now: it goes on when somebody does.
+                return self.rest(id, number, silent);
+            }
             self.hurry(id, number, &policy, why);
         }
     }

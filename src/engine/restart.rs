@@ -95,7 +95,8 @@ impl Engine {
         self.mutes.silences = Silences::restore(snapshot.silences.into_iter().map(Arc::new));
         self.groups.log = snapshot.nflog.into_iter().map(|e| (e.key.clone(), Arc::new(e))).collect();
         for (receiver, at) in snapshot.recent_pages {
-            self.page_limit.remember(receiver, at);
+            // The clock may have been set back since: no page holds a place longer than one that goes out now.
+            self.page_limit.remember(receiver, at.min(now));
         }
         for record in snapshot.alerts {
             self.restore_alert(record);
@@ -223,9 +224,11 @@ impl Engine {
     fn restore_pending(&mut self, notification: Notification) {
         let key = notification.key.clone();
         match &notification.kind {
+            // What people sent again belongs to no step.
+            NotificationKind::Page { .. } if key.is_resend() => {}
             NotificationKind::Page { incident, run, round, step } => {
                 if let Some(entry) = self.incidents.get_mut(incident) {
-                    let at = notification.created_at;
+                    let at = notification.created_at.min(self.now);
                     // After the fallback there is nobody left to turn to.
                     let of = |r: &&crate::model::EscalationRun| {
                         let waits = !r.reached && r.state != RunState::Exhausted;

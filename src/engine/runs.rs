@@ -67,6 +67,22 @@ impl Engine {
         }
     }
 
+    /// An alert of the incident may page from now on: as [`Engine::ask`], but what is covered is not worth a line.
+    pub(super) fn ask_unmuted(&mut self, id: IncidentId, record: &Arc<AlertRecord>) {
+        let Some(entry) = self.incidents.get(&id) else { return };
+        let (by, snoozed, answered_at) = match &entry.incident.state {
+            IncidentState::Triggered => return self.ensure_runs(id, record),
+            IncidentState::Acknowledged(ack) => (ack.by.clone(), false, ack.at),
+            IncidentState::Snoozed(snooze) => (snooze.by.clone(), true, snooze.at),
+            IncidentState::Resolved(_) => return,
+        };
+        let has_joined_since =
+            entry.members.get(&record.fingerprint).is_some_and(|member| member.attached_at > answered_at);
+        if has_joined_since && let Some((level, why)) = self.uncovered(entry, record, None) {
+            self.page_again(id, by, snoozed, level, why);
+        }
+    }
+
     /// What the answer to an incident does not cover of an alert that joined, and the level from which its policy says so.
     fn uncovered(
         &self,
@@ -145,6 +161,9 @@ impl Engine {
                 Some(_) => {}
             }
         }
+        if let Some(mute) = self.mute_of_a_route(record.fingerprint) {
+            self.wait_for(record.fingerprint, mute);
+        }
     }
 
     /// A resting run goes on from where it was.
@@ -184,14 +203,27 @@ impl Engine {
             }
         }
         if asked.is_empty() {
+            let asks = |alert: &Fingerprint| self.alerts.get(alert).is_some_and(|entry| !entry.policies.is_empty());
             let why = match self.all_muted(id) {
-                Some(muted) if has_runs => self.rest_on(muted),
+                Some(muted) if has_runs || muted.iter().any(|(alert, _)| asks(alert)) => self.rest_on(muted),
                 _ => NotPaged::NoPolicy,
             };
             self.record(id, TimelineEvent::NotPaged(why));
         }
         for (policy, because) in asked {
             self.start_run(id, &policy, because, reason);
+        }
+        self.wait_for_the_muted(id);
+    }
+
+    /// Firing alerts that ask for nothing now, or not for all that their routes name, are looked at again when their mutes end.
+    pub(super) fn wait_for_the_muted(&mut self, id: IncidentId) {
+        let firing: Vec<Fingerprint> =
+            self.incidents.get(&id).map(|entry| entry.firing.iter().copied().collect()).unwrap_or_default();
+        for alert in firing {
+            if let Some(mute) = self.mute_reason(alert).or_else(|| self.mute_of_a_route(alert)) {
+                self.wait_for(alert, mute);
+            }
         }
     }
 
@@ -278,7 +310,10 @@ impl Engine {
             let asks = self.asks(alert).contains(policy);
             match self.mute_reason(alert) {
                 None if asks => return Ok(()),
-                None => all_muted = false,
+                None => {
+                    all_muted = false;
+                    muted_askers.extend(self.mute_of_a_route(alert).map(|mute| (alert, mute)));
+                }
                 Some(mute) => {
                     // While time mutes its routes an alert asks for nothing, and it waits all the same.
                     if asks || self.alerts.get(&alert).is_some_and(|entry| entry.policies.contains(policy)) {

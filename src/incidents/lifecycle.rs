@@ -3,7 +3,11 @@
 //! Never: knows alerts, policies or messages.
 //! Start at [`next`]; `docs/incidents.md` has the table as a picture.
 
-use crate::model::{Acknowledgement, Incident, IncidentId, IncidentState, Resolution, ResolvedBy, Snooze, Timestamp};
+use crate::model::incident::COVERS_MAX;
+use crate::model::{
+    Acknowledgement, Covered, Incident, IncidentId, IncidentState, Resolution, ResolvedBy, Snooze, Timestamp,
+};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// What can happen to a state.
@@ -92,6 +96,19 @@ pub fn change(incident: &mut Incident, change: Change) -> Result<(), Refused> {
 /// What is split off an incident is in the same state: whoever has the one in hand has the other.
 pub fn split(new: &mut Incident, old: &Incident) {
     new.state = old.state.clone();
+}
+
+/// Alerts were put into an incident by hand: the answer that it has covers them too.
+pub fn cover(incident: &mut Incident, covers: BTreeSet<Covered>) {
+    let known = match &mut incident.state {
+        IncidentState::Acknowledged(ack) => &mut ack.covers,
+        IncidentState::Snoozed(snooze) => &mut snooze.covers,
+        IncidentState::Triggered | IncidentState::Resolved(_) => return,
+    };
+    known.extend(covers);
+    while known.len() > COVERS_MAX {
+        known.pop_last();
+    }
 }
 
 /// Whether anything but a note can be done to it.
