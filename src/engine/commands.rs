@@ -84,8 +84,9 @@ impl Engine {
     }
 
     fn acknowledge(&mut self, id: IncidentId, by: &By) -> Answer {
-        let covers = self.covers_of(id);
-        self.change(id, Change::Acknowledge(Acknowledgement { by: by.who.clone(), at: self.now, covers }))?;
+        let (covers, severity) = (self.covers_of(id), self.known(id)?.severity);
+        let ack = Acknowledgement { by: by.who.clone(), at: self.now, covers, severity };
+        self.change(id, Change::Acknowledge(ack))?;
         self.stop_runs(id, TakenBack::IncidentAcknowledged);
         self.record_by(id, TimelineEvent::Acknowledged, by);
         self.tell_acknowledged(id, format!("acknowledged by {}", by.who));
@@ -129,13 +130,16 @@ impl Engine {
     }
 
     fn snooze(&mut self, id: IncidentId, length: Duration, by: &By) -> Answer {
-        self.open_one(id)?;
+        let severity = self.open_one(id)?.severity;
         if length.is_zero() || length > limits::SNOOZE_MAX {
             let max = duration::format(limits::SNOOZE_MAX);
             return Err(CommandError::Invalid(format!("a snooze lasts longer than nothing and at most {max}")));
         }
         let (at, until, covers) = (self.now, self.now + length, self.covers_of(id));
-        self.change(id, Change::Snooze(Snooze { by: by.who.clone(), at, until, covers, acknowledged: None }))?;
+        self.change(
+            id,
+            Change::Snooze(Snooze { by: by.who.clone(), at, until, covers, severity, acknowledged: None }),
+        )?;
         self.stop_runs(id, TakenBack::IncidentSnoozed);
         let for_ms = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
         self.record_by(id, TimelineEvent::Snoozed { for_ms, until }, by);

@@ -204,6 +204,9 @@ impl Engine {
         let alert = alert_ref(record);
         self.record_bounded(id, || TimelineEvent::AlertAttached { alert, again: false, evidence });
         self.joined(id, record, before, muted);
+        if muted.is_none() {
+            self.ask_the_exhausted(id, record);
+        }
     }
 
     /// The rules put it back into the incident that it was in.
@@ -235,8 +238,7 @@ impl Engine {
             return self.breach(|| format!("an alert joined {id}, which is not known"));
         };
         let severity = entry.incident.severity;
-        let rose_from = before.filter(|before| *before < severity);
-        if rose_from.is_some() {
+        if before.is_some_and(|before| before < severity) {
             self.record(id, TimelineEvent::SeverityRaised { alert: alert_ref(record), severity });
         }
         match muted {
@@ -244,7 +246,7 @@ impl Engine {
                 let (alert, mute) = (alert_ref(record), mute.clone());
                 self.record_bounded(id, || TimelineEvent::NotPaged(NotPaged::AlertMuted { alert, mute }));
             }
-            None => self.ask(id, record, rose_from),
+            None => self.ask(id, record),
         }
     }
 

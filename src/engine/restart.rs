@@ -205,6 +205,19 @@ impl Engine {
         for (id, alerts) in still_firing {
             self.restore_still_firing(id, alerts);
         }
+        self.cover_what_is_known();
+    }
+
+    /// An answer of version 0.1 says nothing of what was known: it covers what is.
+    fn cover_what_is_known(&mut self) {
+        let says_nothing = |entry: &&IncidentEntry| entry.incident.covers().is_some_and(|covers| covers.is_empty());
+        let ids: Vec<IncidentId> = self.incidents.values().filter(says_nothing).map(|e| e.incident.id).collect();
+        for id in ids {
+            let covers = self.covers_of(id);
+            if let Some(incident) = self.edit(id) {
+                crate::incidents::lifecycle::cover(incident, covers);
+            }
+        }
     }
 
     /// A resolved incident has as many firing alerts as its row counts, those that began first. What began after it was over is

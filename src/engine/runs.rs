@@ -49,7 +49,7 @@ fn patience(policy: &EscalationPolicy) -> std::time::Duration {
 
 impl Engine {
     /// An unmuted alert joined: its policies run, or the answer that somebody gave covers it, or it does not.
-    pub(super) fn ask(&mut self, id: IncidentId, record: &Arc<AlertRecord>, rose_from: Option<Severity>) {
+    pub(super) fn ask(&mut self, id: IncidentId, record: &Arc<AlertRecord>) {
         let Some(entry) = self.incidents.get(&id) else {
             return self.breach(|| format!("an alert asks for the policies of {id}, which is not known"));
         };
@@ -59,7 +59,7 @@ impl Engine {
             IncidentState::Snoozed(snooze) => (snooze.by.clone(), true),
             IncidentState::Resolved(_) => return,
         };
-        if let Some((level, why)) = self.uncovered(entry, record, rose_from) {
+        if let Some((level, why)) = self.uncovered(entry, record) {
             self.page_again(id, by, snoozed, level, why);
         } else {
             let alert = alert_ref(record);
@@ -78,18 +78,15 @@ impl Engine {
         };
         let has_joined_since =
             entry.members.get(&record.fingerprint).is_some_and(|member| member.attached_at > answered_at);
-        if has_joined_since && let Some((level, why)) = self.uncovered(entry, record, None) {
+        let found = self.uncovered(entry, record);
+        let is_wanted = |why: &PageAgain| has_joined_since || matches!(why, PageAgain::SeverityRose { .. });
+        if let Some((level, why)) = found.filter(|(_, why)| is_wanted(why)) {
             self.page_again(id, by, snoozed, level, why);
         }
     }
 
     /// What the answer to an incident does not cover of an alert that joined, and the level from which its policy says so.
-    fn uncovered(
-        &self,
-        entry: &IncidentEntry,
-        record: &AlertRecord,
-        rose_from: Option<Severity>,
-    ) -> Option<(Severity, PageAgain)> {
+    fn uncovered(&self, entry: &IncidentEntry, record: &AlertRecord) -> Option<(Severity, PageAgain)> {
         let asked = self.asks(record.fingerprint);
         let levels = asked.iter().filter_map(|name| self.settings.policy(name)?.page_again_at);
         let level = levels.min()?;
@@ -104,8 +101,9 @@ impl Engine {
                 return Some((level, PageAgain::NewService { alert, service: service.to_string() }));
             }
         }
-        let severity = entry.incident.severity;
-        let rose = rose_from.is_some_and(|before| before < level && level <= severity);
+        // What a muted alert raised was told to nobody: the answer counts, not the incident as it is now.
+        let severity = severity_of(record);
+        let rose = severity >= level && severity > entry.incident.answered_severity()?;
         rose.then_some((level, PageAgain::SeverityRose { alert, severity }))
     }
 
@@ -163,6 +161,33 @@ impl Engine {
         }
         if let Some(mute) = self.mute_of_a_route(record.fingerprint) {
             self.wait_for(record.fingerprint, mute);
+        }
+    }
+
+    /// A policy has nobody left to page, and an alert joins that an acknowledgement would not have covered: it starts again.
+    pub(super) fn ask_the_exhausted(&mut self, id: IncidentId, record: &Arc<AlertRecord>) {
+        let Some(entry) = self.incidents.get(&id).filter(|entry| entry.incident.is_triggered()) else { return };
+        let others = entry.members.keys().filter(|alert| **alert != record.fingerprint);
+        let known: Vec<Covered> = others.filter_map(|a| self.alerts.get(a)).map(|a| covered_by(&a.record)).collect();
+        let own = covered_by(record);
+        let is_known = known.iter().any(|k| k.alertname == own.alertname)
+            && (own.service.is_empty() || known.iter().any(|k| k.service == own.service));
+        if is_known {
+            return;
+        }
+        let is_exhausted = |policy: &Arc<str>| {
+            entry.incident.escalation.runs.iter().any(|r| r.policy == *policy && r.state == RunState::Exhausted)
+        };
+        let pages_again = |policy: &Arc<str>| {
+            let level = self.settings.policy(policy).and_then(|policy| policy.page_again_at);
+            level.is_some_and(|level| severity_of(record) >= level)
+        };
+        let asked: Vec<Arc<str>> =
+            self.asks(record.fingerprint).into_iter().filter(|p| is_exhausted(p) && pages_again(p)).collect();
+        for policy in asked {
+            let alert = alert_ref(record);
+            self.record(id, TimelineEvent::PolicyStarted { policy: policy.clone(), alert: alert.clone() });
+            self.start_run(id, &policy, record.fingerprint, &StepReason::AlertAsksForIt { alert });
         }
     }
 

@@ -200,7 +200,10 @@ impl Engine {
                 let still = if n == 1 { "1 alert still fires".to_owned() } else { format!("{n} alerts still fire") };
                 format!("{by} resolved the incident; {still}")
             }
-            _ => "the incident is over".to_owned(),
+            _ => match entry.incident.resolution().map(|over| &over.by) {
+                Some(ResolvedBy::Merge { by, into }) => format!("{by} merged the incident into {into}, which goes on"),
+                _ => "the incident is over".to_owned(),
+            },
         };
         let draft = self.update_draft(id, slot, reason);
         let mut notified = Vec::new();

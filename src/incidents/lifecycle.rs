@@ -133,15 +133,22 @@ pub fn shift(incident: &mut Incident, by_ms: i64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
+    use crate::model::Severity;
 
     fn ack(by: &str) -> Acknowledgement {
-        Acknowledgement { by: by.into(), at: Timestamp::EPOCH, covers: BTreeSet::new() }
+        Acknowledgement { by: by.into(), at: Timestamp::EPOCH, covers: BTreeSet::new(), severity: Severity::Info }
     }
 
     fn snooze(acknowledged: Option<&str>) -> Snooze {
         let acknowledged = acknowledged.map(ack);
-        Snooze { by: "cy".into(), at: Timestamp::EPOCH, until: Timestamp::EPOCH, covers: BTreeSet::new(), acknowledged }
+        Snooze {
+            by: "cy".into(),
+            at: Timestamp::EPOCH,
+            until: Timestamp::EPOCH,
+            covers: BTreeSet::new(),
+            severity: Severity::Info,
+            acknowledged,
+        }
     }
 
     fn over(by: ResolvedBy) -> Resolution {

@@ -104,6 +104,8 @@ pub struct Acknowledgement {
     pub at: Timestamp,
     /// The names and services in the incident at that moment; at most [`COVERS_MAX`] pairs.
     pub covers: BTreeSet<Covered>,
+    /// The incident's severity at that moment.
+    pub severity: Severity,
 }
 
 /// Pairs that an acknowledgement lists; a storm of more names than this is covered as a whole.
@@ -117,6 +119,8 @@ pub struct Snooze {
     /// On the wall clock: "until nine o'clock".
     pub until: Timestamp,
     pub covers: BTreeSet<Covered>,
+    /// The incident's severity when it was snoozed.
+    pub severity: Severity,
     /// It was acknowledged when it was snoozed.
     pub acknowledged: Option<Acknowledgement>,
 }
@@ -233,6 +237,15 @@ impl Incident {
         match &self.state {
             IncidentState::Acknowledged(ack) => Some(&ack.covers),
             IncidentState::Snoozed(snooze) => Some(&snooze.covers),
+            IncidentState::Triggered | IncidentState::Resolved(_) => None,
+        }
+    }
+
+    /// The severity that the acknowledgement or the snooze was given at.
+    pub fn answered_severity(&self) -> Option<Severity> {
+        match &self.state {
+            IncidentState::Acknowledged(ack) => Some(ack.severity),
+            IncidentState::Snoozed(snooze) => Some(snooze.severity),
             IncidentState::Triggered | IncidentState::Resolved(_) => None,
         }
     }

@@ -51,6 +51,8 @@ enum StateBody {
         at: i64,
         until: i64,
         covers: Vec<(Arc<str>, Arc<str>)>,
+        #[serde(default = "worst")]
+        severity: Severity,
         acknowledged: Option<AcknowledgementBody>,
     },
     /// The moment is a column.
@@ -62,6 +64,13 @@ struct AcknowledgementBody {
     by: Arc<str>,
     at: i64,
     covers: Vec<(Arc<str>, Arc<str>)>,
+    #[serde(default = "worst")]
+    severity: Severity,
+}
+
+/// An answer whose row does not say at which severity it was given covers every one.
+fn worst() -> Severity {
+    Severity::Critical
 }
 
 #[derive(Serialize, Deserialize)]
@@ -123,11 +132,12 @@ fn covers(pairs: Vec<(Arc<str>, Arc<str>)>) -> BTreeSet<Covered> {
 
 impl AcknowledgementBody {
     fn of(ack: Acknowledgement) -> Self {
-        Self { by: ack.by, at: ack.at.as_millis(), covers: pairs(ack.covers) }
+        Self { by: ack.by, at: ack.at.as_millis(), covers: pairs(ack.covers), severity: ack.severity }
     }
 
     fn into_acknowledgement(self) -> Acknowledgement {
-        Acknowledgement { by: self.by, at: Timestamp::from_millis(self.at), covers: covers(self.covers) }
+        let (at, covers) = (Timestamp::from_millis(self.at), covers(self.covers));
+        Acknowledgement { by: self.by, at, covers, severity: self.severity }
     }
 }
 
@@ -141,6 +151,7 @@ impl StateBody {
                 at: snooze.at.as_millis(),
                 until: snooze.until.as_millis(),
                 covers: pairs(snooze.covers),
+                severity: snooze.severity,
                 acknowledged: snooze.acknowledged.map(AcknowledgementBody::of),
             },
             IncidentState::Resolved(over) => Self::Resolved(match over.by {
@@ -157,11 +168,12 @@ impl StateBody {
         match self {
             Self::Triggered => IncidentState::Triggered,
             Self::Acknowledged(ack) => IncidentState::Acknowledged(ack.into_acknowledgement()),
-            Self::Snoozed { by, at, until, covers: pairs, acknowledged } => IncidentState::Snoozed(Snooze {
+            Self::Snoozed { by, at, until, covers: pairs, severity, acknowledged } => IncidentState::Snoozed(Snooze {
                 by,
                 at: Timestamp::from_millis(at),
                 until: Timestamp::from_millis(until),
                 covers: covers(pairs),
+                severity,
                 acknowledged: acknowledged.map(AcknowledgementBody::into_acknowledgement),
             }),
             Self::Resolved(by) => {
@@ -387,6 +399,7 @@ impl IncidentBodyOf01 {
             by: self.acknowledged_by.clone().unwrap_or_else(unnamed),
             at: moment(self.acknowledged_at).unwrap_or(Timestamp::EPOCH),
             covers: BTreeSet::new(),
+            severity: worst(),
         });
         if status == IncidentStatus::Resolved {
             let by = match (self.merged_into, &self.resolved_by) {
@@ -407,6 +420,7 @@ impl IncidentBodyOf01 {
                 at: acknowledged.as_ref().map_or(Timestamp::from_millis(self.last_attached_at), |ack| ack.at),
                 until,
                 covers: BTreeSet::new(),
+                severity: worst(),
                 acknowledged,
             }),
             (None, Some(acknowledged)) => IncidentState::Acknowledged(acknowledged),

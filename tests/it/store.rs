@@ -73,13 +73,14 @@ fn run(number: u32, state: RunState) -> EscalationRun {
 /// A state of this status, other ones of the same status for other incidents.
 fn state(n: u64, status: IncidentStatus) -> IncidentState {
     let covers = BTreeSet::from([Covered { alertname: "A".into(), service: "web".into() }]);
-    let ack = Acknowledgement { by: "ana".into(), at: at(5), covers: covers.clone() };
+    let ack = Acknowledgement { by: "ana".into(), at: at(5), covers: covers.clone(), severity: Severity::High };
     match status {
         IncidentStatus::Triggered => IncidentState::Triggered,
         IncidentStatus::Acknowledged if n.is_multiple_of(2) => IncidentState::Snoozed(Snooze {
             by: "cy".into(),
             at: at(6),
             until: at(77),
+            severity: Severity::Critical,
             covers,
             acknowledged: Some(ack),
         }),

@@ -90,6 +90,9 @@ impl Queue {
         }
         self.seq += 1;
         self.waiting[waiting_of(&item.notification)].insert((due, self.seq), key.clone());
+        if is_page(&item.notification) && !item.blocked {
+            self.new_pages.push(key.clone());
+        }
         self.items.insert(key, (item, QueuePlace::Waiting(due, self.seq)));
         true
     }
@@ -157,14 +160,15 @@ impl Queue {
         self.waiting[usize::from(!urgent)].first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// Pages that wait for their turn and of which the engine does not know that the destination is away: of all, or of those that came
+    /// Pages that wait for their turn or their next try and of which the engine does not know that the destination is away: of all, or of those that came
     /// since the last call. They count as reported from now on.
     pub fn unannounced_pages(&mut self, of_all: bool) -> Vec<Item> {
         let new: Vec<NotificationKey> = std::mem::take(&mut self.new_pages);
         let keys = if of_all { self.items.keys().cloned().collect() } else { new };
         let mut unannounced = Vec::new();
         for key in keys {
-            if let Some((item, QueuePlace::Ready | QueuePlace::Parked)) = self.items.get_mut(&key)
+            if let Some((item, QueuePlace::Ready | QueuePlace::Parked | QueuePlace::Waiting(..))) =
+                self.items.get_mut(&key)
                 && is_page(&item.notification)
                 && !item.blocked
             {
