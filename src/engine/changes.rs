@@ -33,6 +33,8 @@ pub(super) struct Changes {
     pub rearm: BTreeSet<IncidentId>,
     /// Muted alerts whose mute has ended.
     pub look_again: BTreeSet<Fingerprint>,
+    /// Those of them that waited for it in this process: what was muted when it joined may page again now.
+    pub woken: BTreeSet<Fingerprint>,
 }
 
 impl Engine {

@@ -227,6 +227,7 @@ impl Engine {
         self.mutes.update(record);
         self.waiting.forget(fingerprint);
         let freed = self.waiting.lift_source(fingerprint);
+        self.changes.woken.extend(freed.iter().copied());
         self.changes.look_again.extend(freed);
         self.ended.push_back((self.now, fingerprint));
         self.regroup(fingerprint, true);
@@ -237,6 +238,7 @@ impl Engine {
     /// A mute has ended: whoever waited for it is looked at again.
     pub(super) fn free(&mut self, mute: &MuteReason) {
         let freed = self.waiting.lift(mute);
+        self.changes.woken.extend(freed.iter().copied());
         self.changes.look_again.extend(freed);
     }
 

@@ -138,6 +138,7 @@ impl Engine {
 
     /// A mute ended, or may have: an alert that still fires now opens, joins or wakes an incident.
     pub(super) fn look_again(&mut self, alert: Fingerprint) {
+        let was_waiting = self.changes.woken.remove(&alert);
         let Some(entry) = self.alerts.get(&alert) else { return };
         if !entry.record.is_firing() || entry.apart {
             return;
@@ -150,7 +151,11 @@ impl Engine {
         match incident {
             Some(id) if self.incidents.get(&id).is_some_and(IncidentEntry::is_open) => {
                 self.changes.rearm.insert(id);
-                self.ask_unmuted(id, &record);
+                if was_waiting {
+                    self.ask_unmuted(id, &record);
+                } else {
+                    self.ensure_runs(id, &record);
+                }
             }
             Some(_) => {}
             None => self.correlate(alert, None),

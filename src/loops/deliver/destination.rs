@@ -154,7 +154,8 @@ impl Destination {
         }
         let is_new = self.blocked_since.is_none();
         let since = *self.blocked_since.get_or_insert(self.shared.clock.now());
-        let unannounced = self.inlet.queue.lock().unannounced_pages(is_new);
+        let is_away = self.breaker.failures() >= FAILURES_TO_OPEN;
+        let unannounced = self.inlet.queue.lock().unannounced_pages(is_new, is_away);
         if unannounced.is_empty() {
             return;
         }

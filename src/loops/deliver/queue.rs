@@ -160,18 +160,21 @@ impl Queue {
         self.waiting[usize::from(!urgent)].first_key_value().map(|((due, _), _)| *due)
     }
 
-    /// Pages that wait for their turn or their next try and of which the engine does not know that the destination is away: of all, or of those that came
-    /// since the last call. They count as reported from now on.
-    pub fn unannounced_pages(&mut self, of_all: bool) -> Vec<Item> {
+    /// Pages that wait and of which the engine does not know that the destination is away: of all, or of those that came since the
+    /// last call. Those between tries count where it `is_away`, not where it only asked for a moment's rest. They count as reported
+    /// from now on.
+    pub fn unannounced_pages(&mut self, of_all: bool, is_away: bool) -> Vec<Item> {
         let new: Vec<NotificationKey> = std::mem::take(&mut self.new_pages);
         let keys = if of_all { self.items.keys().cloned().collect() } else { new };
         let mut unannounced = Vec::new();
         for key in keys {
-            if let Some((item, QueuePlace::Ready | QueuePlace::Parked | QueuePlace::Waiting(..))) =
-                self.items.get_mut(&key)
-                && is_page(&item.notification)
-                && !item.blocked
-            {
+            let Some((item, place)) = self.items.get_mut(&key) else { continue };
+            let is_held = match place {
+                QueuePlace::Ready | QueuePlace::Parked => true,
+                QueuePlace::Waiting(..) => is_away,
+                QueuePlace::OnWire => false,
+            };
+            if is_held && is_page(&item.notification) && !item.blocked {
                 item.blocked = true;
                 unannounced.push(item.clone());
             }

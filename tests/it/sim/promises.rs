@@ -78,7 +78,10 @@ fn policies_page(play: &Play, engine: &Engine) {
             let receivers = receivers_of(&play.settings, &policy);
             let held = incident.escalation.held.iter().any(|receiver| receivers.contains(receiver));
             let paged = state.mirror.pages.iter().any(|page| page.incident == id && receivers.contains(&page.receiver));
-            if !held && !paged {
+            // After a page-again the one who had acknowledged is asked before the policy.
+            let asked_first = incident.escalation.run_of(&policy);
+            let asked_first = asked_first.is_some_and(|run| matches!(run.state, RunState::AskingAcknowledger { .. }));
+            if !held && !paged && !asked_first {
                 silent.push(policy);
             }
         }

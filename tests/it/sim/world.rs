@@ -346,6 +346,11 @@ impl World {
         }
     }
 
+    /// Its row is superseded: the server sends it no more.
+    pub fn is_taken_back(&self, key: &NotificationKey) -> bool {
+        self.state().mirror.states.get(key) == Some(&NotificationState::Superseded)
+    }
+
     /// The destination answered that it has it: from now on it knows.
     pub fn taken(&self, dest: &Dest, n: &Notification) {
         // What people send again tells nobody anything that was not told before.
