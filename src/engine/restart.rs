@@ -11,7 +11,7 @@ use crate::model::{
     AlertRecord, Fingerprint, Incident, IncidentId, IntegrationId, Member, NflogEntry, NflogKey, Notification,
     NotificationKey, NotificationKind, RuleAlertRecord, RunState, Silence, Timestamp, Write,
 };
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// Everything that must be in memory again after a restart, as the store hands it over.
@@ -210,7 +210,7 @@ impl Engine {
 
     /// An answer of version 0.1 says nothing of what was known: it covers what is.
     fn cover_what_is_known(&mut self) {
-        let says_nothing = |entry: &&IncidentEntry| entry.incident.covers().is_some_and(|covers| covers.is_empty());
+        let says_nothing = |entry: &&IncidentEntry| entry.incident.covers().is_some_and(BTreeSet::is_empty);
         let ids: Vec<IncidentId> = self.incidents.values().filter(says_nothing).map(|e| e.incident.id).collect();
         for id in ids {
             let covers = self.covers_of(id);

@@ -50,7 +50,12 @@ impl Entry {
         let ended: Vec<usize> = (0..self.record.leases.len())
             .filter(|i| {
                 let lease = &self.record.leases[*i];
-                let covers = if by_hand { is_posted(lease) } else { self.is_earlier_word(*i, update, end) };
+                let covers = match update.door {
+                    _ if by_hand => is_posted(lease),
+                    // The other of two Alertmanagers may name the other of two Prometheus servers.
+                    Door::AlertmanagerWebhook => self.is_earlier_of_door(*i, update, end),
+                    _ => self.is_earlier_word(*i, update, end),
+                };
                 covers && lease.is_live(now)
             })
             .collect();
@@ -123,12 +128,17 @@ impl Entry {
 
     /// Whether lease `i` is of the same generator and sender labels as the end, and was not reported after it.
     fn is_earlier_word(&self, i: usize, update: &SourceUpdate<'_>, end: Timestamp) -> bool {
+        self.is_earlier_of_door(i, update, end)
+            && authority(&self.contents[i].generator_url) == authority(update.generator_url)
+    }
+
+    /// Whether lease `i` came by the same door with the same sender labels as the end, and was not reported after it.
+    fn is_earlier_of_door(&self, i: usize, update: &SourceUpdate<'_>, end: Timestamp) -> bool {
         let lease = &self.record.leases[i];
         is_posted(lease)
             && lease.source.door == update.door
             && lease.source.sender.as_bytes() == update.sender
             && lease.updated_at <= end
-            && authority(&self.contents[i].generator_url) == authority(update.generator_url)
     }
 }
 

@@ -53,16 +53,22 @@ pub async fn webhook(
     if decoded.truncated > 0 {
         tracing::warn!(truncated = decoded.truncated, "an alertmanager webhook left alerts out: raise its max_alerts");
     }
-    name_claimants(&context, peer, &headers, &mut decoded);
+    // An Alertmanager is one sender: of several Prometheus servers with one alert it names now the one, now the other.
+    let sender = Arc::from(peer_name(&context, peer, &headers));
+    decoded.alerts.iter_mut().for_each(|alert| alert.claimant = Arc::clone(&sender));
     take(&context, decoded, Door::AlertmanagerWebhook, now).await?;
     Ok(().into_response())
 }
 
+/// The address that a request comes from, behind a proxy that is trusted the one that it names; empty when it is not known.
+fn peer_name(context: &Context, peer: Option<Extension<PeerAddress>>, headers: &HeaderMap) -> String {
+    let trusted = &context.settings.load().trusted_proxies;
+    peer.map(|Extension(PeerAddress(address))| peer_of(address, headers, trusted).to_string()).unwrap_or_default()
+}
+
 /// Says of each alert whose it is: the authority of its generator URL and the peer's address. Neighbours usually share it.
 fn name_claimants(context: &Context, peer: Option<Extension<PeerAddress>>, headers: &HeaderMap, decoded: &mut Decoded) {
-    let trusted = &context.settings.load().trusted_proxies;
-    let peer = peer.map(|Extension(PeerAddress(address))| peer_of(address, headers, trusted).to_string());
-    let peer = peer.unwrap_or_default();
+    let peer = peer_name(context, peer, headers);
     let mut last: Option<(Arc<str>, Arc<str>)> = None;
     for alert in &mut decoded.alerts {
         let authority = authority(&alert.generator_url);
