@@ -342,6 +342,27 @@ async fn senders_with_equal_labels_make_one_incident() {
     assert_eq!(incidents_after_twenty_rounds("/api/v1/alertmanager", direct, one).await, 1, "an Alertmanager pair");
 }
 
+/// An Alertmanager of two Prometheus servers names now the one, now the other, and the other of a pair may report the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alertmanager_ends_what_it_reported_of_either_prometheus() {
+    let server = Watchfire::start(CONFIG).await;
+    for ends_from in ["127.0.0.1", "127.0.0.2"] {
+        for (from, host, status) in
+            [("127.0.0.1", "prometheus-a:9090", "firing"), (ends_from, "prometheus-b:9090", "resolved")]
+        {
+            // Ends are told in whole seconds here; one that is older than the fire would not be believed.
+            tokio::time::sleep(std::time::Duration::from_millis(1_100)).await;
+            let ends = if status == "firing" { "0001-01-01T00:00:00Z".to_owned() } else { soon(0) };
+            let alert = json!({ "labels": { "alertname": "Slow" }, "annotations": {}, "status": status,
+                "startsAt": soon(-60), "endsAt": ends, "generatorURL": format!("http://{host}/graph") });
+            let body = json!({ "version": "4", "status": status, "alerts": [alert] });
+            post_from(&server, from, None, "/api/v1/alertmanager", &body).await;
+            let listed = server.get("/api/v2/alerts").await.expect(200).as_array().unwrap().len();
+            assert_eq!(listed, usize::from(status == "firing"), "{status}, the end from {ends_from}");
+        }
+    }
+}
+
 /// `amtool alert add --end=now` from a workstation ends what Prometheus posted, as in Alertmanager; and Prometheus may go on.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_ends_an_alert_by_hand() {
