@@ -381,9 +381,40 @@ impl Engine {
     }
 
     fn supersede(&mut self, key: &NflogKey) {
-        if let Some(old) = self.groups.on_the_way.remove(key) {
-            self.cancel(&old);
+        let Some(old) = self.groups.on_the_way.remove(key) else { return };
+        let firing = match self.outbox.get(&old).map(|pending| &pending.notification.kind) {
+            Some(NotificationKind::Announcement { firing, .. }) => firing.clone(),
+            _ => Vec::new(),
+        };
+        if self.cancel(&old) {
+            self.owe_ends(key, &firing);
         }
+    }
+
+    /// A message that is not sent again may have told of these fires: their ends are owed, as if it had.
+    fn owe_ends(&mut self, key: &NflogKey, firing: &[Fingerprint]) {
+        let known = self.groups.log.get(key).cloned();
+        let is_news = |alert: &&Fingerprint| known.as_ref().is_none_or(|entry| !entry.has_heard(**alert));
+        let news: Vec<Fingerprint> = firing.iter().filter(is_news).copied().collect();
+        if news.is_empty() {
+            return;
+        }
+        let mut entry = known.map_or_else(
+            || NflogEntry {
+                key: key.clone(),
+                firing: Vec::new(),
+                resolved: Vec::new(),
+                owed: Vec::new(),
+                at: Timestamp::EPOCH,
+                expires_at: self.now,
+            },
+            Arc::unwrap_or_clone,
+        );
+        entry.owed.extend(news);
+        entry.owed.sort_unstable();
+        let entry = Arc::new(entry);
+        self.changes.rest.push(Write::Nflog(entry.clone()));
+        self.groups.log.insert(key.clone(), entry);
     }
 
     /// An announcement was delivered or given up.

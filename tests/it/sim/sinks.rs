@@ -7,7 +7,7 @@ use super::world::{Dest, Weather, World};
 use std::sync::Arc;
 use std::time::Duration;
 use watchfire::engine::Settings;
-use watchfire::model::{Notification, NotificationKind};
+use watchfire::model::Notification;
 use watchfire::notify::{Attempt, Delivery, KINDS, Notifier, Notifiers, NotifyError, NotifyFuture};
 
 struct Channel {
@@ -101,10 +101,8 @@ impl Notifier for Channel {
                 Fate::Hangs => std::future::pending().await,
                 Fate::Crash => {
                     self.world.arrived(&self.dest, n, attempt);
-                    // The answer is lost: of a page the server takes it that it was heard, of an announcement nobody can know.
-                    // So it is of a page that was taken back while it was on the wire.
-                    let is_taken_back = self.world.is_taken_back(&n.key);
-                    if matches!(n.kind, NotificationKind::Page { .. }) && !is_taken_back {
+                    // The answer is lost: the server takes it that it was heard, but for what it had taken back on the wire.
+                    if !self.world.is_taken_back(&n.key) {
                         self.world.taken(&self.dest, n);
                     }
                     self.world.note(|| "crash between sent and recorded".to_owned());
