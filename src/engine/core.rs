@@ -186,8 +186,7 @@ impl Engine {
         self.changes.committed.push((fingerprint, version));
         let firing = record.is_firing();
         let known = self.alerts.get_mut(&fingerprint);
-        let is_overtaken = |entry: &AlertEntry| version < entry.version && record.updated_at <= entry.record.updated_at;
-        if known.as_deref().is_some_and(is_overtaken) {
+        if known.as_deref().is_some_and(|entry| version < entry.version) {
             // Two requests saw the alert in one order and came here in the other: the later word stands.
             return None;
         }

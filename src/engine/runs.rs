@@ -13,7 +13,7 @@ use crate::model::incident::COVERS_MAX;
 use crate::model::timeline::{NotPaged, PageAgain, StepReason, TakenBack};
 use crate::model::{
     AlertRecord, Covered, EscalationRun, Fingerprint, IncidentId, IncidentState, MuteReason, RunState, Severity,
-    TimelineEvent,
+    TimelineEvent, Timestamp,
 };
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -39,6 +39,15 @@ pub(super) fn covered_by(record: &AlertRecord) -> Covered {
     Covered { alertname: record.labels.alert_name().into(), service: record.labels.value(SERVICE).into() }
 }
 
+/// Who answered an incident, whether by a snooze, and when.
+fn answer_to(state: &IncidentState) -> Option<(Arc<str>, bool, Timestamp)> {
+    match state {
+        IncidentState::Acknowledged(ack) => Some((ack.by.clone(), false, ack.at)),
+        IncidentState::Snoozed(snooze) => Some((snooze.by.clone(), true, snooze.at)),
+        IncidentState::Triggered | IncidentState::Resolved(_) => None,
+    }
+}
+
 /// The patience that the policy has with its first step, for the one who is asked before it.
 fn patience(policy: &EscalationPolicy) -> std::time::Duration {
     match policy.steps.as_slice() {
@@ -53,12 +62,7 @@ impl Engine {
         let Some(entry) = self.incidents.get(&id) else {
             return self.breach(|| format!("an alert asks for the policies of {id}, which is not known"));
         };
-        let (by, snoozed) = match &entry.incident.state {
-            IncidentState::Triggered => return self.ensure_runs(id, record),
-            IncidentState::Acknowledged(ack) => (ack.by.clone(), false),
-            IncidentState::Snoozed(snooze) => (snooze.by.clone(), true),
-            IncidentState::Resolved(_) => return,
-        };
+        let Some((by, snoozed, _)) = answer_to(&entry.incident.state) else { return self.ensure_runs(id, record) };
         if let Some((level, why)) = self.uncovered(entry, record) {
             self.page_again(id, by, snoozed, level, why);
         } else {
@@ -70,11 +74,8 @@ impl Engine {
     /// An alert of the incident may page from now on: as [`Engine::ask`], but what is covered is not worth a line.
     pub(super) fn ask_unmuted(&mut self, id: IncidentId, record: &Arc<AlertRecord>) {
         let Some(entry) = self.incidents.get(&id) else { return };
-        let (by, snoozed, answered_at) = match &entry.incident.state {
-            IncidentState::Triggered => return self.ensure_runs(id, record),
-            IncidentState::Acknowledged(ack) => (ack.by.clone(), false, ack.at),
-            IncidentState::Snoozed(snooze) => (snooze.by.clone(), true, snooze.at),
-            IncidentState::Resolved(_) => return,
+        let Some((by, snoozed, answered_at)) = answer_to(&entry.incident.state) else {
+            return self.ensure_runs(id, record);
         };
         let has_joined_since =
             entry.members.get(&record.fingerprint).is_some_and(|member| member.attached_at > answered_at);

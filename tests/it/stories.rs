@@ -622,6 +622,22 @@ fn the_order_within_a_second_changes_nothing() {
     assert_ne!(seen[0], seen[1], "what comes back late finds another place");
 }
 
+/// Two requests see an alert in one order and come to the engine in the other: what was seen later stands, and pages nobody.
+#[test]
+fn a_transition_that_was_overtaken_is_left_out() {
+    let mut world = World::new(&[]);
+    let down = labels("alertname=Down");
+    let started = world.book.fire(&down, world.wall());
+    world.book.end(&down, world.wall()).expect("it fires");
+    let again = world.book.fire(&down, world.wall());
+    let over = world.book.end(&down, world.wall()).expect("it fires");
+    world.apply(Input::Transitions(vec![started, over]));
+    let before = partition(&world);
+    world.apply(Input::Transitions(vec![again]));
+    assert_eq!(partition(&world), before);
+    assert!(world.engine.open_incidents().is_empty(), "it has ended");
+}
+
 /// A mute is asked for when a group would speak and when a step would be taken, not when the alert starts.
 #[test]
 fn a_simulation_asks_for_mutes_at_their_moments() {

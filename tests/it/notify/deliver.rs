@@ -260,16 +260,17 @@ async fn patience_ends_after_three_days() {
     let ops = Scripted::new(&[Does::Fails(None)]);
     let mut rig = Rig::new(&[("ops", Arc::clone(&ops))]);
     rig.send([page("k", "log", 1)]);
-    let mut reported = 0;
+    let (mut reported, mut blocked) = (0, 0);
     let last = loop {
         let receipt = rig.next().await;
         match &receipt.outcome {
             ReceiptOutcome::Retrying { .. } => reported += 1,
-            // Its destination is away: said once.
-            ReceiptOutcome::Blocked { .. } => {}
+            // The page finds out itself that its destination is away, and the next step shall not wait.
+            ReceiptOutcome::Blocked { .. } => blocked += 1,
             _ => break receipt,
         }
     };
+    assert_eq!(blocked, 1, "that the destination is away is said once");
     let ReceiptOutcome::Failed { error } = &last.outcome else { panic!("{last:?}") };
     assert!(error.starts_with("given up after 72 h") && error.ends_with("busy"), "{error}");
     let kept = last.at.since(at("2026-01-02T03:04:06Z"));
